@@ -1,0 +1,21 @@
+"""Tables for the terminal."""
+
+import sys
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+
+def show(title: str, table: pd.DataFrame, footer: str | None = None) -> None:
+    """Print a table to standard output, numbers with four digits, with a line below it."""
+    console = Console(file=sys.stdout, soft_wrap=False, width=None if sys.stdout.isatty() else 200)
+    shown = Table(title=title, title_justify="left", title_style="bold")
+    for name in table.columns:
+        numeric = pd.api.types.is_numeric_dtype(table[name])
+        shown.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
+    for row in table.itertuples(index=False):
+        shown.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+    console.print(shown)
+    if footer:
+        console.print(footer, soft_wrap=True, highlight=False)

@@ -1,0 +1,142 @@
+"""The command line: ``parity-exp COMMAND [Hydra overrides]``.
+
+This file finds the command, hands the rest to Hydra, and turns what went wrong into an exit status: 0 done, 1 a
+defect of ours (with its traceback), 2 something the user can mend (one line), 130 Ctrl-C.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import parity_exp
+from parity_exp.errors import UserError
+
+COMMANDS = {
+    "train": "train a base model and a code for it, and measure them on the test split",
+    "evaluate": "measure a trained run again, from its checkpoints",
+}
+"""Commands with one line each; command ``x`` is ``run`` in ``parity_exp/commands/x.py``."""
+
+PROGRAM = "parity-exp"
+DONE, DEFECT, MEND, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if any(word in ("-sc", "--shell-completion", "--shell_completion") for word in given):
+        return _complete(given)
+    if given and given[0] in ("-h", "--help"):
+        print(usage())
+        return DONE
+    if given and given[0] == "--version":
+        print(f"parity_exp {parity_exp.__version__}")
+        return DONE
+    if not given or given[0] not in COMMANDS:
+        print(_unknown_command(given), file=sys.stderr)
+        return MEND
+    command, *overrides = given
+    try:
+        _run_hydra(command, [*_resume_in_place(command, overrides), *overrides])
+    except KeyboardInterrupt:
+        print(f"{PROGRAM} {command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        line = explanation(error)
+        if line is None:
+            raise
+        print(f"{PROGRAM} {command}: {line}", file=sys.stderr)
+        return MEND
+    return DONE
+
+
+def usage() -> str:
+    """The commands with one line each."""
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{width}}  {line}" for name, line in COMMANDS.items())
+    return (
+        f"usage: {PROGRAM} COMMAND [key=value ...] [Hydra's flags]\n\n{commands}\n\n"
+        f"`{PROGRAM} COMMAND --help` lists the config groups, `--cfg job` shows the config, `-m` sweeps."
+    )
+
+
+def _unknown_command(given: Sequence[str]) -> str:
+    if not given:
+        return usage()
+    near = difflib.get_close_matches(given[0], COMMANDS, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{PROGRAM}: {given[0]!r} is not a command{hint}\n\n{usage()}"
+
+
+def _resume_in_place(command: str, overrides: Sequence[str]) -> list[str]:
+    """A resumed job goes on in its own run directory, and keeps Hydra's first record of it."""
+    from parity_exp.errors import ConfigError
+    from parity_exp.run_directory import RunDirectory
+
+    values = [word.partition("=")[2] for word in overrides if word.startswith("resume=")]
+    if command != "train" or not values or values[-1] in ("", "null"):
+        return []
+    if any(word in ("-m", "--multirun") for word in overrides):
+        raise ConfigError("resume= goes on with one run and cannot be used with a multirun")
+    path = values[-1].strip("'\"")
+    RunDirectory.existing(path, "resume")
+    return [f"hydra.run.dir='{path}'", "hydra.output_subdir=.hydra-resume"]
+
+
+def config_folder() -> Path:
+    """Where the config groups are: beside the package's modules when installed, else at the top of the checkout."""
+    packaged = Path(str(resources.files("parity_exp"))) / "conf"
+    return packaged if packaged.is_dir() else packaged.parent.parent / "conf"
+
+
+def _run_hydra(command: str, overrides: Sequence[str]) -> None:
+    import hydra
+
+    # The console script and `python -m` shall find the same classes of the user's: those in the current folder.
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    # Hydra's own handler would print and exit with 1; we tell the user's mistakes from ours first.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    module = importlib.import_module(f"parity_exp.commands.{command}")
+    sys.argv = [PROGRAM, f"hydra.job.name={command}", *overrides]
+    task = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(module.run)
+    task()
+
+
+def explanation(error: BaseException) -> str | None:
+    """The one line for an error that the user can mend; None for a defect of ours."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        cause = error.__cause__
+        lines = [str(error), *([str(cause)] if isinstance(cause, HydraException | OmegaConfBaseException) else [])]
+        return "\n".join(line.strip() for line in lines if line.strip())
+    if isinstance(error, OSError) and error.filename is not None:
+        return (
+            f"{os.fsdecode(error.filename)}: {error.strerror}; free some space or make the folder writable, or set "
+            "outputs=FOLDER to another place"
+        )
+    return None
+
+
+def _complete(given: Sequence[str]) -> int:
+    """Complete commands ourselves, and let Hydra complete what follows a command."""
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split(" ")
+    if "COMP_LINE" in os.environ and (len(words) < 3 or words[1] not in COMMANDS):
+        start = words[1] if len(words) > 1 else ""
+        print("\n".join(name for name in COMMANDS if name.startswith(start)))
+        return DONE
+    command = words[1] if len(words) > 2 else next(iter(COMMANDS))
+    os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
+    if "COMP_POINT" in os.environ:
+        os.environ["COMP_POINT"] = str(int(os.environ["COMP_POINT"]) - len(command) - 1)
+    _run_hydra(command, [word for word in given if word not in COMMANDS])
+    return DONE

@@ -1,0 +1,36 @@
+"""Erasure codes for inference: encoders, decoders and generator matrices, as plain PyTorch modules.
+
+Nothing here reads files, knows Hydra or Lightning, or keeps state between calls. Shapes follow one convention:
+``B`` groups, ``k`` queries and ``r`` parity queries a group; queries ``(B, k, *query)``, parity queries
+``(B, r, *parity_query)``, predictions ``(B, k, *out)``, parity outputs ``(B, r, *out)``.
+"""
+
+from parity_exp.coding.addition import AdditionEncoder
+from parity_exp.coding.code import Code
+from parity_exp.coding.concatenation import ConcatenationEncoder
+from parity_exp.coding.decoder import Decoder
+from parity_exp.coding.encoder import Encoder
+from parity_exp.coding.generator import Cauchy, Chebyshev, Generator, Vandermonde, worst_condition_number
+from parity_exp.coding.learned_encoders import ConvolutionalEncoder, MLPEncoder
+from parity_exp.coding.losses import all_loss_patterns, loss_patterns
+from parity_exp.coding.mlp_decoder import MLPDecoder
+from parity_exp.coding.subtraction import SubtractionDecoder
+
+__all__ = [
+    "AdditionEncoder",
+    "Cauchy",
+    "Chebyshev",
+    "Code",
+    "ConcatenationEncoder",
+    "ConvolutionalEncoder",
+    "Decoder",
+    "Encoder",
+    "Generator",
+    "MLPDecoder",
+    "MLPEncoder",
+    "SubtractionDecoder",
+    "Vandermonde",
+    "all_loss_patterns",
+    "loss_patterns",
+    "worst_condition_number",
+]

@@ -1,0 +1,86 @@
+"""A code: an encoder and the decoder that belongs to it, as one object.
+
+Training asks it for the parity queries and for what the parity models must learn, evaluation and serving ask it
+to fill in what is missing. Since all of them ask the same object, they cannot disagree.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from parity_exp.coding.decoder import Decoder
+from parity_exp.coding.encoder import Encoder
+
+
+class Code(nn.Module):
+    """An erasure code over queries and predictions.
+
+    Args:
+        encoder: k queries to r parity queries.
+        decoder: fills in up to r missing predictions.
+
+    Attributes:
+        systematic: true when the queries themselves are sent to the base model and only losses are approximate.
+
+    Raises:
+        ValueError: encoder and decoder made for different k or r.
+
+    Example:
+        >>> from parity_exp.coding import AdditionEncoder, SubtractionDecoder
+        >>> code = Code(AdditionEncoder(2, 1, (1, 4, 4)), SubtractionDecoder(2, 1, (10,)))
+        >>> predictions = torch.randn(5, 2, 10)
+        >>> lost = torch.tensor([[True, False]]).expand(5, 2)
+        >>> parities = code.targets(predictions)
+        >>> decoded = code.decode(predictions, lost, parities, torch.ones(5, 1, dtype=torch.bool))
+        >>> torch.allclose(decoded, predictions, atol=1e-5)
+        True
+    """
+
+    systematic = True
+
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+        super().__init__()
+        if (encoder.k, encoder.r) != (decoder.k, decoder.r):
+            raise ValueError(
+                f"encoder is for k={encoder.k}, r={encoder.r}, decoder for k={decoder.k}, r={decoder.r}; "
+                "they must be the same"
+            )
+        self.encoder = encoder
+        self.decoder = decoder
+        self.k = encoder.k
+        self.r = encoder.r
+
+    def encode(self, queries: Tensor) -> Tensor:
+        """``(B, k, *query) -> (B, r, *parity_query)``."""
+        return self.encoder.encode(queries)
+
+    def targets(self, predictions: Tensor) -> Tensor:
+        """What the parity models must output for a group, ``(B, k, *out) -> (B, r, *out)``."""
+        return self.decoder.targets(predictions)
+
+    def decode(self, predictions: Tensor, available: Tensor, parities: Tensor, parity_available: Tensor) -> Tensor:
+        """Fill in missing predictions; see :meth:`parity_exp.coding.Decoder.decode`."""
+        return self.decoder.decode(predictions, available, parities, parity_available)
+
+    def decode_patterns(self, predictions: Tensor, parities: Tensor, patterns: Tensor) -> Tensor:
+        """Decode every group under every loss pattern, with all parity outputs there.
+
+        Args:
+            predictions: ``(B, k, *out)``, none of them missing.
+            parities: ``(B, r, *out)``.
+            patterns: ``(P, k)``, true where a prediction is available.
+
+        Returns:
+            ``(B, P, k, *out)``.
+        """
+        batch, patterns_count = len(predictions), len(patterns)
+
+        def repeat(tensor: Tensor) -> Tensor:
+            return tensor.unsqueeze(1).expand(-1, patterns_count, *tensor.shape[1:]).flatten(0, 1)
+
+        decoded = self.decode(
+            repeat(predictions),
+            patterns.repeat(batch, 1),
+            repeat(parities),
+            torch.ones(batch * patterns_count, self.r, dtype=torch.bool, device=parities.device),
+        )
+        return decoded.unflatten(0, (batch, patterns_count))

@@ -1,0 +1,70 @@
+"""What every decoder is: it says what the parity models must output, and fills in lost predictions.
+
+To write your own, subclass :class:`Decoder` and implement :meth:`Decoder.reconstruct`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from parity_exp.coding.encoder import row_of_ones
+
+
+class Decoder(nn.Module, ABC):
+    """Base class of decoders.
+
+    Args:
+        k: queries in a coding group.
+        r: parity queries of a group.
+        output_shape: shape of one prediction, ``(classes,)`` for logits.
+        generator: generator matrix ``(r, k)``; a row of ones when it is left out, which needs r = 1.
+    """
+
+    generator: Tensor
+
+    def __init__(self, k: int, r: int, output_shape: Sequence[int], generator: Tensor | None = None) -> None:
+        super().__init__()
+        self.k = k
+        self.r = r
+        self.output_shape = tuple(output_shape)
+        self.register_buffer("generator", row_of_ones(k, r) if generator is None else generator, persistent=False)
+
+    def targets(self, predictions: Tensor) -> Tensor:
+        """What the parity models must output, ``(B, k, *out) -> (B, r, *out)``: ``sum_i c[j, i] F(X_i)``."""
+        if self.r == 1:
+            return predictions.sum(dim=1, keepdim=True)
+        return torch.einsum("rk,bk...->br...", self.generator.to(predictions.dtype), predictions)
+
+    def decode(self, predictions: Tensor, available: Tensor, parities: Tensor, parity_available: Tensor) -> Tensor:
+        """Fill in the predictions that are missing.
+
+        Args:
+            predictions: ``(B, k, *out)``; what stands at missing places is ignored and may be NaN.
+            available: ``(B, k)``, true where a prediction has arrived.
+            parities: ``(B, r, *out)``, the parity models' outputs; ignored where missing.
+            parity_available: ``(B, r)``, true where a parity output has arrived.
+
+        Returns:
+            ``(B, k, *out)``: available predictions unchanged, missing ones reconstructed, and NaN where a group
+            has lost more predictions than it has parity outputs.
+        """
+        mask = _spread(available, predictions)
+        known = torch.where(mask, predictions, 0)
+        parity_known = torch.where(_spread(parity_available, parities), parities, 0)
+        repaired = self.reconstruct(known, available, parity_known, parity_available)
+        repairable = (~available).sum(1) <= parity_available.sum(1)
+        repaired = torch.where(_spread(repairable, repaired), repaired, torch.nan)
+        return torch.where(mask, predictions, repaired)
+
+    @abstractmethod
+    def reconstruct(
+        self, predictions: Tensor, available: Tensor, parities: Tensor, parity_available: Tensor
+    ) -> Tensor:
+        """As :meth:`decode`, with zeros at missing places; only the missing places of the result are read."""
+
+
+def _spread(mask: Tensor, like: Tensor) -> Tensor:
+    """View a mask of one or two dimensions so that it broadcasts over ``like``."""
+    return mask.view(*mask.shape, *[1] * (like.dim() - mask.dim()))

@@ -1,0 +1,67 @@
+"""What every encoder is: a module that turns the k queries of a group into r parity queries.
+
+To write your own, subclass :class:`Encoder`, implement :meth:`Encoder.forward`, and set ``parity_shape`` when a
+parity query is not shaped like a query. Point a YAML file's ``_target_`` at the class and it can be chosen from
+the command line.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module, ABC):
+    """Base class of encoders.
+
+    Args:
+        k: queries in a coding group.
+        r: parity queries of a group.
+        query_shape: shape of one query, ``(C, H, W)``.
+        generator: generator matrix ``(r, k)``; a row of ones when it is left out, which needs r = 1.
+
+    Attributes:
+        parity_shape: shape of one parity query; the input shape of the parity models.
+        prepared_shape: shape of one query after :meth:`prepare`.
+    """
+
+    generator: Tensor
+
+    def __init__(self, k: int, r: int, query_shape: Sequence[int], generator: Tensor | None = None) -> None:
+        super().__init__()
+        self.k = k
+        self.r = r
+        self.query_shape = tuple(query_shape)
+        self.parity_shape = self.query_shape
+        self.prepared_shape = self.query_shape
+        self.register_buffer("generator", row_of_ones(k, r) if generator is None else generator, persistent=False)
+
+    def prepare(self, queries: Tensor) -> Tensor:
+        """Do what does not depend on a query's neighbours, ``(N, *query_shape) -> (N, *prepared_shape)``.
+
+        Training calls this once for a whole data set instead of once an epoch, where no augmentation or
+        trainable part stands in the way. The default returns the queries as they are.
+        """
+        return queries
+
+    @abstractmethod
+    def forward(self, prepared: Tensor) -> Tensor:
+        """Encode prepared queries, ``(B, k, *prepared_shape) -> (B, r, *parity_shape)``."""
+
+    def encode(self, queries: Tensor) -> Tensor:
+        """Prepare and encode, ``(B, k, *query_shape) -> (B, r, *parity_shape)``."""
+        prepared = self.prepare(queries.flatten(0, 1))
+        parities: Tensor = self(prepared.unflatten(0, queries.shape[:2]))
+        return parities
+
+
+def row_of_ones(k: int, r: int) -> Tensor:
+    """The generator matrix of a plain sum, ``(1, k)``.
+
+    Raises:
+        ValueError: r > 1, where rows have to differ and the caller has to choose them.
+    """
+    if r != 1:
+        raise ValueError(f"r={r} parity queries need a generator matrix of shape ({r}, {k}); only r=1 has a default")
+    return torch.ones(1, k)

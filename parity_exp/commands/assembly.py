@@ -1,0 +1,345 @@
+"""From a config to the objects of an experiment.
+
+Each ``build_*`` instantiates one config group and turns what its class complains about into one line that names the
+group. :class:`Experiment` puts the objects together; it is the same in training, in evaluation, and in every
+process of a distributed phase.
+"""
+
+import copy
+import json
+import logging
+from collections.abc import Callable
+from functools import cached_property, partial
+from hashlib import sha256
+from typing import Any
+
+import hydra
+import torch
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer
+from torch import Tensor, nn
+
+from parity_exp.coding import Code
+from parity_exp.data import BaseDataModule, GroupBatch, GroupDataModule, Splits
+from parity_exp.errors import ConfigError, UserError
+from parity_exp.models import predict
+from parity_exp.training import BaseModule, CodedModule, Evaluator, Objective, TrainedModule
+from parity_exp.training.modules import OptimizerFactory, ScheduleFactory
+
+log = logging.getLogger(__name__)
+
+BASE_WEIGHTS, PARITY_WEIGHTS, CODE_WEIGHTS = 1, 2, 3
+"""Independent streams of random initial weights."""
+
+NOT_FOR_THE_CLASS = {"trainable", "epochs", "base_epochs"}
+"""Keys of a group that steer the experiment and are not arguments of the group's class."""
+
+CACHE_VERSION = 1
+"""Raised when training a base model changes in a way that its config does not show."""
+
+
+def build(config: DictConfig, key: str, **arguments: Any) -> Any:
+    """Instantiate a config node.
+
+    Args:
+        config: the node.
+        key: its name in the config, for messages.
+        arguments: what the program knows and the user does not type, such as shapes.
+
+    Raises:
+        ConfigError: no such class, or the class refuses its arguments.
+    """
+    node = {name: value for name, value in config.items() if name not in NOT_FOR_THE_CLASS}
+    try:
+        return hydra.utils.instantiate(OmegaConf.create(node), **arguments)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if cause is None or isinstance(cause, ValueError | TypeError | ImportError | AttributeError):
+            reason = str(cause or error).strip().splitlines()[0]
+            raise ConfigError(f"{key} ({config.get('_target_')}): {reason}") from None
+        raise
+
+
+def check_code_size(config: DictConfig) -> None:
+    """Refuse values of k and r that are not whole numbers of the right size.
+
+    Raises:
+        ConfigError: with the key, its value and what was expected.
+    """
+    for key, least in (("k", 2), ("r", 1)):
+        value = config[key]
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ConfigError(f"{key}={value}: expected a whole number, {least} or more")
+
+
+def processes(trainer: DictConfig) -> int:
+    """How many processes the trainer's settings ask for on this machine.
+
+    Raises:
+        ConfigError: ``trainer.devices`` is no number of processes.
+    """
+    if trainer.strategy == "auto":
+        return 1
+    devices = trainer.devices
+    if devices in ("auto", -1, "-1"):
+        return max(1, torch.cuda.device_count())
+    try:
+        count = int(devices)
+    except (TypeError, ValueError):
+        count = 0
+    if count < 1:
+        raise ConfigError(f"trainer.devices={devices}: expected the number of processes, or auto")
+    return count
+
+
+class Experiment:
+    """The objects that a config describes, each made when it is first needed.
+
+    Args:
+        config: the resolved config.
+
+    Raises:
+        ConfigError: k or r is not what it should be.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        check_code_size(config)
+        self.config = config
+        self.k: int = config.k
+        self.r: int = config.r
+        self.seed: int = config.seed
+        self._check_choices()
+
+    # ---- data
+
+    @cached_property
+    def splits(self) -> Splits:
+        splits: Splits = build(self.config.dataset, "dataset").load()
+        smallest = min(len(splits.train), len(splits.validation), len(splits.test))
+        if smallest < self.k:
+            raise ConfigError(f"k={self.k}: dataset={self.config.dataset.name} has a split of {smallest} samples only")
+        return splits
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where predictions and evaluation run: as the trainer says, in one process."""
+        wants_gpu = self.config.trainer.accelerator in ("auto", "gpu", "cuda")
+        return torch.device("cuda" if wants_gpu and torch.cuda.is_available() else "cpu")
+
+    # ---- networks
+
+    @property
+    def _base_architecture(self) -> DictConfig:
+        return self.config.base.architecture or self.config.architecture
+
+    @property
+    def _parity_architecture(self) -> DictConfig:
+        return self.config.parity.architecture or self.config.architecture
+
+    def new_base_network(self) -> nn.Module:
+        """A base network with random weights."""
+        with self._random_weights(BASE_WEIGHTS, self.config.base.seed):
+            return self._network(self._base_architecture, "architecture", self.splits.query_shape)
+
+    def new_parity_networks(self) -> list[nn.Module]:
+        """r networks that take the encoder's parity queries, with random weights."""
+        with self._random_weights(PARITY_WEIGHTS, self.seed):
+            shape = self.code.encoder.parity_shape
+            return [self._network(self._parity_architecture, "parity.architecture", shape) for _ in range(self.r)]
+
+    def initial_parity_networks(self, base: nn.Module) -> list[nn.Module]:
+        """The parity networks as training finds them."""
+        if not self.config.parity.trainable:
+            return [copy.deepcopy(base) for _ in range(self.r)]
+        networks = self.new_parity_networks()
+        initialisation = build(self.config.initialisation, "initialisation")
+        with self._random_weights(PARITY_WEIGHTS, self.seed):
+            for network in networks:
+                initialisation(network, base)
+        return networks
+
+    def _network(self, architecture: DictConfig, key: str, shape: tuple[int, ...]) -> nn.Module:
+        network: nn.Module = build(architecture, key, input_shape=shape, outputs=self.splits.classes)
+        target = architecture.get("_target_")
+        try:
+            with torch.no_grad():
+                output = network.eval()(torch.zeros(2, *shape))
+        except (RuntimeError, ValueError, AssertionError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(f"{key} ({target}) cannot take queries of shape {shape}: {reason}") from None
+        if not isinstance(output, Tensor) or output.shape != (2, self.splits.classes):
+            raise ConfigError(f"{key} ({target}) must output ({self.splits.classes},) for a query of shape {shape}")
+        return network.train()
+
+    # ---- code
+
+    @cached_property
+    def code(self) -> Code:
+        shape = self.splits.query_shape
+        generator = build(self.config.generator, "generator").matrix(self.k, self.r)
+        with self._random_weights(CODE_WEIGHTS, self.seed):
+            encoder = build(
+                self.config.encoder, "encoder", k=self.k, r=self.r, query_shape=shape, generator=generator
+            )
+            decoder = build(
+                self.config.decoder, "decoder", k=self.k, r=self.r, output_shape=(self.splits.classes,),
+                generator=generator,
+            )  # fmt: skip
+        for key, part in (("encoder", encoder), ("decoder", decoder)):
+            if self._is_trainable(key, part) and not list(part.parameters()):
+                name = type(part).__name__
+                raise ConfigError(f"{key}.trainable=true: {name} has nothing to train; set {key}.trainable=false")
+        return Code(encoder, decoder)
+
+    def _is_trainable(self, key: str, part: nn.Module) -> bool:
+        """What the config says; where it says nothing, parts with parameters are trained."""
+        trainable = self.config[key].get("trainable")
+        return bool(list(part.parameters())) if trainable is None else bool(trainable)
+
+    def _check_choices(self) -> None:
+        """Refuse combinations that cannot work and that the config alone shows."""
+        config = self.config
+        if not config.parity.trainable and self._parity_architecture != self._base_architecture:
+            raise ConfigError(
+                "parity.trainable=false runs the base model on parity queries, so parity.architecture must be the base "
+                "model's; leave architecture@parity.architecture out, or set parity.trainable=true"
+            )
+
+    # ---- training
+
+    @property
+    def batch_groups(self) -> int:
+        """Groups in a training batch; ParM's rule unless the config says otherwise."""
+        return int(self.config.batch_groups or (64 if self.k == 2 else 32))
+
+    def make_trainer(self, max_epochs: int) -> Callable[..., Trainer]:
+        """A factory of Trainers that adds callbacks and plugins to the config's."""
+
+        def make(**settings: Any) -> Trainer:
+            trainer: Trainer = build(self.config.trainer, "trainer", max_epochs=max_epochs, **settings)
+            return trainer
+
+        return make
+
+    def base_phase(self) -> tuple[TrainedModule, BaseDataModule]:
+        """What trains the base model."""
+        base = self.config.base
+        optimizer, schedule = self._optimisation(base, "base.")
+        module = BaseModule(self.new_base_network(), self.splits.classes, optimizer, schedule, base.seed)
+        return module, BaseDataModule(self.splits, base.batch_size, base.seed)
+
+    def coded_phase(self, base: nn.Module) -> tuple[CodedModule, GroupDataModule]:
+        """What trains the code, given the trained base model.
+
+        Raises:
+            ConfigError: an objective and trainable parts that do not go together, among others.
+        """
+        optimizer, schedule = self._optimisation(self.config, "")
+        objective: Objective = build(self.config.objective, "objective")
+        networks = self.initial_parity_networks(base)
+        trained = {
+            "encoder": (self._is_trainable("encoder", self.code.encoder), [self.code.encoder]),
+            "decoder": (self._is_trainable("decoder", self.code.decoder), [self.code.decoder]),
+            "parity": (bool(self.config.parity.trainable), networks),
+        }
+        if not any(is_trained for is_trained, _ in trained.values()):
+            raise ConfigError(
+                "encoder.trainable, decoder.trainable and parity.trainable are all false, so there is nothing to "
+                "train; set one of them to true"
+            )
+        frozen = [part for is_trained, parts in trained.values() if not is_trained for part in parts]
+        module = CodedModule(
+            self.code, networks, self.splits.classes, objective, optimizer, schedule, self.seed, frozen
+        )
+        predictions = partial(self.predictions, base)
+        data = GroupDataModule(
+            self.splits,
+            self.k,
+            self.code.encoder.prepare,
+            predictions(self.splits.train.inputs),
+            predictions(self.splits.validation.inputs),
+            self.batch_groups,
+            self.seed,
+        )
+        self._check_gradients(module, data, [key for key, (is_trained, _) in trained.items() if is_trained])
+        return module, data
+
+    def predictions(self, base: nn.Module, inputs: Tensor) -> Tensor:
+        """The base model's predictions for inputs in [0, 1], on the CPU."""
+        return predict(base, self.splits.normalise(inputs), self.device).cpu()
+
+    def evaluator(self, parity_networks: list[nn.Module]) -> Evaluator:
+        return Evaluator(self.code, parity_networks, self.device)
+
+    def _optimisation(self, section: DictConfig, prefix: str) -> tuple[OptimizerFactory, ScheduleFactory]:
+        optimizer = build(section.optimizer, f"{prefix}optimizer")
+        return optimizer, build(section.scheduler, f"{prefix}scheduler")
+
+    def _check_gradients(self, module: CodedModule, data: GroupDataModule, trained: list[str]) -> None:
+        """Refuse an objective that does not depend on a part that it is to train."""
+        groups = torch.arange(2 * self.k).view(2, self.k) % len(self.splits.train)
+        inputs = self.splits.normalise(self.splits.train.inputs[groups.flatten()])
+        batch = GroupBatch(
+            data.prepare(inputs).unflatten(0, groups.shape),
+            data.train_predictions[groups],
+            self.splits.train.labels[groups],
+            torch.ones_like(groups, dtype=torch.bool),
+        )
+        modes = {part: part.training for part in module.modules()}
+        module.cpu().eval()
+        module.objective(module.coded_batch(batch)).backward()
+        parts = {"encoder": self.code.encoder, "decoder": self.code.decoder, "parity": module.parity_models}
+        for key in trained:
+            if all(parameter.grad is None for parameter in parts[key].parameters()):
+                objective = type(module.objective).__name__
+                raise ConfigError(
+                    f"objective={objective} does not depend on the {key}, but {key}.trainable=true; choose an "
+                    f"objective of the reconstruction, such as objective=kl, or another {key}"
+                )
+        module.zero_grad(set_to_none=True)
+        for part, mode in modes.items():
+            part.training = mode
+
+    # ---- caching
+
+    def base_key(self) -> str:
+        """Hash of everything that determines the trained base model."""
+        trainer = self.config.trainer
+        content = {
+            "version": CACHE_VERSION,
+            "data": self.splits.fingerprint(),
+            "architecture": OmegaConf.to_container(self._base_architecture),
+            "base": {
+                name: OmegaConf.to_container(value) if isinstance(value, DictConfig) else value
+                for name, value in self.config.base.items()
+                if name not in ("checkpoint", "architecture")
+            },
+            "trainer": {
+                name: trainer.get(name)
+                for name in ("precision", "accumulate_grad_batches", "gradient_clip_val", "check_val_every_n_epoch")
+            },
+            "processes": processes(trainer),
+        }
+        return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @staticmethod
+    def _random_weights(stream: int, seed: int) -> "_Seeded":
+        return _Seeded(seed * 10 + stream)
+
+
+class _Seeded:
+    """Draw random numbers from a seed inside a block, and leave the program's own as they were."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __enter__(self) -> None:
+        self.state = torch.get_rng_state()
+        torch.manual_seed(self.seed)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_rng_state(self.state)
+

@@ -1,0 +1,26 @@
+"""``evaluate``: measure a trained run again, from its checkpoints."""
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from parity_exp.commands.assembly import Experiment
+from parity_exp.commands.job import overlaid, resolved, tracked
+from parity_exp.commands.results import evaluate_test_split, load_trained
+from parity_exp.errors import ConfigError
+from parity_exp.run_directory import RunDirectory
+
+MAY_CHANGE = ("dataset", "evaluation", "trainer", "tracker", "outputs")
+
+
+def run(composed: DictConfig) -> float:
+    """Evaluate ``run=``, write a run directory of its own; return the degraded accuracy."""
+    if composed.run is None:
+        raise ConfigError("run: evaluate needs the run directory of a `train`; give run=outputs/train/<date>/<time>")
+    trained = RunDirectory.existing(composed.run, "run")
+    config = overlaid(trained.read_config(), resolved(composed), MAY_CHANGE, "run")
+    experiment = Experiment(config)
+    base, parities = load_trained(experiment, trained, "run")
+    directory = RunDirectory(HydraConfig.get().runtime.output_dir)
+    with tracked("evaluate", config, directory) as tracker:
+        metrics = evaluate_test_split(experiment, base, parities, directory, tracker, {})
+    return metrics["test/degraded_accuracy"]

@@ -1,0 +1,100 @@
+"""What every job does around its work: its config and environment on record, its tracker opened and closed."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from parity_exp.commands.assembly import build
+from parity_exp.errors import ConfigError
+from parity_exp.run_directory import RunDirectory
+from parity_exp.tracking import Job, Tracker
+
+log = logging.getLogger(__name__)
+
+
+def resolved(config: DictConfig) -> DictConfig:
+    """The config with every interpolation replaced by its value."""
+    plain = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    assert isinstance(plain, DictConfig)
+    return plain
+
+
+def overlaid(stored: DictConfig, composed: DictConfig, may_change: tuple[str, ...], key: str) -> DictConfig:
+    """A stored config with what was given on the command line in its place.
+
+    Args:
+        stored: the config of an earlier run.
+        composed: what Hydra made of the command line.
+        may_change: the parts that may differ from the earlier run.
+        key: the config key that named the run, for messages.
+
+    Raises:
+        ConfigError: something else was given on the command line.
+    """
+    config = stored.copy()
+    for override in HydraConfig.get().overrides.task:
+        name = override.lstrip("+~").partition("=")[0]
+        top = name.partition(".")[0].partition("@")[0]
+        if top not in (*may_change, key):
+            raise ConfigError(
+                f"{override}: with {key}= the experiment stays as it was; only {', '.join(may_change)} may change"
+            )
+        path = name.partition("@")[2] or name
+        OmegaConf.update(config, path, OmegaConf.select(composed, path), merge=False, force_add=True)
+    return config
+
+
+@contextmanager
+def tracked(command: str, config: DictConfig, run: RunDirectory, resumed: bool = False) -> Iterator[Tracker]:
+    """Put the config and the environment on record, and track what happens inside the block.
+
+    The tracker is closed however the block ends, and told whether it succeeded.
+    """
+    quiet_libraries()
+    run.write_config(config)
+    run.write_environment(config.seed, devices())
+    tracker: Tracker = build(config.tracker, "tracker")
+    plain: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
+    succeeded = False
+    try:
+        tracker.start(
+            Job(
+                command=command,
+                run_dir=run.path,
+                config=plain,
+                sweep=sweep_name(),
+                name=" ".join(HydraConfig.get().overrides.task) or None,
+                resumed=resumed,
+            )
+        )
+        yield tracker
+        succeeded = True
+    finally:
+        tracker.finish(succeeded)
+
+
+def sweep_name() -> str | None:
+    """The sweep that this job belongs to: the last two folders of its directory, date and time."""
+    hydra = HydraConfig.get()
+    if hydra.mode != RunMode.MULTIRUN:
+        return None
+    return "/".join(Path(hydra.sweep.dir).parts[-2:])
+
+
+def devices() -> list[str]:
+    """The accelerators that can be seen, or the CPU."""
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return names or [f"cpu ({torch.get_num_threads()} threads)"]
+
+
+def quiet_libraries() -> None:
+    """Lightning's notes on hardware and on finished loops do not help our users."""
+    for name in ("pytorch_lightning", "lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)

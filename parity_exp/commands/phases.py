@@ -1,0 +1,117 @@
+"""The two phases of training, base and coded, in this process or in several.
+
+A phase's outcome is in files, the best weights of each part, so that it does not matter who ran it.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig
+from torch import nn
+
+from parity_exp.commands.assembly import Experiment, processes
+from parity_exp.commands.ranks import run_in_processes
+from parity_exp.files import write_json
+from parity_exp.models import load_weights, save_weights
+from parity_exp.run_directory import RunDirectory
+from parity_exp.training import Fitted, fit
+from parity_exp.training.callbacks import EpochListener
+
+log = logging.getLogger(__name__)
+
+PhaseListener = Callable[[str, dict[str, float]], None]
+
+
+def obtain_base(experiment: Experiment, run: RunDirectory, listener: PhaseListener) -> nn.Module:
+    """The trained base model: of the run itself, the user's, cached, or trained now; also left in the run directory.
+
+    Raises:
+        CheckpointError: the user's checkpoint is missing, unreadable, or of another network.
+    """
+    network = experiment.new_base_network()
+    path = run.checkpoint("base")
+    given = experiment.config.base.checkpoint
+    if path.is_file():
+        load_weights(path, network, "resume")
+        return network
+    if given is not None:
+        load_weights(given, network, "base.checkpoint")
+    else:
+        cached = _cached_base(experiment, run, lambda row: listener("base", row))
+        load_weights(cached / "base.ckpt", network, "cached base model")
+        shutil.copyfile(cached / "history.csv", run.base_history)
+    run.checkpoints.mkdir(exist_ok=True)
+    save_weights(path, "base", network.state_dict())
+    return network
+
+
+def _cached_base(experiment: Experiment, run: RunDirectory, listener: EpochListener) -> Path:
+    """The folder of the trained base model; whoever comes first trains it, others wait."""
+    folder = Path(experiment.config.outputs, "base", experiment.base_key())
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "fitted.json"
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("another job trains the same base model; waiting for it (%s)", folder)
+        lock.acquire()
+    try:
+        if done.is_file():
+            log.info("base model: the one in %s, trained earlier", folder)
+            return folder
+        fitted = run_phase(train_base, experiment, run, folder, folder / "history.csv", listener)
+        write_json(done, asdict(fitted))
+        (folder / "last.ckpt").unlink(missing_ok=True)
+    finally:
+        lock.release()
+    return folder
+
+
+def train_code(experiment: Experiment, run: RunDirectory, listener: PhaseListener) -> Fitted:
+    """Train the code on the base model in the run directory, or go on with it."""
+    return run_phase(
+        train_coded, experiment, run, run.checkpoints, run.history, lambda row: listener("coded", row)
+    )
+
+
+Phase = Callable[[Experiment, Path, Path, Path, EpochListener | None], Fitted]
+
+
+def run_phase(
+    phase: Phase, experiment: Experiment, run: RunDirectory, folder: Path, history: Path, listener: EpochListener
+) -> Fitted:
+    """Run a phase in as many processes as the trainer asks for."""
+    count = processes(experiment.config.trainer)
+    if count == 1:
+        return phase(experiment, run.path, folder, history, listener)
+    return run_in_processes(count, phase_in_process, (phase, run.path, folder, history), history, listener)
+
+
+def phase_in_process(phase: Phase, run_dir: Path, folder: Path, history: Path) -> Fitted:
+    """One process's part in a phase: everything comes from the run directory's config."""
+    config: DictConfig = RunDirectory(run_dir).read_config()
+    return phase(Experiment(config), run_dir, folder, history, None)
+
+
+def train_base(
+    experiment: Experiment, run_dir: Path, folder: Path, history: Path, listener: EpochListener | None
+) -> Fitted:
+    module, data = experiment.base_phase()
+    make_trainer = experiment.make_trainer(experiment.config.base.max_epochs)
+    return fit(module, data, make_trainer, folder, history, "base", listener)
+
+
+def train_coded(
+    experiment: Experiment, run_dir: Path, folder: Path, history: Path, listener: EpochListener | None
+) -> Fitted:
+    base = experiment.new_base_network()
+    load_weights(RunDirectory(run_dir).checkpoint("base"), base, "base model of the run")
+    module, data = experiment.coded_phase(base)
+    make_trainer = experiment.make_trainer(experiment.config.trainer.max_epochs)
+    return fit(module, data, make_trainer, folder, history, "coded", listener)
+

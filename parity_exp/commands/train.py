@@ -1,0 +1,57 @@
+"""``train``: a base model, a code for it, and their accuracies on the test split."""
+
+from pathlib import Path
+
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from parity_exp.commands.assembly import Experiment
+from parity_exp.commands.job import overlaid, resolved, tracked
+from parity_exp.commands.phases import obtain_base, train_code
+from parity_exp.commands.results import evaluate_test_split, load_trained
+from parity_exp.run_directory import RunDirectory
+from parity_exp.training import Fitted
+
+MAY_CHANGE_ON_RESUME = ("trainer", "tracker", "evaluation")
+
+
+def run(composed: DictConfig) -> float:
+    """Train, evaluate and write the run directory; return the degraded accuracy, for sweepers to maximise."""
+    directory = RunDirectory(HydraConfig.get().runtime.output_dir)
+    resumed = composed.resume is not None
+    config = resolved(composed)
+    if resumed:
+        stored = RunDirectory.existing(composed.resume, "resume").read_config()
+        config = overlaid(stored, config, MAY_CHANGE_ON_RESUME, "resume")
+    experiment = Experiment(config)
+    # Whatever is wrong with the data or the code shows before anything is written or tracked.
+    assert experiment.splits and experiment.code
+    with tracked("train", config, directory, resumed) as tracker:
+        base = obtain_base(experiment, directory, tracker.epoch)
+        fitted = train_code(experiment, directory, tracker.epoch)
+        base, parities = load_trained(experiment, directory, "run")
+        metrics = evaluate_test_split(
+            experiment,
+            base,
+            parities,
+            directory,
+            tracker,
+            training_metrics(experiment, directory.history, fitted),
+            [directory.history, directory.base_history],
+        )
+        tracker.checkpoints(sorted(directory.checkpoints.glob("*.ckpt")))
+    return metrics["test/degraded_accuracy"]
+
+
+def training_metrics(experiment: Experiment, history: Path, fitted: Fitted) -> dict[str, float]:
+    """How training went, from its history."""
+    seconds = float(pd.read_csv(history)["train/seconds"].mean())
+    queries = len(experiment.splits.train) // experiment.k * experiment.k
+    return {
+        "train/epochs": fitted.epochs,
+        "train/best_epoch": fitted.best_epoch,
+        "train/best_val_reconstruction_accuracy": fitted.best_value,
+        "train/seconds_per_epoch": seconds,
+        "train/queries_per_second": queries / seconds,
+    }

@@ -1,0 +1,104 @@
+"""Coding groups: k samples encoded together, as rows of an index tensor drawn afresh each epoch."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+
+def coding_groups(samples: int, k: int, seed: int, epoch: int = 0) -> Tensor:
+    """Draw groups of k different samples at random, each sample in at most one group.
+
+    Args:
+        samples: how many samples there are.
+        k: queries in a coding group.
+        seed: seed of the draw.
+        epoch: another draw of the same seed.
+
+    Returns:
+        ``(samples // k, k)`` int64; the up to k - 1 samples left over sit this epoch out.
+
+    Raises:
+        ValueError: fewer than k samples.
+    """
+    if samples < k:
+        raise ValueError(f"{samples} samples do not make a group of k={k}")
+    order = torch.randperm(samples, generator=epoch_generator(seed, epoch))
+    return order[: samples // k * k].view(-1, k)
+
+
+def covering_groups(samples: int, k: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Draw groups in which every sample occurs, for evaluation.
+
+    Returns:
+        Groups ``(ceil(samples / k), k)`` int64, and a mask of the same shape that is true once for every sample:
+        where k does not divide the number of samples, the last group is filled up with samples that other groups
+        hold already, and the mask is false there.
+    """
+    groups = coding_groups(samples, k, seed)
+    missing = samples - groups.numel()
+    counted = torch.ones_like(groups, dtype=torch.bool)
+    if missing == 0:
+        return groups, counted
+    order = torch.randperm(samples, generator=epoch_generator(seed, 0))
+    last = torch.cat([order[-missing:], order[: k - missing]])
+    first_time = torch.arange(k) < missing
+    return torch.cat([groups, last[None]]), torch.cat([counted, first_time[None]])
+
+
+def epoch_generator(seed: int, epoch: int, stream: int = 0) -> torch.Generator:
+    """A random generator that depends on the seed, the epoch, and which of several independent uses it is for."""
+    mixed = (seed * 1_000_003 + epoch * 7_919 + stream * 104_729 + 12_345) % 2**63
+    return torch.Generator().manual_seed(mixed)
+
+
+class Batches:
+    """Yields an epoch's batches, made by a function from rows of an index tensor.
+
+    Lightning's data loaders exist to fetch single samples; here a batch is one indexing of a tensor that is
+    already in place.
+
+    Args:
+        draw: gives the epoch's index tensor, ``(rows, ...)``.
+        make: turns rows of it and the number of the batch into a batch.
+        rows: length of the index tensor.
+        batch_size: rows in a batch.
+        epoch: tells the current epoch.
+        rank: which of the processes this is; batch b goes to process b modulo ``world_size``.
+        world_size: how many processes share the epoch.
+        even: give every process the same number of batches, dropping the round that not all have a part of.
+            Training needs it, for processes wait for each other at every step; evaluation must not drop any.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[int], Tensor],
+        make: Callable[[Tensor, int, int], object],
+        rows: int,
+        batch_size: int,
+        epoch: Callable[[], int] = lambda: 0,
+        rank: int = 0,
+        world_size: int = 1,
+        even: bool = True,
+    ) -> None:
+        self.draw = draw
+        self.make = make
+        self.batch_size = batch_size
+        self.epoch = epoch
+        self.rank = rank
+        self.world_size = world_size
+        self.total = -(-rows // batch_size)
+        self.even = even
+
+    def __len__(self) -> int:
+        if self.even:
+            return max(1, self.total // self.world_size)
+        return len(range(self.rank, self.total, self.world_size))
+
+    def __iter__(self) -> Iterator[object]:
+        epoch = self.epoch()
+        index = self.draw(epoch)
+        for turn in range(len(self)):
+            # A process without a batch of its own (fewer batches than processes) works on another's.
+            batch = (turn * self.world_size + self.rank) % self.total
+            yield self.make(index[batch * self.batch_size : (batch + 1) * self.batch_size], epoch, batch)

@@ -1,0 +1,21 @@
+"""Errors that the user can mend: one line that names the key or path, what was expected, and what to do.
+
+The command line prints them without a traceback and exits with status 2. Everything else is a defect of
+ours and keeps its traceback.
+"""
+
+
+class UserError(Exception):
+    """Something outside the program has to change: a config value, a file, a folder, an installed package."""
+
+
+class ConfigError(UserError):
+    """A config value, or a combination of config values, that cannot work."""
+
+
+class DataError(UserError):
+    """A data set that is missing, cut short or damaged."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is missing, unreadable, or made for another network."""

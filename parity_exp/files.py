@@ -1,0 +1,53 @@
+"""Write files so that a reader never sees half of one, whatever happens while writing.
+
+Everything goes to a temporary name in the same folder, to the disk, and only then to its real name. A kill, a
+full disk or a lost connection leaves the previous content in place.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Replace the content of ``path`` in one step.
+
+    Raises:
+        OSError: the folder is missing, read-only or full; the old content is untouched.
+    """
+    path = Path(path)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        # The message that reaches the user names the file they know, not the temporary one.
+        error.filename = str(path)
+        raise
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def write_text(path: str | Path, content: str) -> None:
+    """Replace the text of ``path`` (UTF-8) in one step."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Replace ``path`` by ``content`` as indented JSON in one step."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

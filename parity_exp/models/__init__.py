@@ -1,0 +1,28 @@
+"""Architectures for base and parity models, how they start, and their weights on disk.
+
+Every architecture is a class that takes ``input_shape`` and ``outputs`` first; the shapes come from the data set.
+"""
+
+from parity_exp.models.checkpoint import load_weights, save_weights
+from parity_exp.models.initialisation import Default, FromBase, Initialisation, Paper
+from parity_exp.models.lenet import LeNet
+from parity_exp.models.mlp import MLP
+from parity_exp.models.prediction import predict
+from parity_exp.models.torchvision_networks import MobileNetV2, ResNet, TorchvisionNetwork
+from parity_exp.models.vgg import VGG11
+
+__all__ = [
+    "MLP",
+    "VGG11",
+    "Default",
+    "FromBase",
+    "Initialisation",
+    "LeNet",
+    "MobileNetV2",
+    "Paper",
+    "ResNet",
+    "TorchvisionNetwork",
+    "load_weights",
+    "predict",
+    "save_weights",
+]

@@ -1,0 +1,128 @@
+"""torchvision's classification networks, fitted to a data set's images and classes.
+
+No weights are fetched: networks start from random ones, or from a checkpoint that the user names.
+"""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import torchvision
+from torch import Tensor, nn
+
+SMALL_IMAGE = 64
+"""Images with a side below this get a stem that does not shrink them."""
+
+
+class ResNet(nn.Module):
+    """A torchvision ResNet, with the 3x3 stem and no first pooling for images of 28x28 or 32x32.
+
+    ParM's ResNet-18 and ResNet-152 for Fashion-MNIST and CIFAR.
+
+    Args:
+        input_shape: ``(C, H, W)``.
+        outputs: numbers in one prediction.
+        depth: 18, 34, 50, 101 or 152.
+
+    Shapes: ``(B, C, H, W) -> (B, outputs)``.
+    """
+
+    def __init__(self, input_shape: Sequence[int], outputs: int, depth: int = 18) -> None:
+        super().__init__()
+        self.network = _build(f"resnet{depth}", num_classes=outputs)
+        channels, height, width = input_shape
+        if min(height, width) < SMALL_IMAGE:
+            self.network.conv1 = nn.Conv2d(channels, 64, 3, stride=1, padding=1, bias=False)
+            self.network.maxpool = nn.Identity()
+        else:
+            _fit_first_layer(self.network, channels)
+
+    def forward(self, queries: Tensor) -> Tensor:
+        outputs: Tensor = self.network(queries)
+        return outputs
+
+
+class MobileNetV2(nn.Module):
+    """MobileNetV2 of a given width; ParM's approximate backup has width 0.25.
+
+    Args:
+        input_shape: ``(C, H, W)``; images below 64x64 are not shrunk by the first layer.
+        outputs: numbers in one prediction.
+        width: factor of the number of channels.
+
+    Shapes: ``(B, C, H, W) -> (B, outputs)``.
+    """
+
+    def __init__(self, input_shape: Sequence[int], outputs: int, width: float = 1.0) -> None:
+        super().__init__()
+        self.network = _build("mobilenet_v2", num_classes=outputs, width_mult=width)
+        channels, height, image_width = input_shape
+        _fit_first_layer(self.network, channels)
+        if min(height, image_width) < SMALL_IMAGE:
+            _first_convolution(self.network)[2].stride = (1, 1)
+
+    def forward(self, queries: Tensor) -> Tensor:
+        outputs: Tensor = self.network(queries)
+        return outputs
+
+
+class TorchvisionNetwork(nn.Module):
+    """Any of torchvision's classification networks, by name.
+
+    Args:
+        input_shape: ``(C, H, W)``; the first convolution is replaced where its channels differ.
+        outputs: numbers in one prediction; the head is built with it.
+        name: a name that ``torchvision.models.list_models()`` gives.
+        options: further arguments of torchvision's builder, such as ``image_size`` of a vision transformer.
+
+    Shapes: ``(B, C, H, W) -> (B, outputs)``.
+
+    Raises:
+        ValueError: an unknown name, with the nearest known ones.
+    """
+
+    def __init__(self, input_shape: Sequence[int], outputs: int, name: str, **options: Any) -> None:
+        super().__init__()
+        known = torchvision.models.list_models(module=torchvision.models)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3) or known[:3]
+            raise ValueError(f"torchvision has no classification network {name!r}; did you mean {', '.join(near)}?")
+        if name in ("googlenet", "inception_v3"):
+            # Their second and third heads exist in training only, and would change the type of the output.
+            options = {"aux_logits": False, "init_weights": True, **options}
+        self.network = _build(name, num_classes=outputs, **options)
+        _fit_first_layer(self.network, input_shape[0])
+
+    def forward(self, queries: Tensor) -> Tensor:
+        outputs: Tensor = self.network(queries)
+        return outputs
+
+
+def _build(name: str, **options: Any) -> nn.Module:
+    network: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    return network
+
+
+def _first_convolution(network: nn.Module) -> tuple[nn.Module, str, nn.Conv2d]:
+    """The first convolution, with the module that holds it and its name there."""
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            parent, _, name = path.rpartition(".")
+            return network.get_submodule(parent), name, module
+    raise ValueError(f"{type(network).__name__} has no convolution to fit to the images")
+
+
+def _fit_first_layer(network: nn.Module, channels: int) -> None:
+    parent, name, convolution = _first_convolution(network)
+    if convolution.in_channels == channels:
+        return
+    fitted = nn.Conv2d(
+        channels,
+        convolution.out_channels,
+        convolution.kernel_size,  # type: ignore[arg-type]
+        convolution.stride,  # type: ignore[arg-type]
+        convolution.padding,  # type: ignore[arg-type]
+        convolution.dilation,  # type: ignore[arg-type]
+        bias=convolution.bias is not None,
+    )
+    setattr(parent, name, fitted)

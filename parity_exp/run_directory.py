@@ -1,0 +1,145 @@
+"""The run directory: the contract between commands, and with anyone's scripts.
+
+Who wants a path or a file of a run asks here; the names stand in no other place.
+"""
+
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+import parity_exp
+from parity_exp.errors import UserError
+from parity_exp.files import write_json, write_text
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "wandb", "numpy", "pandas")
+
+
+class RunDirectory:
+    """Paths and small files of one run.
+
+    Args:
+        path: the directory.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def existing(cls, path: str | Path, key: str) -> "RunDirectory":
+        """A run directory that a job has written.
+
+        Args:
+            path: the directory.
+            key: the config key that named it, for messages.
+
+        Raises:
+            UserError: it is not one.
+        """
+        run = cls(path)
+        if not run.config.is_file():
+            raise UserError(
+                f"{key}={path}: not a run directory (it has no config.yaml); give one that `train` has written, "
+                "such as outputs/train/<date>/<time>"
+            )
+        return run
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @property
+    def history(self) -> Path:
+        """A row an epoch of the coded model."""
+        return self.path / "history.csv"
+
+    @property
+    def base_history(self) -> Path:
+        """A row an epoch of the base model, where this run or an earlier one trained it."""
+        return self.path / "base_history.csv"
+
+    def checkpoint(self, part: str) -> Path:
+        """Best weights of ``base``, ``parity-<j>``, ``encoder`` or ``decoder``."""
+        return self.checkpoints / f"{part}.ckpt"
+
+    @property
+    def base_is_final(self) -> bool:
+        return self.checkpoint("base").is_file()
+
+    def read_config(self) -> DictConfig:
+        """The resolved config of the run.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        try:
+            config = OmegaConf.load(self.config)
+        except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+            raise UserError(f"{self.config}: not readable as a config ({str(error).splitlines()[0]})") from None
+        if not isinstance(config, DictConfig) or "k" not in config:
+            raise UserError(f"{self.config}: not the config of a run; restore it or start a new run")
+        return config
+
+    def write_config(self, config: DictConfig) -> None:
+        write_text(self.config, OmegaConf.to_yaml(config, resolve=True))
+
+    def write_metrics(self, metrics: Mapping[str, float]) -> None:
+        write_json(self.metrics, metrics)
+
+    def read_metrics(self) -> dict[str, float]:
+        values: dict[str, float] = json.loads(self.metrics.read_text())
+        return values
+
+    def write_environment(self, seed: int, devices: list[str]) -> None:
+        """Record what the run ran on, so that it can be told apart from others, and run again."""
+        content = {
+            "parity_exp": parity_exp.__version__,
+            "git_revision": git_revision(),
+            "python": platform.python_version(),
+            "packages": {name: metadata.version(name) for name in PACKAGES},
+            "platform": platform.platform(),
+            "host": socket.gethostname(),
+            "cpus": os.cpu_count(),
+            "devices": devices,
+            "seed": seed,
+            "command": sys.argv,
+        }
+        write_json(self.path / "environment.json", content)
+
+
+def git_revision() -> str | None:
+    """The revision of the checkout that this package runs from, with ``+`` where it is changed; None outside one."""
+    folder = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        if folder.name not in git("ls-files", "--full-name", "__init__.py"):
+            return None
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

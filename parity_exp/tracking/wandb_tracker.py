@@ -1,0 +1,124 @@
+"""Tracking by Weights & Biases: one run a job, offline where nobody is logged in, never a question."""
+
+import hashlib
+import logging
+import netrc
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pandas as pd
+import wandb
+
+from parity_exp.tracking.tracker import Job, Tracker
+
+log = logging.getLogger(__name__)
+
+INIT_TIMEOUT_S = 30.0
+
+
+class WandbTracker(Tracker):
+    """One W&B run a job, in the job's run directory.
+
+    The run is online when ``WANDB_MODE`` says so, or when it says nothing and somebody is logged in; when the
+    server cannot be reached, and whenever nobody is logged in, it is offline, and ``wandb sync`` sends it later.
+
+    Args:
+        project: W&B project.
+        entity: user or team; W&B's default where it is not given.
+        name: name of the run; the job's overrides where it is not given.
+        tags: tags of the run.
+        checkpoints: also store the checkpoints as an artifact.
+    """
+
+    def __init__(
+        self,
+        project: str = "parity_exp",
+        entity: str | None = None,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+        checkpoints: bool = False,
+    ) -> None:
+        self.project = project
+        self.entity = entity
+        self.name = name
+        self.tags = list(tags)
+        self.store_checkpoints = checkpoints
+        self.run: Any = None
+
+    def start(self, job: Job) -> None:
+        mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+        if mode == "offline" and "WANDB_MODE" not in os.environ:
+            log.info("Weights & Biases: nobody is logged in, so the run is tracked offline in %s", job.run_dir)
+        try:
+            self.run = self._init(job, mode)
+        except (wandb.errors.CommError, wandb.errors.AuthenticationError, wandb.errors.UsageError) as error:
+            if mode == "offline":
+                raise
+            reason = str(error).splitlines()[0]
+            log.warning("Weights & Biases: %s; the run is tracked offline in %s", reason, job.run_dir)
+            self.run = self._init(job, "offline")
+        self.run.define_metric("*", step_metric="coded/epoch")
+        self.run.define_metric("base/*", step_metric="base/epoch")
+
+    def _init(self, job: Job, mode: str) -> Any:
+        settings = wandb.Settings(
+            init_timeout=INIT_TIMEOUT_S, silent=True, console="off", disable_git=True, root_dir=str(job.run_dir)
+        )
+        return wandb.init(
+            project=self.project,
+            entity=self.entity,
+            name=self.name or job.name or None,
+            group=job.sweep,
+            job_type=job.command,
+            tags=self.tags,
+            config=dict(job.config),
+            dir=str(job.run_dir),
+            id=run_id(job.run_dir),
+            resume="allow" if job.resumed else None,
+            mode=mode,  # type: ignore[arg-type]
+            reinit="finish_previous",
+            settings=settings,
+        )
+
+    def epoch(self, phase: str, row: Mapping[str, float]) -> None:
+        self.run.log({f"{phase}/{name}": value for name, value in row.items()})
+
+    def results(self, metrics: Mapping[str, float], tables: Mapping[str, pd.DataFrame]) -> None:
+        self.run.summary.update(dict(metrics))
+        self.run.log({name: wandb.Table(dataframe=table) for name, table in tables.items()})
+
+    def figures(self, paths: Sequence[Path]) -> None:
+        self.run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in paths})
+
+    def checkpoints(self, paths: Sequence[Path]) -> None:
+        if not self.store_checkpoints:
+            return
+        artifact = wandb.Artifact(f"checkpoints-{self.run.id}", type="model")
+        for path in paths:
+            artifact.add_file(str(path))
+        self.run.log_artifact(artifact)
+
+    def finish(self, succeeded: bool) -> None:
+        if self.run is not None:
+            self.run.finish(exit_code=0 if succeeded else 1)
+
+
+def run_id(run_dir: Path) -> str:
+    """A W&B run's id, the same whenever a job in the same run directory is resumed."""
+    return hashlib.sha256(f"{socket.gethostname()}:{run_dir.resolve()}".encode()).hexdigest()[:12]
+
+
+def logged_in() -> bool:
+    """Whether W&B would find credentials by itself: in the environment or in the netrc file."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    path = os.environ.get("NETRC") or str(Path("~/.netrc").expanduser())
+    try:
+        return netrc.netrc(path).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

@@ -1,0 +1,37 @@
+"""Training and evaluation of base models and codes."""
+
+from parity_exp.training.coded_batch import CodedBatch
+from parity_exp.training.evaluation import Evaluation, Evaluator, Examples, overall_accuracy
+from parity_exp.training.fit import Fitted, fit
+from parity_exp.training.modules import BaseModule, CodedModule, TrainedModule
+from parity_exp.training.objectives import (
+    DecodedCrossEntropy,
+    DecodedKL,
+    DecodedMSE,
+    Objective,
+    ParityMSE,
+    WeightedSum,
+)
+from parity_exp.training.schedules import constant, cosine, one_cycle
+
+__all__ = [
+    "BaseModule",
+    "CodedBatch",
+    "CodedModule",
+    "DecodedCrossEntropy",
+    "DecodedKL",
+    "DecodedMSE",
+    "Evaluation",
+    "Evaluator",
+    "Examples",
+    "Fitted",
+    "Objective",
+    "ParityMSE",
+    "TrainedModule",
+    "WeightedSum",
+    "constant",
+    "cosine",
+    "fit",
+    "one_cycle",
+    "overall_accuracy",
+]

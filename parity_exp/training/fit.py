@@ -1,0 +1,88 @@
+"""Run one phase of training: a module, its data, and a trainer, with history and checkpoints in a folder."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytorch_lightning import LightningDataModule, Trainer
+from pytorch_lightning.trainer.states import TrainerStatus
+
+from parity_exp.training.callbacks import (
+    AtomicCheckpointIO,
+    BestAndLast,
+    EpochListener,
+    History,
+    Progress,
+    StopOnDivergence,
+)
+from parity_exp.training.modules import TrainedModule
+
+TrainerFactory = Callable[..., Trainer]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a phase of training came to.
+
+    Attributes:
+        epochs: epochs of the whole run, those before a resume included.
+        best_epoch: the epoch whose weights were kept, counted from 1.
+        best_value: the validation accuracy it was chosen by.
+    """
+
+    epochs: int
+    best_epoch: int
+    best_value: float
+
+
+def fit(
+    module: TrainedModule,
+    data: LightningDataModule,
+    make_trainer: TrainerFactory,
+    folder: Path,
+    history: Path,
+    name: str,
+    listener: EpochListener | None = None,
+) -> Fitted:
+    """Train to the last epoch, from ``folder/last.ckpt`` if it is there, and leave each part's best weights.
+
+    Args:
+        module: what is trained.
+        data: what it learns from.
+        make_trainer: makes the Trainer from the callbacks and plugins it is given.
+        folder: where the checkpoints go.
+        history: the CSV file with a row an epoch.
+        name: what the progress bar calls it.
+        listener: is told each row of the history.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; ``last.ckpt`` is whole, and training can go on from it.
+        ConfigError: the loss is no longer a number.
+        CheckpointError: ``last.ckpt`` is unreadable.
+    """
+    best = BestAndLast(folder)
+    trainer = make_trainer(
+        callbacks=[StopOnDivergence(), History(history, listener), Progress(name, module.monitor), best],
+        plugins=[AtomicCheckpointIO()],
+    )
+    on_ctrl_c = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, data, ckpt_path=best.last if best.last.is_file() else None)
+    except SystemExit:
+        if trainer.state.status == TrainerStatus.INTERRUPTED:
+            # Lightning turns Ctrl-C into an exit; whoever called us has things to close.
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        # Lightning also stops listening to Ctrl-C for good.
+        if on_ctrl_c is not None and signal.getsignal(signal.SIGINT) is not on_ctrl_c:
+            _restore(on_ctrl_c)
+    return Fitted(trainer.current_epoch, best.best_epoch, best.best_value)
+
+
+def _restore(handler: object) -> None:
+    try:
+        signal.signal(signal.SIGINT, handler)  # type: ignore[arg-type]
+    except ValueError:
+        pass  # not in the main thread, where handlers cannot be set and Lightning has not set one

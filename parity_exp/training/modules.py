@@ -1,0 +1,183 @@
+"""LightningModules that train the base model and the coded model.
+
+Both keep what happens in a step to the least: nothing is logged per step; the loss is summed on the device and
+read once an epoch.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics.classification import MulticlassAccuracy
+
+from parity_exp.coding import Code, all_loss_patterns
+from parity_exp.data import GroupBatch, LabelledBatch
+from parity_exp.data.groups import epoch_generator
+from parity_exp.training.coded_batch import CodedBatch
+from parity_exp.training.objectives import Objective
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+ScheduleFactory = Callable[[Optimizer, int], LRScheduler | None]
+
+PATTERNS_IN_TRAINING = 64
+"""At most this many loss patterns of each size are simulated in a step; larger k and r are sampled."""
+
+DROPOUT = 2
+"""The stream of an epoch's random numbers that networks draw from."""
+
+NOT_COUNTED = -1
+"""Label of samples that only fill up a group."""
+
+
+class TrainedModule(LightningModule):
+    """What both modules share: optimisation, the mean loss of an epoch, and where validation accuracy is found.
+
+    Args:
+        optimizer: makes the optimizer from the trainable parameters.
+        schedule: makes the learning-rate scheduler from the optimizer and the number of steps.
+        seed: seed of what networks draw at random while training.
+    """
+
+    monitor: str
+
+    def __init__(self, optimizer: OptimizerFactory, schedule: ScheduleFactory, seed: int) -> None:
+        super().__init__()
+        self._optimizer = optimizer
+        self._schedule = schedule
+        self._seed = seed
+        self._loss_sum: Tensor | float = 0.0
+        self._steps = 0
+
+    def on_train_epoch_start(self) -> None:
+        # An epoch's random numbers depend on seed and epoch alone, so a resumed run repeats them.
+        random = epoch_generator(self._seed + self.global_rank, self.current_epoch, DROPOUT)
+        torch.manual_seed(random.initial_seed())
+        self._loss_sum, self._steps = 0.0, 0
+
+    def _counted_loss(self, loss: Tensor) -> Tensor:
+        self._loss_sum = self._loss_sum + loss.detach()
+        self._steps += 1
+        return loss
+
+    def mean_train_loss(self) -> float:
+        """The mean loss of the epoch's steps so far, over all processes. Every process has to call it."""
+        mean = torch.as_tensor(self._loss_sum / max(1, self._steps), device=self.device)
+        return float(self.trainer.strategy.reduce(mean, reduce_op="mean"))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self._optimizer([parameter for parameter in self.parameters() if parameter.requires_grad])
+        scheduler = self._schedule(optimizer, int(self.trainer.estimated_stepping_batches))
+        if scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def parts(self) -> dict[str, str]:
+        """Prefix of a part's weights in the module's state_dict, by the name of the part's checkpoint."""
+        raise NotImplementedError
+
+
+class BaseModule(TrainedModule):
+    """Trains a base model on labels with cross-entropy."""
+
+    monitor = "val/accuracy"
+
+    def __init__(
+        self, network: nn.Module, classes: int, optimizer: OptimizerFactory, schedule: ScheduleFactory, seed: int
+    ) -> None:
+        super().__init__(optimizer, schedule, seed)
+        self.network = network
+        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
+
+    def training_step(self, batch: LabelledBatch, _: int) -> Tensor:
+        return self._counted_loss(F.cross_entropy(self.network(batch.inputs), batch.labels))
+
+    def validation_step(self, batch: LabelledBatch, _: int) -> None:
+        self.accuracy.update(self.network(batch.inputs), batch.labels)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log(self.monitor, self.accuracy.compute(), rank_zero_only=True)
+        self.accuracy.reset()
+
+    def parts(self) -> dict[str, str]:
+        return {"base": "network."}
+
+
+class CodedModule(TrainedModule):
+    """Trains whichever of encoder, parity models and decoder are trainable; the others keep still.
+
+    Args:
+        code: encoder and decoder.
+        parity_models: r networks.
+        classes: numbers in one prediction.
+        objective: what to minimise.
+        optimizer: makes the optimizer.
+        schedule: makes the scheduler.
+        seed: seed of what networks draw at random while training.
+        frozen: modules, of those above, that are not trained.
+    """
+
+    monitor = "val/reconstruction_accuracy"
+
+    patterns: Tensor
+    lost: Tensor
+
+    def __init__(
+        self,
+        code: Code,
+        parity_models: Sequence[nn.Module],
+        classes: int,
+        objective: Objective,
+        optimizer: OptimizerFactory,
+        schedule: ScheduleFactory,
+        seed: int,
+        frozen: Sequence[nn.Module] = (),
+    ) -> None:
+        super().__init__(optimizer, schedule, seed)
+        self.code = code
+        self.parity_models = nn.ModuleList(parity_models)
+        self.objective = objective
+        for module in frozen:
+            # Lightning keeps the mode it finds; evaluation mode also stops batch norm from adapting.
+            module.requires_grad_(False).eval()
+        patterns = all_loss_patterns(code.k, code.r, PATTERNS_IN_TRAINING, seed)
+        self.register_buffer("patterns", patterns, persistent=False)
+        self.register_buffer("lost", (~patterns).nonzero(), persistent=False)
+        self.degraded = MulticlassAccuracy(classes, average="micro", ignore_index=NOT_COUNTED, validate_args=False)
+        self.reconstruction = self.degraded.clone()
+
+    def forward(self, prepared: Tensor) -> Tensor:
+        """Encode prepared groups and run the parity models, ``(B, k, *prepared) -> (B, r, *out)``."""
+        queries = self.code.encoder(prepared)
+        outputs = [model(queries[:, row]) for row, model in enumerate(self.parity_models)]
+        return torch.stack(outputs, dim=1)
+
+    def coded_batch(self, batch: GroupBatch) -> CodedBatch:
+        """Run a batch of groups through the code."""
+        return CodedBatch(self.code, batch.predictions, batch.labels, self(batch.prepared), self.patterns, self.lost)
+
+    def training_step(self, batch: GroupBatch, _: int) -> Tensor:
+        return self._counted_loss(self.objective(self.coded_batch(batch)))
+
+    def validation_step(self, batch: GroupBatch, _: int) -> None:
+        coded = self.coded_batch(batch)
+        counted = batch.counted[:, self.lost[:, 1]].flatten()
+        decoded = coded.decoded.flatten(0, 1)
+        own = coded.lost_predictions.argmax(-1).flatten()
+        self.degraded.update(decoded, coded.lost_labels.flatten().where(counted, NOT_COUNTED))
+        self.reconstruction.update(decoded, own.where(counted, NOT_COUNTED))
+
+    def on_validation_epoch_end(self) -> None:
+        # compute() gathers from all processes, so every one of them has to take part; one reports.
+        self.log("val/degraded_accuracy", self.degraded.compute(), rank_zero_only=True)
+        self.log(self.monitor, self.reconstruction.compute(), rank_zero_only=True)
+        self.degraded.reset()
+        self.reconstruction.reset()
+
+    def parts(self) -> dict[str, str]:
+        parities = {f"parity-{row}": f"parity_models.{row}." for row in range(self.code.r)}
+        return {**parities, "encoder": "code.encoder.", "decoder": "code.decoder."}

@@ -1,0 +1,77 @@
+"""What training minimises.
+
+An objective sees a :class:`CodedBatch` and returns a scalar. Those that look at reconstructions simulate every
+pattern of up to r losses of a group at once (Learning a Code, arXiv 1806.01259, section 5).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from parity_exp.training.coded_batch import CodedBatch
+
+
+class Objective(ABC):
+    """Base class of objectives."""
+
+    @abstractmethod
+    def __call__(self, batch: CodedBatch) -> Tensor:
+        """Return the loss, a scalar to minimise."""
+
+
+class ParityMSE(Objective):
+    """Mean squared error between parity outputs and what they should be (Parity Models, section 3.3)."""
+
+    def __call__(self, batch: CodedBatch) -> Tensor:
+        return F.mse_loss(batch.parities, batch.targets)
+
+
+class DecodedMSE(Objective):
+    """Mean squared error between reconstructions and the base model's predictions."""
+
+    def __call__(self, batch: CodedBatch) -> Tensor:
+        return F.mse_loss(batch.decoded, batch.lost_predictions)
+
+
+class DecodedKL(Objective):
+    """Kullback-Leibler divergence of the reconstruction's softmax from the base model's."""
+
+    def __call__(self, batch: CodedBatch) -> Tensor:
+        decoded = F.log_softmax(batch.decoded.flatten(0, 1), dim=1)
+        wanted = F.log_softmax(batch.lost_predictions.flatten(0, 1), dim=1)
+        return F.kl_div(decoded, wanted, reduction="batchmean", log_target=True)
+
+
+class DecodedCrossEntropy(Objective):
+    """Cross-entropy of reconstructions against the true labels."""
+
+    def __call__(self, batch: CodedBatch) -> Tensor:
+        return F.cross_entropy(batch.decoded.flatten(0, 1), batch.lost_labels.flatten())
+
+
+class WeightedSum(Objective):
+    """A weighted sum of objectives.
+
+    Args:
+        terms: objectives by name; the names are free.
+        weights: a weight for each name; terms of weight 0 are not computed.
+
+    Raises:
+        ValueError: names without a weight or weights without a name, or no weight above 0.
+    """
+
+    def __init__(self, terms: Mapping[str, Objective], weights: Mapping[str, float]) -> None:
+        if set(terms) != set(weights):
+            raise ValueError(f"terms are {sorted(terms)} but weights are given for {sorted(weights)}")
+        self.terms = {name: (float(weights[name]), terms[name]) for name in terms if weights[name]}
+        if not self.terms:
+            raise ValueError("every weight is 0, so there is nothing to minimise")
+
+    def __call__(self, batch: CodedBatch) -> Tensor:
+        losses = [weight * objective(batch) for weight, objective in self.terms.values()]
+        total = losses[0]
+        for loss in losses[1:]:
+            total = total + loss
+        return total

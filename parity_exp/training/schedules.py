@@ -1,0 +1,33 @@
+"""Learning-rate schedules over all steps of a training run.
+
+Each takes the optimizer and the number of steps, and returns a scheduler that is stepped after every optimizer step.
+"""
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+
+def constant(optimizer: Optimizer, total_steps: int) -> LRScheduler | None:
+    """Keep the optimizer's learning rate."""
+    return None
+
+
+def one_cycle(
+    optimizer: Optimizer, total_steps: int, max_lr: float | None = None, warmup_fraction: float = 0.3
+) -> LRScheduler:
+    """Rise to ``max_lr`` and anneal to almost nothing (Smith and Topin, arXiv 1708.07120).
+
+    Args:
+        optimizer: whose learning rate to set.
+        total_steps: optimizer steps in the whole run.
+        max_lr: the highest rate; the optimizer's own where it is not given.
+        warmup_fraction: part of the run in which the rate rises.
+    """
+    highest = optimizer.param_groups[0]["lr"] if max_lr is None else max_lr
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=total_steps, pct_start=warmup_fraction)
+
+
+def cosine(optimizer: Optimizer, total_steps: int, final_lr: float = 0.0) -> LRScheduler:
+    """Anneal from the optimizer's rate to ``final_lr`` along half a cosine (arXiv 1608.03983)."""
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=total_steps, eta_min=final_lr)
