@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from omegaconf import DictConfig
+
 import parity_exp
 from parity_exp.errors import UserError
 
@@ -101,9 +103,14 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
         sys.path.insert(0, os.getcwd())
     # Hydra's own handler would print and exit with 1; we tell the user's mistakes from ours first.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    module = importlib.import_module(f"parity_exp.commands.{command}")
     sys.argv = [PROGRAM, f"hydra.job.name={command}", *overrides]
-    task = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(module.run)
+
+    @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
+    def task(config: DictConfig) -> float:
+        # Imported here, for help and config need none of what a job needs.
+        result: float = importlib.import_module(f"parity_exp.commands.{command}").run(config)
+        return result
+
     task()
 
 

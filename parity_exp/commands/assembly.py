@@ -24,8 +24,7 @@ from parity_exp.coding import Code
 from parity_exp.data import BaseDataModule, GroupBatch, GroupDataModule, Splits
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.models import predict
-from parity_exp.training import BaseModule, CodedModule, Evaluator, Objective, TrainedModule
-from parity_exp.training.modules import OptimizerFactory, ScheduleFactory
+from parity_exp.training import BaseModule, CodedModule, Evaluator, Objective, Optimisation, TrainedModule
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +33,9 @@ BASE_WEIGHTS, PARITY_WEIGHTS, CODE_WEIGHTS = 1, 2, 3
 
 NOT_FOR_THE_CLASS = {"trainable", "epochs", "base_epochs"}
 """Keys of a group that steer the experiment and are not arguments of the group's class."""
+
+OWN_TRAINER_KEYS = {"accumulate_grad_batches", "gradient_clip_val"}
+"""Keys of the trainer that the LightningModules see to, since they take the optimizer's steps themselves."""
 
 CACHE_VERSION = 1
 """Raised when training a base model changes in a way that its config does not show."""
@@ -219,7 +221,8 @@ class Experiment:
         """A factory of Trainers that adds callbacks and plugins to the config's."""
 
         def make(**settings: Any) -> Trainer:
-            trainer: Trainer = build(self.config.trainer, "trainer", max_epochs=max_epochs, **settings)
+            node = {name: value for name, value in self.config.trainer.items() if name not in OWN_TRAINER_KEYS}
+            trainer: Trainer = build(OmegaConf.create(node), "trainer", max_epochs=max_epochs, **settings)
             return trainer
 
         return make
@@ -227,8 +230,8 @@ class Experiment:
     def base_phase(self) -> tuple[TrainedModule, BaseDataModule]:
         """What trains the base model."""
         base = self.config.base
-        optimizer, schedule = self._optimisation(base, "base.")
-        module = BaseModule(self.new_base_network(), self.splits.classes, optimizer, schedule, base.seed)
+        optimisation = self._optimisation(base, "base.")
+        module = BaseModule(self.new_base_network(), self.splits.classes, optimisation, base.seed)
         return module, BaseDataModule(self.splits, base.batch_size, base.seed)
 
     def coded_phase(self, base: nn.Module) -> tuple[CodedModule, GroupDataModule]:
@@ -237,7 +240,7 @@ class Experiment:
         Raises:
             ConfigError: an objective and trainable parts that do not go together, among others.
         """
-        optimizer, schedule = self._optimisation(self.config, "")
+        optimisation = self._optimisation(self.config, "")
         objective: Objective = build(self.config.objective, "objective")
         networks = self.initial_parity_networks(base)
         trained = {
@@ -252,7 +255,7 @@ class Experiment:
             )
         frozen = [part for is_trained, parts in trained.values() if not is_trained for part in parts]
         module = CodedModule(
-            self.code, networks, self.splits.classes, objective, optimizer, schedule, self.seed, frozen
+            self.code, networks, self.splits.classes, objective, optimisation, self.seed, frozen
         )
         predictions = partial(self.predictions, base)
         data = GroupDataModule(
@@ -274,9 +277,18 @@ class Experiment:
     def evaluator(self, parity_networks: list[nn.Module]) -> Evaluator:
         return Evaluator(self.code, parity_networks, self.device)
 
-    def _optimisation(self, section: DictConfig, prefix: str) -> tuple[OptimizerFactory, ScheduleFactory]:
-        optimizer = build(section.optimizer, f"{prefix}optimizer")
-        return optimizer, build(section.scheduler, f"{prefix}scheduler")
+    def _optimisation(self, section: DictConfig, prefix: str) -> Optimisation:
+        trainer = self.config.trainer
+        if not isinstance(trainer.accumulate_grad_batches, int) or trainer.accumulate_grad_batches < 1:
+            raise ConfigError(
+                f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches}: expected a whole number, 1 or more"
+            )
+        return Optimisation(
+            build(section.optimizer, f"{prefix}optimizer"),
+            build(section.scheduler, f"{prefix}scheduler"),
+            trainer.accumulate_grad_batches,
+            trainer.gradient_clip_val,
+        )
 
     def _check_gradients(self, module: CodedModule, data: GroupDataModule, trained: list[str]) -> None:
         """Refuse an objective that does not depend on a part that it is to train."""

@@ -1,6 +1,8 @@
 """Coding groups: k samples encoded together, as rows of an index tensor drawn afresh each epoch."""
 
+import itertools
 from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -53,14 +55,14 @@ def epoch_generator(seed: int, epoch: int, stream: int = 0) -> torch.Generator:
 
 
 class Batches:
-    """Yields an epoch's batches, made by a function from rows of an index tensor.
+    """The batches of an epoch, made by a function from rows of an index tensor.
 
     Lightning's data loaders exist to fetch single samples; here a batch is one indexing of a tensor that is
     already in place.
 
     Args:
         draw: gives the epoch's index tensor, ``(rows, ...)``.
-        make: turns rows of it and the number of the batch into a batch.
+        make: turns rows of it, the epoch, and the number of the batch into a batch.
         rows: length of the index tensor.
         batch_size: rows in a batch.
         epoch: tells the current epoch.
@@ -73,7 +75,7 @@ class Batches:
     def __init__(
         self,
         draw: Callable[[int], Tensor],
-        make: Callable[[Tensor, int, int], object],
+        make: Callable[[Tensor, int, int], Any],
         rows: int,
         batch_size: int,
         epoch: Callable[[], int] = lambda: 0,
@@ -95,10 +97,50 @@ class Batches:
             return max(1, self.total // self.world_size)
         return len(range(self.rank, self.total, self.world_size))
 
-    def __iter__(self) -> Iterator[object]:
+    def __iter__(self) -> Iterator[Any]:
         epoch = self.epoch()
         index = self.draw(epoch)
         for turn in range(len(self)):
             # A process without a batch of its own (fewer batches than processes) works on another's.
             batch = (turn * self.world_size + self.rank) % self.total
             yield self.make(index[batch * self.batch_size : (batch + 1) * self.batch_size], epoch, batch)
+
+
+class Steps:
+    """Some consecutive training batches that Lightning sees as one; what it does per batch is shared among them.
+
+    Attributes:
+        end_epoch: true when the last batch of the epoch is among them.
+    """
+
+    def __init__(self, batches: Iterator[Any], end_epoch: bool) -> None:
+        self._batches = batches
+        self.end_epoch = end_epoch
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._batches
+
+    def to(self, *_: object, **__: object) -> Self:
+        """Stay: batches are made where they are needed, though Lightning asks each one to move there."""
+        return self
+
+
+class Runs:
+    """An epoch's batches in runs of several.
+
+    Args:
+        batches: the epoch's batches.
+        length: batches in a run.
+    """
+
+    def __init__(self, batches: Batches, length: int) -> None:
+        self.batches = batches
+        self.length = length
+
+    def __len__(self) -> int:
+        return -(-len(self.batches) // self.length)
+
+    def __iter__(self) -> Iterator[Steps]:
+        batches = iter(self.batches)
+        for number in range(1, len(self) + 1):
+            yield Steps(itertools.islice(batches, self.length), number == len(self))

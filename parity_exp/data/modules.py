@@ -11,13 +11,19 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from parity_exp.data.dataset import Samples, Splits
-from parity_exp.data.groups import Batches, coding_groups, covering_groups, epoch_generator
+from parity_exp.data.groups import Batches, Runs, coding_groups, covering_groups, epoch_generator
 
 VALIDATION_BATCH = 2_000
 """Samples in a validation batch: large, since nothing is learned from it."""
 
-ORDER, AUGMENTATION = 0, 1
-"""Independent streams of random numbers of an epoch."""
+STEPS_IN_RUN = 20
+"""Training batches that are handed to Lightning at once."""
+
+AUGMENTATION = 1
+"""The stream of an epoch's random numbers that augmentation draws from; the order of samples has stream 0."""
+
+Draw = Callable[[int], Tensor]
+Make = Callable[[Tensor, int, int], object]
 
 
 class LabelledBatch(NamedTuple):
@@ -58,16 +64,18 @@ class _TensorDataModule(LightningDataModule):
     def _epoch(self) -> int:
         return self.trainer.current_epoch if self.trainer else 0
 
-    def _batches(
-        self,
-        draw: Callable[[int], Tensor],
-        make: Callable[[Tensor, int, int], object],
-        rows: int,
-        batch_size: int,
-        even: bool,
-    ) -> Batches:
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return Batches(draw, make, rows, batch_size, self._epoch, rank, world_size, even)
+    def _training(self, draw: Draw, make: Make, rows: int) -> Runs:
+        rank, world_size = self._place()
+        batches = Batches(draw, make, rows, self.batch_size, self._epoch, rank, world_size, even=True)
+        # Processes that train together take turns with Lightning after every single backward pass.
+        return Runs(batches, STEPS_IN_RUN if world_size == 1 else 1)
+
+    def _validation(self, draw: Draw, make: Make, rows: int, batch_size: int) -> Batches:
+        rank, world_size = self._place()
+        return Batches(draw, make, rows, batch_size, self._epoch, rank, world_size, even=False)
+
+    def _place(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _augmented(self, images: Tensor, epoch: int, batch: int) -> Tensor:
         """Training images as networks see them, ``(N, C, H, W)`` in [0, 1] to normalised."""
@@ -94,7 +102,7 @@ class BaseDataModule(_TensorDataModule):
         held_out = self.splits.validation.to(device)
         self.validation = Samples(self.splits.normalise(held_out.inputs), held_out.labels)
 
-    def train_dataloader(self) -> Batches:
+    def train_dataloader(self) -> Runs:
         rows = len(self.train)
 
         def draw(epoch: int) -> Tensor:
@@ -106,7 +114,7 @@ class BaseDataModule(_TensorDataModule):
                 inputs = self._augmented(inputs, epoch, batch)
             return LabelledBatch(inputs, self.train.labels[index])
 
-        return self._batches(draw, make, rows, self.batch_size, even=True)
+        return self._training(draw, make, rows)
 
     def val_dataloader(self) -> Batches:
         rows = len(self.validation)
@@ -117,7 +125,7 @@ class BaseDataModule(_TensorDataModule):
         def make(index: Tensor, _: int, __: int) -> LabelledBatch:
             return LabelledBatch(self.validation.inputs[index], self.validation.labels[index])
 
-        return self._batches(draw, make, rows, VALIDATION_BATCH, even=False)
+        return self._validation(draw, make, rows, VALIDATION_BATCH)
 
 
 class GroupDataModule(_TensorDataModule):
@@ -160,7 +168,7 @@ class GroupDataModule(_TensorDataModule):
         self.validation = Samples(self.prepare(self.splits.normalise(held_out.inputs)), held_out.labels)
         self.validation_predictions = self.validation_predictions.to(device)
 
-    def train_dataloader(self) -> Batches:
+    def train_dataloader(self) -> Runs:
         samples = len(self.train)
         device = self._device()
         all_counted = torch.ones(self.batch_size, self.k, dtype=torch.bool, device=device)
@@ -177,7 +185,7 @@ class GroupDataModule(_TensorDataModule):
                 prepared, self.train_predictions[groups], self.train.labels[groups], all_counted[: len(groups)]
             )
 
-        return self._batches(draw, make, samples // self.k, self.batch_size, even=True)
+        return self._training(draw, make, samples // self.k)
 
     def val_dataloader(self) -> Batches:
         groups, counted = covering_groups(len(self.validation), self.k, self.seed)
@@ -194,4 +202,4 @@ class GroupDataModule(_TensorDataModule):
                 counted[index],
             )
 
-        return self._batches(lambda _: rows, make, len(groups), max(1, VALIDATION_BATCH // self.k), even=False)
+        return self._validation(lambda _: rows, make, len(groups), max(1, VALIDATION_BATCH // self.k))

@@ -3,7 +3,7 @@
 from parity_exp.training.coded_batch import CodedBatch
 from parity_exp.training.evaluation import Evaluation, Evaluator, Examples, overall_accuracy
 from parity_exp.training.fit import Fitted, fit
-from parity_exp.training.modules import BaseModule, CodedModule, TrainedModule
+from parity_exp.training.modules import BaseModule, CodedModule, Optimisation, TrainedModule
 from parity_exp.training.objectives import (
     DecodedCrossEntropy,
     DecodedKL,
@@ -26,6 +26,7 @@ __all__ = [
     "Examples",
     "Fitted",
     "Objective",
+    "Optimisation",
     "ParityMSE",
     "TrainedModule",
     "WeightedSum",

@@ -18,6 +18,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 from tqdm import tqdm
 
+from parity_exp.data.groups import Runs
 from parity_exp.errors import ConfigError
 from parity_exp.files import write_text
 from parity_exp.models.checkpoint import load_content, save_content, save_weights
@@ -37,7 +38,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class History(Callback):
-    """Keeps a row an epoch in a CSV file, and tells a listener.
+    """Keeps a row an epoch in a CSV file, tells a listener, and ends training when the loss is no longer a number.
 
     On resuming, rows of epochs that are done again are dropped.
 
@@ -62,6 +63,11 @@ class History(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, TrainedModule)
         loss = pl_module.mean_train_loss()
+        if not math.isfinite(loss):
+            raise ConfigError(
+                f"training diverged in epoch {trainer.current_epoch + 1}: the loss is {loss}; "
+                "lower optimizer.lr (or base.optimizer.lr for the base model), or set trainer.gradient_clip_val"
+            )
         if not trainer.is_global_zero:
             return
         row = {
@@ -156,19 +162,6 @@ def part_weights(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor
     return {key.removeprefix(prefix): weight for key, weight in weights.items() if key.startswith(prefix)}
 
 
-class StopOnDivergence(Callback):
-    """Ends training with an explanation when the loss is no longer a number."""
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, TrainedModule)
-        loss = pl_module.mean_train_loss()
-        if not math.isfinite(loss):
-            raise ConfigError(
-                f"training diverged in epoch {trainer.current_epoch + 1}: the loss is {loss}; "
-                "lower optimizer.lr (or base.optimizer.lr for the base model), or set trainer.gradient_clip_val"
-            )
-
-
 class Progress(Callback):
     """One progress bar for all epochs of a phase.
 
@@ -187,8 +180,10 @@ class Progress(Callback):
             return
         # Where nobody watches a terminal, a line now and then keeps logs short.
         watched = sys.stderr.isatty()
-        steps_an_epoch = len(trainer.train_dataloader)  # type: ignore[arg-type]
-        assert trainer.max_epochs is not None
+        runs = trainer.train_dataloader
+        assert isinstance(runs, Runs) and trainer.max_epochs is not None
+        steps_an_epoch = len(runs.batches)
+        self.run_length, self.steps_an_epoch = runs.length, steps_an_epoch
         self.bar = tqdm(
             total=trainer.max_epochs * steps_an_epoch,
             initial=trainer.current_epoch * steps_an_epoch,
@@ -199,9 +194,11 @@ class Progress(Callback):
             dynamic_ncols=watched,
         )
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if self.bar is not None:
-            self.bar.update()
+            self.bar.update(min(self.run_length, self.steps_an_epoch - batch_idx * self.run_length))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.bar is not None:

@@ -1,11 +1,15 @@
 """Run one phase of training: a module, its data, and a trainer, with history and checkpoints in a folder."""
 
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning import LightningDataModule, Trainer
+from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.trainer.states import TrainerStatus
 
 from parity_exp.training.callbacks import (
@@ -14,11 +18,21 @@ from parity_exp.training.callbacks import (
     EpochListener,
     History,
     Progress,
-    StopOnDivergence,
 )
 from parity_exp.training.modules import TrainedModule
 
+NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
+
 TrainerFactory = Callable[..., Trainer]
+
+
+class _NoProfiler(PassThroughProfiler):
+    """Times nothing, and does not build a context for each of the forty things a step could be timed in."""
+
+    _NOTHING = nullcontext()
+
+    def profile(self, action_name: str) -> Any:
+        return self._NOTHING
 
 
 @dataclass(frozen=True)
@@ -63,12 +77,14 @@ def fit(
     """
     best = BestAndLast(folder)
     trainer = make_trainer(
-        callbacks=[StopOnDivergence(), History(history, listener), Progress(name, module.monitor), best],
+        callbacks=[History(history, listener), Progress(name, module.monitor), best],
         plugins=[AtomicCheckpointIO()],
+        profiler=_NoProfiler(),
     )
     on_ctrl_c = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(module, data, ckpt_path=best.last if best.last.is_file() else None)
+        with _quick_cuda_check():
+            trainer.fit(module, data, ckpt_path=best.last if best.last.is_file() else None)
     except SystemExit:
         if trainer.state.status == TrainerStatus.INTERRUPTED:
             # Lightning turns Ctrl-C into an exit; whoever called us has things to close.
@@ -79,6 +95,21 @@ def fit(
         if on_ctrl_c is not None and signal.getsignal(signal.SIGINT) is not on_ctrl_c:
             _restore(on_ctrl_c)
     return Fitted(trainer.current_epoch, best.best_epoch, best.best_value)
+
+
+@contextmanager
+def _quick_cuda_check() -> Iterator[None]:
+    """Undo for a while what importing Lightning does to torch's check for GPUs.
+
+    Optimizers make that check in every step. By way of NVML, as Lightning sets it, it opens a library each time,
+    which on machines without a GPU takes as long as a tenth of a small step.
+    """
+    value = os.environ.pop(NVML_CHECK, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[NVML_CHECK] = value
 
 
 def _restore(handler: object) -> None:

@@ -1,10 +1,11 @@
 """LightningModules that train the base model and the coded model.
 
-Both keep what happens in a step to the least: nothing is logged per step; the loss is summed on the device and
-read once an epoch.
+Both keep what happens in a step to the least: nothing is logged per step; losses stay on the device and are read
+once an epoch.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from parity_exp.coding import Code, all_loss_patterns
 from parity_exp.data import GroupBatch, LabelledBatch
-from parity_exp.data.groups import epoch_generator
+from parity_exp.data.groups import Runs, Steps, epoch_generator
 from parity_exp.training.coded_batch import CodedBatch
 from parity_exp.training.objectives import Objective
 
@@ -34,47 +35,97 @@ NOT_COUNTED = -1
 """Label of samples that only fill up a group."""
 
 
+@dataclass(frozen=True)
+class Optimisation:
+    """How parameters are moved.
+
+    Attributes:
+        optimizer: makes the optimizer from the trainable parameters.
+        schedule: makes the learning-rate scheduler from the optimizer and the number of its steps.
+        accumulate: batches whose gradients are added up for one step of the optimizer.
+        clip_norm: gradients are scaled down to this norm; None leaves them.
+    """
+
+    optimizer: OptimizerFactory
+    schedule: ScheduleFactory
+    accumulate: int = 1
+    clip_norm: float | None = None
+
+
 class TrainedModule(LightningModule):
     """What both modules share: optimisation, the mean loss of an epoch, and where validation accuracy is found.
 
+    Lightning hands over training batches in runs and leaves the steps to this class ("manual optimization"): what
+    Lightning does around a batch takes longer than a step of a small network.
+
     Args:
-        optimizer: makes the optimizer from the trainable parameters.
-        schedule: makes the learning-rate scheduler from the optimizer and the number of steps.
+        optimisation: how parameters are moved.
         seed: seed of what networks draw at random while training.
     """
 
     monitor: str
 
-    def __init__(self, optimizer: OptimizerFactory, schedule: ScheduleFactory, seed: int) -> None:
+    def __init__(self, optimisation: Optimisation, seed: int) -> None:
         super().__init__()
-        self._optimizer = optimizer
-        self._schedule = schedule
+        self.automatic_optimization = False
+        self._optimisation = optimisation
         self._seed = seed
-        self._loss_sum: Tensor | float = 0.0
-        self._steps = 0
+        self._losses: list[Tensor] = []
+        self._accumulated = 0
+
+    def loss(self, batch: Any) -> Tensor:
+        """The loss of a batch, a scalar."""
+        raise NotImplementedError
 
     def on_train_epoch_start(self) -> None:
         # An epoch's random numbers depend on seed and epoch alone, so a resumed run repeats them.
         random = epoch_generator(self._seed + self.global_rank, self.current_epoch, DROPOUT)
         torch.manual_seed(random.initial_seed())
-        self._loss_sum, self._steps = 0.0, 0
+        self._losses.clear()
+        self._accumulated = 0
 
-    def _counted_loss(self, loss: Tensor) -> Tensor:
-        self._loss_sum = self._loss_sum + loss.detach()
-        self._steps += 1
-        return loss
+    def training_step(self, steps: Steps, _: int) -> None:
+        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        accumulate = self._optimisation.accumulate
+        batches = iter(steps)
+        batch = next(batches)
+        while batch is not None:
+            following = next(batches, None)
+            loss = self.loss(batch)
+            self._losses.append(loss.detach())
+            self.manual_backward(loss / accumulate if accumulate > 1 else loss)
+            self._accumulated += 1
+            if self._accumulated == accumulate or (steps.end_epoch and following is None):
+                self._step(optimizer, scheduler)
+            batch = following
+
+    def _step(self, optimizer: Any, scheduler: Any) -> None:
+        if self._optimisation.clip_norm is not None:
+            self.clip_gradients(optimizer, self._optimisation.clip_norm, "norm")
+        optimizer.step()
+        optimizer.zero_grad()
+        if scheduler is not None:
+            scheduler.step()
+        self._accumulated = 0
 
     def mean_train_loss(self) -> float:
-        """The mean loss of the epoch's steps so far, over all processes. Every process has to call it."""
-        mean = torch.as_tensor(self._loss_sum / max(1, self._steps), device=self.device)
+        """The mean loss of the epoch's batches so far, over all processes. Every process has to call it."""
+        mean = torch.stack(self._losses).mean()
         return float(self.trainer.strategy.reduce(mean, reduce_op="mean"))
 
     def configure_optimizers(self) -> Any:
-        optimizer = self._optimizer([parameter for parameter in self.parameters() if parameter.requires_grad])
-        scheduler = self._schedule(optimizer, int(self.trainer.estimated_stepping_batches))
-        if scheduler is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        optimizer = self._optimisation.optimizer(
+            [parameter for parameter in self.parameters() if parameter.requires_grad]
+        )
+        scheduler = self._optimisation.schedule(optimizer, self._total_steps())
+        return optimizer if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def _total_steps(self) -> int:
+        """Steps of the optimizer in the whole run."""
+        self.trainer.fit_loop.setup_data()
+        runs = self.trainer.train_dataloader
+        assert isinstance(runs, Runs) and self.trainer.max_epochs is not None
+        return self.trainer.max_epochs * -(-len(runs.batches) // self._optimisation.accumulate)
 
     def parts(self) -> dict[str, str]:
         """Prefix of a part's weights in the module's state_dict, by the name of the part's checkpoint."""
@@ -86,15 +137,13 @@ class BaseModule(TrainedModule):
 
     monitor = "val/accuracy"
 
-    def __init__(
-        self, network: nn.Module, classes: int, optimizer: OptimizerFactory, schedule: ScheduleFactory, seed: int
-    ) -> None:
-        super().__init__(optimizer, schedule, seed)
+    def __init__(self, network: nn.Module, classes: int, optimisation: Optimisation, seed: int) -> None:
+        super().__init__(optimisation, seed)
         self.network = network
         self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
 
-    def training_step(self, batch: LabelledBatch, _: int) -> Tensor:
-        return self._counted_loss(F.cross_entropy(self.network(batch.inputs), batch.labels))
+    def loss(self, batch: LabelledBatch) -> Tensor:
+        return F.cross_entropy(self.network(batch.inputs), batch.labels)
 
     def validation_step(self, batch: LabelledBatch, _: int) -> None:
         self.accuracy.update(self.network(batch.inputs), batch.labels)
@@ -115,8 +164,7 @@ class CodedModule(TrainedModule):
         parity_models: r networks.
         classes: numbers in one prediction.
         objective: what to minimise.
-        optimizer: makes the optimizer.
-        schedule: makes the scheduler.
+        optimisation: how parameters are moved.
         seed: seed of what networks draw at random while training.
         frozen: modules, of those above, that are not trained.
     """
@@ -132,12 +180,11 @@ class CodedModule(TrainedModule):
         parity_models: Sequence[nn.Module],
         classes: int,
         objective: Objective,
-        optimizer: OptimizerFactory,
-        schedule: ScheduleFactory,
+        optimisation: Optimisation,
         seed: int,
         frozen: Sequence[nn.Module] = (),
     ) -> None:
-        super().__init__(optimizer, schedule, seed)
+        super().__init__(optimisation, seed)
         self.code = code
         self.parity_models = nn.ModuleList(parity_models)
         self.objective = objective
@@ -154,14 +201,14 @@ class CodedModule(TrainedModule):
         """Encode prepared groups and run the parity models, ``(B, k, *prepared) -> (B, r, *out)``."""
         queries = self.code.encoder(prepared)
         outputs = [model(queries[:, row]) for row, model in enumerate(self.parity_models)]
-        return torch.stack(outputs, dim=1)
+        return outputs[0].unsqueeze(1) if self.code.r == 1 else torch.stack(outputs, dim=1)
 
     def coded_batch(self, batch: GroupBatch) -> CodedBatch:
         """Run a batch of groups through the code."""
         return CodedBatch(self.code, batch.predictions, batch.labels, self(batch.prepared), self.patterns, self.lost)
 
-    def training_step(self, batch: GroupBatch, _: int) -> Tensor:
-        return self._counted_loss(self.objective(self.coded_batch(batch)))
+    def loss(self, batch: GroupBatch) -> Tensor:
+        return self.objective(self.coded_batch(batch))
 
     def validation_step(self, batch: GroupBatch, _: int) -> None:
         coded = self.coded_batch(batch)
