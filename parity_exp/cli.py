@@ -4,9 +4,12 @@ This file finds the command, hands the rest to Hydra, and turns what went wrong 
 defect of ours (with its traceback), 2 something the user can mend (one line), 130 Ctrl-C.
 """
 
+import contextlib
 import difflib
+import errno
 import importlib
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from importlib import resources
@@ -47,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{PROGRAM} {command}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except _Explained as explained:
+        print(f"{PROGRAM} {command}: {explained.line}", file=sys.stderr)
+        return MEND
     except Exception as error:
         line = explanation(error)
         if line is None:
@@ -54,6 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{PROGRAM} {command}: {line}", file=sys.stderr)
         return MEND
     return DONE
+
+
+class _Explained(SystemExit):
+    """Carries an explanation past Hydra, which would print more about ordinary exceptions than it explains."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(MEND)
+        self.line = line
 
 
 def usage() -> str:
@@ -97,21 +111,41 @@ def config_folder() -> Path:
 
 def _run_hydra(command: str, overrides: Sequence[str]) -> None:
     import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     # The console script and `python -m` shall find the same classes of the user's: those in the current folder.
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    here = str(Path.cwd())
+    if "" not in sys.path and here not in sys.path:
+        sys.path.insert(0, here)
     # Hydra's own handler would print and exit with 1; we tell the user's mistakes from ours first.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     sys.argv = [PROGRAM, f"hydra.job.name={command}", *overrides]
 
     @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
     def task(config: DictConfig) -> float:
-        # Imported here, for help and config need none of what a job needs.
-        result: float = importlib.import_module(f"parity_exp.commands.{command}").run(config)
+        try:
+            # Imported here, for help and config need none of what a job needs.
+            result: float = importlib.import_module(f"parity_exp.commands.{command}").run(config)
+        except Exception as error:
+            line = explanation(error)
+            if line is None or HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise  # a sweep goes on with its other jobs
+            _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
+            raise _Explained(line) from error
         return result
 
     task()
+
+
+def _remove_if_empty(run_dir: Path) -> None:
+    """Remove a run directory that nothing but Hydra has written to, and folders that it alone was in."""
+    if (run_dir / "config.yaml").exists():
+        return
+    shutil.rmtree(run_dir, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        for folder in run_dir.parents[:3]:
+            folder.rmdir()
 
 
 def explanation(error: BaseException) -> str | None:
@@ -126,10 +160,9 @@ def explanation(error: BaseException) -> str | None:
         lines = [str(error), *([str(cause)] if isinstance(cause, HydraException | OmegaConfBaseException) else [])]
         return "\n".join(line.strip() for line in lines if line.strip())
     if isinstance(error, OSError) and error.filename is not None:
-        return (
-            f"{os.fsdecode(error.filename)}: {error.strerror}; free some space or make the folder writable, or set "
-            "outputs=FOLDER to another place"
-        )
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "free some space" if full else "make it a folder that can be written to"
+        return f"{os.fsdecode(error.filename)}: {error.strerror}; {remedy}, or set outputs=FOLDER to another place"
     return None
 
 

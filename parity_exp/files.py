@@ -4,7 +4,6 @@ Everything goes to a temporary name in the same folder, to the disk, and only th
 full disk or a lost connection leaves the previous content in place.
 """
 
-import contextlib
 import json
 import os
 import tempfile
@@ -20,21 +19,25 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         OSError: the folder is missing, read-only or full; the old content is untouched.
     """
     path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
     except OSError as error:
         # The message that reaches the user names the file they know, not the temporary one.
         error.filename = str(path)
         raise
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, content: str) -> None:

@@ -34,7 +34,11 @@ def learning_curves(coded: pd.DataFrame, base: pd.DataFrame | None) -> Figure:
     phases = [("coded model", coded)] + ([("base model", base)] if base is not None else [])
     figure = Figure(figsize=(9, 3.4 * len(phases)), layout="constrained")
     axes = figure.subplots(len(phases), 2, squeeze=False)
-    colours = {"val/accuracy": AVAILABLE, "val/degraded_accuracy": DEGRADED, "val/reconstruction_accuracy": RECONSTRUCTION}
+    colours = {
+        "val/accuracy": AVAILABLE,
+        "val/degraded_accuracy": DEGRADED,
+        "val/reconstruction_accuracy": RECONSTRUCTION,
+    }
     for (name, history), (loss, accuracy) in zip(phases, axes, strict=True):
         loss.plot(history["epoch"], history["train/loss"], color="#555555")
         loss.set(title=f"{name}: training loss", xlabel="epoch", yscale="log")
@@ -98,7 +102,7 @@ def groups(examples: Examples, class_names: Sequence[str], mean: Sequence[float]
             _image(axis, examples.queries[row, place], mean, std)
             same = bool(back[row, place] == own[row, place])
             axis.set_xlabel(
-                f"own: {class_names[own[row, place]]}\nrebuilt: {class_names[back[row, place]]}",
+                f"own: {class_names[int(own[row, place])]}\nrebuilt: {class_names[int(back[row, place])]}",
                 color="#2c6e3f" if same else "#b03a2e",
                 fontsize=8,
             )

@@ -59,9 +59,7 @@ class Decoder(nn.Module, ABC):
         return torch.where(mask, predictions, repaired)
 
     @abstractmethod
-    def reconstruct(
-        self, predictions: Tensor, available: Tensor, parities: Tensor, parity_available: Tensor
-    ) -> Tensor:
+    def reconstruct(self, predictions: Tensor, available: Tensor, parities: Tensor, parity_available: Tensor) -> Tensor:
         """As :meth:`decode`, with zeros at missing places; only the missing places of the result are read."""
 
 

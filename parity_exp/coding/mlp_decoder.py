@@ -25,9 +25,7 @@ class MLPDecoder(Decoder):
             nn.Linear(k * size, k * size),
         )  # fmt: skip
 
-    def reconstruct(
-        self, predictions: Tensor, available: Tensor, parities: Tensor, parity_available: Tensor
-    ) -> Tensor:
+    def reconstruct(self, predictions: Tensor, available: Tensor, parities: Tensor, parity_available: Tensor) -> Tensor:
         outputs = torch.cat([predictions.flatten(1), parities.flatten(1)], dim=1)
         decoded: Tensor = self.network(outputs)
         return decoded.view_as(predictions)

@@ -14,9 +14,7 @@ class SubtractionDecoder(Decoder):
     of losses up to the number of parity outputs goes through one batched solve of size k, in double precision.
     """
 
-    def reconstruct(
-        self, predictions: Tensor, available: Tensor, parities: Tensor, parity_available: Tensor
-    ) -> Tensor:
+    def reconstruct(self, predictions: Tensor, available: Tensor, parities: Tensor, parity_available: Tensor) -> Tensor:
         if self.r == 1:
             # One lost prediction at most: the difference is right at its place, whichever that is.
             return (parities - predictions.sum(dim=1, keepdim=True)).expand_as(predictions)

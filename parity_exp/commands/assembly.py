@@ -9,13 +9,14 @@ import copy
 import json
 import logging
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
 import hydra
 import torch
 from hydra.errors import InstantiationException
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
@@ -23,7 +24,8 @@ from torch import Tensor, nn
 from parity_exp.coding import Code
 from parity_exp.data import BaseDataModule, GroupBatch, GroupDataModule, Splits
 from parity_exp.errors import ConfigError, UserError
-from parity_exp.models import predict
+from parity_exp.models import load_weights, predict
+from parity_exp.quiet import quiet_libraries
 from parity_exp.training import BaseModule, CodedModule, Evaluator, Objective, Optimisation, TrainedModule
 
 log = logging.getLogger(__name__)
@@ -37,11 +39,14 @@ NOT_FOR_THE_CLASS = {"trainable", "epochs", "base_epochs"}
 OWN_TRAINER_KEYS = {"accumulate_grad_batches", "gradient_clip_val"}
 """Keys of the trainer that the LightningModules see to, since they take the optimizer's steps themselves."""
 
+REFUSALS = (ValueError, TypeError, ImportError, AttributeError, MisconfigurationException)
+"""What a class raises when it refuses its arguments."""
+
 CACHE_VERSION = 1
 """Raised when training a base model changes in a way that its config does not show."""
 
 
-def build(config: DictConfig, key: str, **arguments: Any) -> Any:
+def build(config: Any, key: str, **arguments: Any) -> Any:
     """Instantiate a config node.
 
     Args:
@@ -52,6 +57,10 @@ def build(config: DictConfig, key: str, **arguments: Any) -> Any:
     Raises:
         ConfigError: no such class, or the class refuses its arguments.
     """
+    if not isinstance(config, DictConfig):
+        group = key.rpartition(".")[2]
+        choice = f"{group}={config}" if group == key else f"{group}@{key}={config}"
+        raise ConfigError(f"{key}={config}: expected the settings of a config group; to choose from it, write {choice}")
     node = {name: value for name, value in config.items() if name not in NOT_FOR_THE_CLASS}
     try:
         return hydra.utils.instantiate(OmegaConf.create(node), **arguments)
@@ -59,7 +68,7 @@ def build(config: DictConfig, key: str, **arguments: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, UserError):
             raise cause from None
-        if cause is None or isinstance(cause, ValueError | TypeError | ImportError | AttributeError):
+        if cause is None or isinstance(cause, REFUSALS):
             reason = str(cause or error).strip().splitlines()[0]
             raise ConfigError(f"{key} ({config.get('_target_')}): {reason}") from None
         raise
@@ -108,6 +117,7 @@ class Experiment:
     """
 
     def __init__(self, config: DictConfig) -> None:
+        quiet_libraries()
         check_code_size(config)
         self.config = config
         self.k: int = config.k
@@ -183,9 +193,7 @@ class Experiment:
         shape = self.splits.query_shape
         generator = build(self.config.generator, "generator").matrix(self.k, self.r)
         with self._random_weights(CODE_WEIGHTS, self.seed):
-            encoder = build(
-                self.config.encoder, "encoder", k=self.k, r=self.r, query_shape=shape, generator=generator
-            )
+            encoder = build(self.config.encoder, "encoder", k=self.k, r=self.r, query_shape=shape, generator=generator)
             decoder = build(
                 self.config.decoder, "decoder", k=self.k, r=self.r, output_shape=(self.splits.classes,),
                 generator=generator,
@@ -230,45 +238,97 @@ class Experiment:
     def base_phase(self) -> tuple[TrainedModule, BaseDataModule]:
         """What trains the base model."""
         base = self.config.base
-        optimisation = self._optimisation(base, "base.")
-        module = BaseModule(self.new_base_network(), self.splits.classes, optimisation, base.seed)
+        module = BaseModule(self.new_base_network(), self.splits.classes, self.base_optimisation(), base.seed)
         return module, BaseDataModule(self.splits, base.batch_size, base.seed)
 
     def coded_phase(self, base: nn.Module) -> tuple[CodedModule, GroupDataModule]:
-        """What trains the code, given the trained base model.
-
-        Raises:
-            ConfigError: an objective and trainable parts that do not go together, among others.
-        """
-        optimisation = self._optimisation(self.config, "")
-        objective: Objective = build(self.config.objective, "objective")
-        networks = self.initial_parity_networks(base)
-        trained = {
-            "encoder": (self._is_trainable("encoder", self.code.encoder), [self.code.encoder]),
-            "decoder": (self._is_trainable("decoder", self.code.decoder), [self.code.decoder]),
-            "parity": (bool(self.config.parity.trainable), networks),
-        }
-        if not any(is_trained for is_trained, _ in trained.values()):
-            raise ConfigError(
-                "encoder.trainable, decoder.trainable and parity.trainable are all false, so there is nothing to "
-                "train; set one of them to true"
-            )
-        frozen = [part for is_trained, parts in trained.values() if not is_trained for part in parts]
-        module = CodedModule(
-            self.code, networks, self.splits.classes, objective, optimisation, self.seed, frozen
-        )
-        predictions = partial(self.predictions, base)
+        """What trains the code, given the trained base model."""
         data = GroupDataModule(
             self.splits,
             self.k,
             self.code.encoder.prepare,
-            predictions(self.splits.train.inputs),
-            predictions(self.splits.validation.inputs),
+            self.predictions(base, self.splits.train.inputs),
+            self.predictions(base, self.splits.validation.inputs),
             self.batch_groups,
             self.seed,
         )
-        self._check_gradients(module, data, [key for key, (is_trained, _) in trained.items() if is_trained])
-        return module, data
+        return self._coded_module(base), data
+
+    def _coded_module(self, base: nn.Module) -> CodedModule:
+        objective: Objective = build(self.config.objective, "objective")
+        networks = self.initial_parity_networks(base)
+        parts: dict[str, list[nn.Module]] = {
+            "encoder": [self.code.encoder],
+            "decoder": [self.code.decoder],
+            "parity": networks,
+        }
+        frozen = [part for key, modules in parts.items() if not self._trained[key] for part in modules]
+        optimisation = self._optimisation(self.config, "")
+        return CodedModule(self.code, networks, self.splits.classes, objective, optimisation, self.seed, frozen)
+
+    @cached_property
+    def _trained(self) -> dict[str, bool]:
+        return {
+            "encoder": self._is_trainable("encoder", self.code.encoder),
+            "decoder": self._is_trainable("decoder", self.code.decoder),
+            "parity": bool(self.config.parity.trainable),
+        }
+
+    def rehearse(self) -> None:
+        """Find out what cannot work before anything is trained or written: one step on two groups, not taken.
+
+        Raises:
+            ConfigError: choices that do not go together, with the keys of both.
+            CheckpointError: the user's base checkpoint is missing, unreadable, or of another network.
+        """
+        if not any(self._trained.values()):
+            raise ConfigError(
+                "encoder.trainable, decoder.trainable and parity.trainable are all false, so there is nothing to "
+                "train; set one of them to true"
+            )
+        base = self.new_base_network()
+        if self.config.base.checkpoint is not None:
+            load_weights(self.config.base.checkpoint, base, "base.checkpoint")
+        self.make_trainer(max_epochs=1)()
+        module = self._coded_module(base)
+        self._check_optimisation(self.base_optimisation(), base, "base.")
+        self._check_optimisation(self._optimisation(self.config, ""), module, "")
+        self._check_gradients(module.eval(), base.eval())
+        # The rehearsal left gradients in the code and settled which of its parts are trained.
+        self.code.zero_grad(set_to_none=True)
+        self.code.train()
+
+    @staticmethod
+    def _check_optimisation(optimisation: Optimisation, module: nn.Module, prefix: str) -> None:
+        """Make an optimizer and a schedule once, for their arguments are looked at only then."""
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        key = f"{prefix}optimizer"
+        try:
+            optimizer = optimisation.optimizer(trained)
+            key = f"{prefix}scheduler"
+            optimisation.schedule(optimizer, 100)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from None
+
+    def _check_gradients(self, module: CodedModule, base: nn.Module) -> None:
+        """Refuse an objective that does not depend on a part that it is to train."""
+        groups = torch.arange(2 * self.k).view(2, self.k) % len(self.splits.train)
+        inputs = self.splits.normalise(self.splits.train.inputs[groups.flatten()])
+        with torch.no_grad():
+            prepared = self.code.encoder.prepare(inputs).unflatten(0, groups.shape)
+            predictions = base(inputs).unflatten(0, groups.shape)
+        batch = GroupBatch(
+            prepared, predictions, self.splits.train.labels[groups], torch.ones_like(groups, dtype=torch.bool)
+        )
+        module.loss(batch).backward()
+        parts = {"encoder": self.code.encoder, "decoder": self.code.decoder, "parity": module.parity_models}
+        for key, part in parts.items():
+            if self._trained[key] and all(parameter.grad is None for parameter in part.parameters()):
+                objective = type(module.objective).__name__
+                raise ConfigError(
+                    f"objective ({objective}) does not depend on the {key}, but {key}.trainable=true; choose an "
+                    f"objective of the reconstruction, such as objective=kl, or another {key}"
+                )
 
     def predictions(self, base: nn.Module, inputs: Tensor) -> Tensor:
         """The base model's predictions for inputs in [0, 1], on the CPU."""
@@ -276,6 +336,10 @@ class Experiment:
 
     def evaluator(self, parity_networks: list[nn.Module]) -> Evaluator:
         return Evaluator(self.code, parity_networks, self.device)
+
+    def base_optimisation(self) -> Optimisation:
+        """How the base model's parameters are moved."""
+        return self._optimisation(self.config.base, "base.")
 
     def _optimisation(self, section: DictConfig, prefix: str) -> Optimisation:
         trainer = self.config.trainer
@@ -289,31 +353,6 @@ class Experiment:
             trainer.accumulate_grad_batches,
             trainer.gradient_clip_val,
         )
-
-    def _check_gradients(self, module: CodedModule, data: GroupDataModule, trained: list[str]) -> None:
-        """Refuse an objective that does not depend on a part that it is to train."""
-        groups = torch.arange(2 * self.k).view(2, self.k) % len(self.splits.train)
-        inputs = self.splits.normalise(self.splits.train.inputs[groups.flatten()])
-        batch = GroupBatch(
-            data.prepare(inputs).unflatten(0, groups.shape),
-            data.train_predictions[groups],
-            self.splits.train.labels[groups],
-            torch.ones_like(groups, dtype=torch.bool),
-        )
-        modes = {part: part.training for part in module.modules()}
-        module.cpu().eval()
-        module.objective(module.coded_batch(batch)).backward()
-        parts = {"encoder": self.code.encoder, "decoder": self.code.decoder, "parity": module.parity_models}
-        for key in trained:
-            if all(parameter.grad is None for parameter in parts[key].parameters()):
-                objective = type(module.objective).__name__
-                raise ConfigError(
-                    f"objective={objective} does not depend on the {key}, but {key}.trainable=true; choose an "
-                    f"objective of the reconstruction, such as objective=kl, or another {key}"
-                )
-        module.zero_grad(set_to_none=True)
-        for part, mode in modes.items():
-            part.training = mode
 
     # ---- caching
 
@@ -354,4 +393,3 @@ class _Seeded:
 
     def __exit__(self, *_: object) -> None:
         torch.set_rng_state(self.state)
-

@@ -57,7 +57,6 @@ def tracked(command: str, config: DictConfig, run: RunDirectory, resumed: bool =
 
     The tracker is closed however the block ends, and told whether it succeeded.
     """
-    quiet_libraries()
     run.write_config(config)
     run.write_environment(config.seed, devices())
     tracker: Tracker = build(config.tracker, "tracker")
@@ -92,9 +91,3 @@ def devices() -> list[str]:
     """The accelerators that can be seen, or the CPU."""
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return names or [f"cpu ({torch.get_num_threads()} threads)"]
-
-
-def quiet_libraries() -> None:
-    """Lightning's notes on hardware and on finished loops do not help our users."""
-    for name in ("pytorch_lightning", "lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -74,9 +74,7 @@ def _cached_base(experiment: Experiment, run: RunDirectory, listener: EpochListe
 
 def train_code(experiment: Experiment, run: RunDirectory, listener: PhaseListener) -> Fitted:
     """Train the code on the base model in the run directory, or go on with it."""
-    return run_phase(
-        train_coded, experiment, run, run.checkpoints, run.history, lambda row: listener("coded", row)
-    )
+    return run_phase(train_coded, experiment, run, run.checkpoints, run.history, lambda row: listener("coded", row))
 
 
 Phase = Callable[[Experiment, Path, Path, Path, EpochListener | None], Fitted]
@@ -101,6 +99,7 @@ def phase_in_process(phase: Phase, run_dir: Path, folder: Path, history: Path) -
 def train_base(
     experiment: Experiment, run_dir: Path, folder: Path, history: Path, listener: EpochListener | None
 ) -> Fitted:
+    """Train the base model in this process."""
     module, data = experiment.base_phase()
     make_trainer = experiment.make_trainer(experiment.config.base.max_epochs)
     return fit(module, data, make_trainer, folder, history, "base", listener)
@@ -109,9 +108,9 @@ def train_base(
 def train_coded(
     experiment: Experiment, run_dir: Path, folder: Path, history: Path, listener: EpochListener | None
 ) -> Fitted:
+    """Train the code in this process, on the base model in the run directory."""
     base = experiment.new_base_network()
     load_weights(RunDirectory(run_dir).checkpoint("base"), base, "base model of the run")
     module, data = experiment.coded_phase(base)
     make_trainer = experiment.make_trainer(experiment.config.trainer.max_epochs)
     return fit(module, data, make_trainer, folder, history, "coded", listener)
-

@@ -92,7 +92,9 @@ def evaluate_test_split(
     run.write_metrics(metrics)
     tracker.results(metrics, {**tables, "results": accuracy_table(evaluation)})
     tracker.figures(paths)
-    title = f"{experiment.config.dataset.name}, k={experiment.k}, r={experiment.r}: accuracy on {len(test):,} test queries"
+    title = (
+        f"{experiment.config.dataset.name}, k={experiment.k}, r={experiment.r}: accuracy on {len(test):,} test queries"
+    )
     show(title, accuracy_table(evaluation), f"run directory: {run.path}")
     return metrics
 

@@ -25,8 +25,7 @@ def run(composed: DictConfig) -> float:
         stored = RunDirectory.existing(composed.resume, "resume").read_config()
         config = overlaid(stored, config, MAY_CHANGE_ON_RESUME, "resume")
     experiment = Experiment(config)
-    # Whatever is wrong with the data or the code shows before anything is written or tracked.
-    assert experiment.splits and experiment.code
+    experiment.rehearse()
     with tracked("train", config, directory, resumed) as tracker:
         base = obtain_base(experiment, directory, tracker.epoch)
         fitted = train_code(experiment, directory, tracker.epoch)

@@ -8,7 +8,6 @@ of its own, so they are unpacked into a temporary folder that lives as long as r
 import gzip
 import io
 import math
-import os
 import pickle
 import shutil
 import socket
@@ -127,10 +126,10 @@ class Source(ABC):
         socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
         try:
             with tempfile.TemporaryDirectory(prefix=f".{self.name}-", dir=self.root) as temporary:
-                self.loader(temporary, download=True)  # type: ignore[call-arg]
+                self.loader(temporary, download=True)
                 target = self.root / self.folder
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(Path(temporary, self.folder), target)
+                Path(temporary, self.folder).replace(target)
                 return target
         except (URLError, TimeoutError, ConnectionError, RuntimeError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__

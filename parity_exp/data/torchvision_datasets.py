@@ -26,8 +26,8 @@ class _TorchvisionDataset(Dataset):
     def read(self) -> tuple[Samples, Samples, Sequence[str]]:
         with self.source(self.root or DEFAULT_ROOT).ready() as folder:
             try:
-                train = self.loader(folder, train=True)  # type: ignore[call-arg]
-                test = self.loader(folder, train=False)  # type: ignore[call-arg]
+                train = self.loader(folder, train=True)
+                test = self.loader(folder, train=False)
             except (RuntimeError, ValueError, KeyError, AssertionError) as error:
                 raise DataError(f"dataset={self.name}: torchvision cannot read the files ({error})") from None
         names = list(getattr(train, "classes"))  # noqa: B009 - not every VisionDataset has it

@@ -5,7 +5,6 @@ kill or a full disk leaves the previous one readable.
 """
 
 import io
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,13 +85,14 @@ def load_content(path: str | Path, key: str) -> Any:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = _reason(error)
     raise CheckpointError(
-        f"{key}={path}: not a readable PyTorch checkpoint ({reason}); expected a file of tensors as torch.save writes it"
+        f"{key}={path}: not a readable PyTorch checkpoint ({reason}); "
+        "expected a file of tensors as torch.save writes it"
     )
 
 
 def _reason(error: Exception) -> str:
     text = str(error)
-    if "Unsupported global" in text or "weights_only" in text and "GLOBAL" in text:
+    if "Unsupported global" in text or ("weights_only" in text and "GLOBAL" in text):
         name = next((word for word in text.split() if word.count(".") and word[0].isalpha()), "code")
         return f"it holds more than tensors, such as {name.rstrip('.:')}, and is not executed"
     return "damaged, cut short, or not a checkpoint at all"
@@ -115,8 +115,7 @@ def _match(expected: dict[str, Tensor], found: dict[str, Tensor], origin: str) -
     """Give the found tensors the expected keys."""
     wanted = [key for key in expected if not key.endswith(COUNTERS)]
     offered = [key for key in found if not key.endswith(COUNTERS)]
-    prefix = os.path.commonprefix([key.rpartition(".")[0] + "." for key in offered]).rpartition(".")[0]
-    bare = {key.removeprefix(f"{prefix}."): key for key in offered}
+    bare = dict(zip(_without_common_prefix(offered), offered, strict=True))
     if set(wanted) <= set(offered):
         pairs = {key: key for key in wanted}
     elif set(wanted) == set(bare):
@@ -133,6 +132,15 @@ def _match(expected: dict[str, Tensor], found: dict[str, Tensor], origin: str) -
         )
     counters = {key: value for key, value in expected.items() if key.endswith(COUNTERS)}
     return counters | {ours: found[theirs] for ours, theirs in pairs.items()}
+
+
+def _without_common_prefix(keys: list[str]) -> list[str]:
+    """Keys without the leading modules that all of them share: ``module.net.0.bias`` to ``0.bias``."""
+    paths = [key.split(".") for key in keys]
+    shared = 0
+    while all(len(path) > shared + 1 and path[shared] == paths[0][shared] for path in paths):
+        shared += 1
+    return [".".join(path[shared:]) for path in paths]
 
 
 def _same_role(ours: str, theirs: str) -> bool:

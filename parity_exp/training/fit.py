@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.trainer.states import TrainerStatus
 
+from parity_exp.quiet import quiet_libraries
 from parity_exp.training.callbacks import (
     AtomicCheckpointIO,
     BestAndLast,
@@ -75,6 +76,7 @@ def fit(
         ConfigError: the loss is no longer a number.
         CheckpointError: ``last.ckpt`` is unreadable.
     """
+    quiet_libraries()
     best = BestAndLast(folder)
     trainer = make_trainer(
         callbacks=[History(history, listener), Progress(name, module.monitor), best],
@@ -113,7 +115,6 @@ def _quick_cuda_check() -> Iterator[None]:
 
 
 def _restore(handler: object) -> None:
-    try:
+    # Outside the main thread handlers cannot be set, and Lightning has not set one.
+    with suppress(ValueError):
         signal.signal(signal.SIGINT, handler)  # type: ignore[arg-type]
-    except ValueError:
-        pass  # not in the main thread, where handlers cannot be set and Lightning has not set one

@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from pytest_benchmark.fixture import BenchmarkFixture
 from pytorch_lightning import Trainer
 
-from parity_exp.commands.job import quiet_libraries
 from parity_exp.coding import AdditionEncoder, Code, SubtractionDecoder
 from parity_exp.data import GroupDataModule, Samples, Splits, coding_groups
 from parity_exp.models import MLP
+from parity_exp.quiet import quiet_libraries
 from parity_exp.training import CodedModule, Optimisation, ParityMSE, constant, fit
 from parity_exp.training.fit import NVML_CHECK
 
@@ -50,9 +50,7 @@ def predictions() -> torch.Tensor:
 
 
 @pytest.fixture
-def bare_loop(
-    splits: Splits, predictions: torch.Tensor, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], float]:
+def bare_loop(splits: Splits, predictions: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
     # As in a process without Lightning, whose import slows every optimizer step down: see training/fit.py.
     monkeypatch.delenv(NVML_CHECK, raising=False)
 
