@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MEND
     command, *overrides = given
     try:
-        _run_hydra(command, [*_resume_in_place(command, overrides), *overrides])
+        _run_hydra(command, [*overrides, *_resume_in_place(command, overrides)])
     except KeyboardInterrupt:
         print(f"{PROGRAM} {command}: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -120,7 +120,9 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
         sys.path.insert(0, here)
     # Hydra's own handler would print and exit with 1; we tell the user's mistakes from ours first.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    sys.argv = [PROGRAM, f"hydra.job.name={command}", *overrides]
+    # Hydra's parser wants all overrides in one place, so ours goes beside the user's first.
+    place = next((at for at, word in enumerate(overrides) if "=" in word and word[0] != "-"), len(overrides))
+    sys.argv = [PROGRAM, *overrides[:place], f"hydra.job.name={command}", *overrides[place:]]
 
     @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
     def task(config: DictConfig) -> float:
