@@ -68,7 +68,7 @@ def run_in_processes(
                 if complaint.is_file():
                     raise UserError(complaint.read_text()) from None
                 _, failure = error.get_first_failure()
-                raise RuntimeError(f"a training process failed: {failure.message}") from None
+                raise RuntimeError(f"a training process failed: {_in_full(failure.message)}") from None
             except SignalException as error:
                 if error.sigval == signal.SIGINT:
                     raise KeyboardInterrupt from None
@@ -133,6 +133,13 @@ def _handlers_kept() -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+
+def _in_full(message: Any) -> str:
+    """What the launcher knows of a process's exception, its traceback included."""
+    if not isinstance(message, dict):
+        return str(message)
+    return f"{message.get('message')}\n{message.get('extraInfo', {}).get('py_callstack', '')}"
 
 
 def _cores() -> int:

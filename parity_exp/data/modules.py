@@ -72,7 +72,8 @@ class _TensorDataModule(LightningDataModule):
 
     def _validation(self, draw: Draw, make: Make, rows: int, batch_size: int) -> Batches:
         rank, world_size = self._place()
-        return Batches(draw, make, rows, batch_size, self._epoch, rank, world_size, even=False)
+        share = -(-rows // world_size)
+        return Batches(draw, make, rows, min(batch_size, share), self._epoch, rank, world_size, even=False)
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -31,6 +31,9 @@ PATTERNS_IN_TRAINING = 64
 DROPOUT = 2
 """The stream of an epoch's random numbers that networks draw from."""
 
+SCHEDULE_POSITION = ("last_epoch", "_step_count", "_last_lr")
+"""What of a scheduler's state says how far it has come; the rest says how far it is to go."""
+
 NOT_COUNTED = -1
 """Label of samples that only fill up a group."""
 
@@ -119,6 +122,13 @@ class TrainedModule(LightningModule):
         )
         scheduler = self._optimisation.schedule(optimizer, self._total_steps())
         return optimizer if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # Where a resumed run shall be longer or shorter, the schedule made for it counts, at the step that was reached.
+        checkpoint["lr_schedulers"] = [
+            {name: state[name] for name in SCHEDULE_POSITION if name in state}
+            for state in checkpoint["lr_schedulers"]
+        ]
 
     def _total_steps(self) -> int:
         """Steps of the optimizer in the whole run."""
