@@ -5,7 +5,6 @@ kill or a full disk leaves the previous one readable.
 """
 
 import io
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,12 +76,16 @@ def load_content(path: str | Path, key: str) -> Any:
 
     Raises:
         CheckpointError: no such file, or not readable without executing code.
+        OSError: the file may not be read.
     """
     if not Path(path).is_file():
         raise CheckpointError(f"{key}={path}: no such file; give the path of a checkpoint")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError:
+        raise
+    except Exception as error:
+        # On bytes that are no checkpoint, torch's reader fails in whatever way those bytes lead it to.
         reason = _reason(error)
     raise CheckpointError(
         f"{key}={path}: not a readable PyTorch checkpoint ({reason}); "

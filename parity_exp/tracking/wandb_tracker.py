@@ -61,7 +61,7 @@ class WandbTracker(Tracker):
             reason = str(error).splitlines()[0]
             log.warning("Weights & Biases: %s; the run is tracked offline in %s", reason, job.run_dir)
             self.run = self._init(job, "offline")
-        self.run.define_metric("*", step_metric="coded/epoch")
+        self.run.define_metric("coded/*", step_metric="coded/epoch")
         self.run.define_metric("base/*", step_metric="base/epoch")
 
     def _init(self, job: Job, mode: str) -> Any:

@@ -126,8 +126,7 @@ class TrainedModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Where a resumed run shall be longer or shorter, the schedule made for it counts, at the step that was reached.
         checkpoint["lr_schedulers"] = [
-            {name: state[name] for name in SCHEDULE_POSITION if name in state}
-            for state in checkpoint["lr_schedulers"]
+            {name: state[name] for name in SCHEDULE_POSITION if name in state} for state in checkpoint["lr_schedulers"]
         ]
 
     def _total_steps(self) -> int:

@@ -1,0 +1,57 @@
+"""What tests of the command line share: an empty folder to run in, offline tracking, and ways to run a command."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from parity_exp.cli import main
+
+QUICK = ("dataset.limit=400", "trainer.max_epochs=2", "base.max_epochs=2", "trainer.accelerator=cpu")
+"""Overrides that make a job take a second."""
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder in which nobody is logged in anywhere."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setattr(sys, "argv", ["parity-exp"])
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path) -> Run:
+    """Runs a command line in this process and returns its exit status."""
+    return lambda *arguments: main(list(arguments))
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start a command line in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "parity_exp", *arguments],
+        cwd=folder,
+        env={**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run_dirs(folder: Path, command: str = "train") -> list[Path]:
+    """Run directories of finished and unfinished jobs, oldest first."""
+    return sorted(
+        path.parent for path in (folder / "outputs" / command).rglob("config.yaml") if ".hydra" not in str(path)
+    )
+
+
+def metrics(run_dir: Path) -> dict[str, float]:
+    values: dict[str, float] = json.loads((run_dir / "metrics.json").read_text())
+    return values

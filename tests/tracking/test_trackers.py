@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from parity_exp.tracking.wandb_tracker import logged_in
+from tests.conftest import QUICK, Run, metrics, run_dirs
+from tests.tracking.wandb_file import read_run
+
+
+def test_an_offline_run_holds_config_history_summary_and_pictures(run: Run, folder: Path) -> None:
+    assert run("train", *QUICK, "k=3", "tracker.tags=[quick]") == 0
+    (run_dir,) = run_dirs(folder)
+    (path,) = folder.rglob("*.wandb")
+    tracked = read_run(path)
+    assert path.is_relative_to(run_dir)
+    assert (tracked.project, tracked.job_type, tracked.tags) == ("parity_exp", "train", ["quick"])
+    assert tracked.config["k"] == 3 and tracked.config["trainer"]["max_epochs"] == 2
+    epochs = [row["coded/epoch"] for row in tracked.history if "coded/epoch" in row]
+    assert epochs == [1, 2]
+    assert {"coded/train/loss", "coded/val/reconstruction_accuracy"} <= set().union(*tracked.history)
+    for name, value in metrics(run_dir).items():
+        assert tracked.summary[name] == pytest.approx(value)
+    kinds = {
+        key: value.get("_type") for row in tracked.history for key, value in row.items() if isinstance(value, dict)
+    }
+    assert kinds["results"] == kinds["per_class"] == "table-file"
+    assert kinds["figures/groups"] == "image-file"
+    assert tracked.exit_code == 0
+
+
+def test_every_job_of_a_sweep_is_a_run_of_one_group(run: Run, folder: Path) -> None:
+    assert run("train", "-m", "k=2,3", *QUICK) == 0
+    runs = [read_run(path) for path in sorted(folder.rglob("*.wandb"))]
+    assert [tracked.config["k"] for tracked in runs] == [2, 3]
+    assert len({tracked.group for tracked in runs}) == 1 and runs[0].group
+    assert [tracked.exit_code for tracked in runs] == [0, 0]
+
+
+def test_checkpoints_become_an_artifact_when_asked(run: Run, folder: Path) -> None:
+    assert run("train", *QUICK, "tracker.checkpoints=true") == 0
+    (path,) = folder.rglob("*.wandb")
+    assert b"checkpoints-" in path.read_bytes()
+
+
+def test_a_failed_job_closes_its_run(run: Run, folder: Path) -> None:
+    assert run("train", *QUICK, "optimizer=sgd", "optimizer.lr=1e30", "scheduler=none") == 2
+    (path,) = folder.rglob("*.wandb")
+    assert read_run(path).exit_code == 1
+
+
+def test_without_a_login_runs_are_offline_and_say_so_once(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(folder / "none"))
+    assert run("train", *QUICK) == 0
+    assert capfd.readouterr().out.count("nobody is logged in") == 1
+    assert len(list(folder.rglob("offline-run-*/*.wandb"))) == 1
+
+
+def test_a_key_in_the_environment_or_in_netrc_is_a_login(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(folder / "netrc"))
+    assert not logged_in()
+    Path("netrc").write_text("machine api.wandb.ai login user password key\n")
+    assert logged_in()
+    monkeypatch.setenv("NETRC", str(folder / "none"))
+    monkeypatch.setenv("WANDB_API_KEY", "key")
+    assert logged_in()
+
+
+def test_the_csv_tracker_keeps_a_row_a_job(run: Run, folder: Path) -> None:
+    assert run("train", *QUICK, "tracker=csv", "k=2") == 0
+    assert run("train", *QUICK, "tracker=csv", "k=3") == 0
+    table = pd.read_csv(folder / "outputs" / "jobs.csv")
+    assert table["k"].tolist() == [2, 3]
+    assert table["test/degraded_accuracy"].notna().all()
+
+
+def test_no_tracker_leaves_no_wandb_files(run: Run, folder: Path) -> None:
+    assert run("train", *QUICK, "tracker=none") == 0
+    assert not list(folder.rglob("*wandb*"))

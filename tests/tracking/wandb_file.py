@@ -1,0 +1,62 @@
+"""Reads a W&B run's own file back: a log of W&B's protobuf records in LevelDB's framing."""
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wandb.proto import wandb_internal_pb2 as messages
+
+HEADER, BLOCK, FRAME = 7, 32768, 7
+FULL, LAST = 1, 4
+
+
+@dataclass
+class TrackedRun:
+    project: str = ""
+    group: str = ""
+    job_type: str = ""
+    tags: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    exit_code: int | None = None
+
+
+def read_run(path: Path) -> TrackedRun:
+    run = TrackedRun()
+    for record in _records(path.read_bytes()):
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            run.project, run.group, run.job_type = record.run.project, record.run.run_group, record.run.job_type
+            run.tags = list(record.run.tags)
+            run.config |= _values(record.run.config.update)
+        elif kind == "history":
+            run.history.append(_values(record.history.item))
+        elif kind == "summary":
+            run.summary |= _values(record.summary.update)
+        elif kind == "exit":
+            run.exit_code = record.exit.exit_code
+    return run
+
+
+def _values(items: Any) -> dict[str, Any]:
+    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+
+
+def _records(data: bytes) -> Iterator[Any]:
+    assert data.startswith(b":W&B")
+    place, content = HEADER, b""
+    while place + FRAME <= len(data):
+        left_in_block = BLOCK - place % BLOCK
+        if left_in_block < FRAME:
+            place += left_in_block
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, place)
+        content += data[place + FRAME : place + FRAME + length]
+        place += FRAME + length
+        if kind in (FULL, LAST):
+            yield messages.Record.FromString(content)
+            content = b""
