@@ -1,0 +1,108 @@
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import QUICK, Run, metrics, run_dirs, start
+from tests.tracking.wandb_file import read_run
+
+
+def test_a_run_directory_holds_what_the_contract_says(run: Run, folder: Path) -> None:
+    assert run("train", *QUICK, "k=3", "r=2") == 0
+    (run_dir,) = run_dirs(folder)
+    for name in (
+        "config.yaml", ".hydra/overrides.yaml", "metrics.json", "history.csv", "environment.json", "per_class.csv",
+        "overall.csv", "checkpoints/base.ckpt", "checkpoints/parity-0.ckpt", "checkpoints/parity-1.ckpt",
+        "checkpoints/encoder.ckpt", "checkpoints/decoder.ckpt", "checkpoints/last.ckpt", "figures/learning_curves.png",
+        "figures/degraded_by_class.png", "figures/overall_accuracy.png", "figures/groups.png",
+    ):  # fmt: skip
+        assert (run_dir / name).stat().st_size > 0, name
+    values = metrics(run_dir)
+    assert {"test/available_accuracy", "test/degraded_accuracy_top5", "test/losses_2/degraded_accuracy"} <= set(values)
+    assert values["train/epochs"] == len(pd.read_csv(run_dir / "history.csv")) == 2
+
+
+def test_the_same_seed_gives_the_same_metrics(run: Run, folder: Path) -> None:
+    for seed in (3, 3, 4):
+        assert run("train", *QUICK, "tracker=none", f"seed={seed}", "base.seed=0") == 0
+    histories = [pd.read_csv(path / "history.csv")["train/loss"].tolist() for path in run_dirs(folder)]
+    assert histories[0] == histories[1] != histories[2]
+
+
+def test_evaluate_repeats_what_train_measured(run: Run, folder: Path) -> None:
+    assert run("train", *QUICK, "tracker=none") == 0
+    (trained,) = run_dirs(folder)
+    assert run("evaluate", f"run={trained}", "tracker=none") == 0
+    (evaluated,) = run_dirs(folder, "evaluate")
+    assert metrics(evaluated) == {key: value for key, value in metrics(trained).items() if key.startswith("test/")}
+    assert run("evaluate", f"run={trained}", "k=3") == 2
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        ["experiment=learning_a_code", "encoder.width=2"],
+        ["encoder=mlp", "decoder=mlp", "objective=cross_entropy", "dataset.size=8"],
+        ["encoder=concat", "r=2", "objective=weighted_sum", "optimizer=adamw", "scheduler=cosine"],
+        ["initialisation=base", "objective=kl", "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1"],
+        ["architecture=logistic", "architecture@parity.architecture=lenet", "trainer.precision=bf16-mixed"],
+    ],
+)
+def test_choices_train(run: Run, folder: Path, choices: list[str]) -> None:
+    assert run("train", *QUICK, "tracker=none", *choices) == 0
+
+
+def test_a_sweep_trains_one_base_model_and_ends_with_a_table(run: Run, folder: Path) -> None:
+    assert run("train", "-m", "k=2,3", "encoder=addition,concat", *QUICK, "tracker=none") == 0
+    (table,) = folder.rglob("sweep.csv")
+    assert pd.read_csv(table)["k"].tolist() == [2, 2, 3, 3]
+    assert len(list((folder / "outputs" / "base").glob("*/base.ckpt"))) == 1
+
+
+def test_an_encoder_from_outside_the_package(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "my_conf" / "encoder").mkdir(parents=True)
+    (folder / "my_conf" / "encoder" / "mean.yaml").write_text("_target_: my_codes.MeanEncoder\n")
+    (folder / "my_codes.py").write_text(
+        "from parity_exp.coding import Encoder\n"
+        "class MeanEncoder(Encoder):\n"
+        "    def forward(self, prepared):\n"
+        "        return prepared.mean(dim=1, keepdim=True)\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    assert run("train", *QUICK, "tracker=none", "hydra.searchpath=[file://my_conf]", "encoder=mean") == 0
+
+
+def test_a_killed_run_goes_on_to_the_same_number_of_epochs(folder: Path) -> None:
+    job = start(folder, "train", "tracker=none", "base.max_epochs=2", "trainer.max_epochs=400")
+    deadline = time.monotonic() + 90
+    while not list(folder.rglob("train/**/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    job.send_signal(signal.SIGKILL)
+    job.communicate(timeout=30)
+    (run_dir,) = run_dirs(folder)
+    assert not (run_dir / "metrics.json").exists()
+    resumed = start(folder, "train", f"resume={run_dir}")
+    output, _ = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, output
+    assert metrics(run_dir)["train/epochs"] == 400
+    assert pd.read_csv(run_dir / "history.csv")["epoch"].tolist() == list(range(1, 401))
+
+
+def test_two_processes_in_a_sweep_track_one_run_a_job(folder: Path) -> None:
+    job = start(
+        folder,
+        "train",
+        "-m",
+        "k=2,3",
+        "trainer=ddp_cpu",
+        "dataset.limit=400",
+        "trainer.max_epochs=2",
+        "base.max_epochs=2",
+    )
+    output, _ = job.communicate(timeout=240)
+    assert job.returncode == 0, output
+    runs = [read_run(path) for path in folder.rglob("*.wandb")]
+    assert sorted(tracked.config["k"] for tracked in runs) == [2, 3]
+    assert len(list(folder.rglob("metrics.json"))) == 2
