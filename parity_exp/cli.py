@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _Explained as explained:
         print(f"{PROGRAM} {command}: {explained.line}", file=sys.stderr)
         return MEND
+    except SystemExit as ended:
+        # Hydra's own flags and its parser end the program themselves.
+        return ended.code if isinstance(ended.code, int) else DONE
     except Exception as error:
         line = explanation(error)
         if line is None:

@@ -166,7 +166,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(folder: Path) -> None:
     assert job.returncode == 130, output
     assert "Traceback" not in output
     (run_dir,) = run_dirs(folder)
-    (tracked,) = (run_dir / "wandb").glob("*/*.wandb")
+    (tracked,) = (run_dir / "wandb").glob("offline-run-*/*.wandb")
     assert read_run(tracked).exit_code == 1
     epochs = int((run_dir / "history.csv").read_text().splitlines()[-1].partition(",")[0])
     resumed = start(folder, "train", f"resume={run_dir}", f"trainer.max_epochs={epochs + 5}", "tracker=none")
