@@ -25,7 +25,7 @@ class Default(Initialisation):
 
 
 class Paper(Initialisation):
-    """ParM's: linear layers from N(0, 0.01), convolutions from Xavier's uniform for ReLU, batch norm at 1, biases at 0."""
+    """ParM's: linear layers from N(0, 0.01), convolutions Xavier uniform for ReLU, batch norm at 1, biases at 0."""
 
     def __call__(self, network: nn.Module, base: nn.Module) -> None:
         for module in network.modules():
