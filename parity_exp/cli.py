@@ -167,6 +167,8 @@ def explanation(error: BaseException) -> str | None:
         hint = suggestions.for_error(error, config_folder(), sys.argv[1:])
         reason = str(cause) if isinstance(cause, HydraException | OmegaConfBaseException) else ""
         return "\n".join(text.strip() for text in (str(error), hint, reason) if text.strip())
+    if isinstance(error, ValueError) and str(error).startswith("Only one of --run"):
+        return str(error)  # Hydra's, about flags that exclude each other
     if isinstance(error, OSError) and error.filename is not None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free some space" if full else "make it a folder that can be written to"

@@ -47,6 +47,11 @@ def test_a_mistyped_key_choice_or_flag_is_recognised(
     assert "did you mean" in shown.lower() and meant in shown.lower().partition("did you mean")[2]
 
 
+def test_flags_that_exclude_each_other_are_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "-m", "--cfg", "job") == 2
+    assert "Only one of" in capsys.readouterr().err
+
+
 def test_a_key_like_no_other_gets_no_suggestion(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("train", "zzz=1") == 2
     shown = capsys.readouterr().err
