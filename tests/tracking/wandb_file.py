@@ -1,4 +1,4 @@
-"""Reads a W&B run's own file back: a log of W&B's protobuf records in LevelDB's framing."""
+"""Reads a W&B run's own file back: W&B's protobuf records, which its package reads, in LevelDB's framing."""
 
 import json
 import struct
@@ -52,7 +52,15 @@ def _read(path: Path) -> TrackedRun:
 
 
 def _values(items: Any) -> dict[str, Any]:
-    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+    """Values by key; where W&B wrote the parts of a value one by one, together again."""
+    values: dict[str, Any] = {}
+    for item in items:
+        *parents, last = item.nested_key or [item.key]
+        place = values
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = json.loads(item.value_json)
+    return values
 
 
 def _records(data: bytes) -> Iterator[Any]:
