@@ -103,6 +103,38 @@ def test_two_images_stand_side_by_side_and_four_in_quadrants() -> None:
     torch.testing.assert_close(ConcatenationEncoder(4, 1, (3, 8, 8)).encode(queries)[:, 0], quadrants)
 
 
+@pytest.mark.parametrize("shape", [(1, 9, 9), (3, 7, 12), (1, 161, 101)], ids=str)
+@pytest.mark.parametrize(("k", "rows", "columns"), [(2, 1, 2), (3, 2, 2), (4, 2, 2), (5, 2, 3), (6, 2, 3), (7, 3, 3)])
+def test_every_query_has_a_cell_of_the_smallest_grid(
+    k: int, rows: int, columns: int, shape: tuple[int, int, int]
+) -> None:
+    queries = torch.rand(2, k, *shape)
+    channels, height, width = shape
+    cell = [height // rows, width // columns]
+    expected = torch.zeros(2, channels, height, width)
+    for place in range(k):
+        top, left = place // columns * cell[0], place % columns * cell[1]
+        small = images.resize(queries[:, place], cell, antialias=True)
+        expected[:, :, top : top + cell[0], left : left + cell[1]] = small
+    encoded = ConcatenationEncoder(k, 1, shape).encode(queries)
+    torch.testing.assert_close(encoded[:, 0], expected)
+
+
+def test_decoding_has_no_loop_over_groups_or_patterns() -> None:
+    decoder = SubtractionDecoder(4, 2, (3,), Chebyshev().matrix(4, 2))
+
+    def operations(groups: int) -> int:
+        predictions = torch.randn(groups, 4, 3)
+        available = all_loss_patterns(4, 2).repeat(groups, 1)[:groups]
+        parities, all_there = decoder.targets(predictions), torch.ones(groups, 2, dtype=torch.bool)
+        with torch.profiler.profile() as profile:
+            decoder.decode(predictions, available, parities, all_there)
+        return sum(event.count for event in profile.key_averages() if event.key.startswith("aten::"))
+
+    operations(3)  # the first profile also sees what is set up once
+    assert operations(300) == operations(3)
+
+
 def test_cells_without_a_query_stay_zero() -> None:
     picture = ConcatenationEncoder(3, 1, (1, 9, 9)).encode(torch.ones(1, 3, 1, 9, 9))[0, 0, 0]
     assert picture[:8, :8].sum() == 48 and picture[8].sum() == 0 and picture[4:, 4:].sum() == 0

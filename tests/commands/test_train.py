@@ -5,9 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from parity_exp.data.sources import SYSTEM_FOLDERS
 from tests.conftest import QUICK, Run, metrics, run_dirs, start
+from tests.data.files import write_idx
 from tests.tracking.wandb_file import read_run
 
 FASHION_MNIST = any(Path(folder, "fashion-mnist").is_dir() for folder in SYSTEM_FOLDERS)
@@ -33,6 +35,10 @@ def test_the_same_seed_gives_the_same_metrics(run: Run, folder: Path) -> None:
         assert run("train", *QUICK, "tracker=none", f"seed={seed}", "base.seed=0") == 0
     histories = [pd.read_csv(path / "history.csv")["train/loss"].tolist() for path in run_dirs(folder)]
     assert histories[0] == histories[1] != histories[2]
+    measured = [
+        {key: value for key, value in metrics(path).items() if "second" not in key} for path in run_dirs(folder)
+    ]
+    assert measured[0] == measured[1]
 
 
 def test_evaluate_repeats_what_train_measured(run: Run, folder: Path) -> None:
@@ -44,11 +50,31 @@ def test_evaluate_repeats_what_train_measured(run: Run, folder: Path) -> None:
     assert run("evaluate", f"run={trained}", "k=3") == 2
 
 
+def test_evaluate_takes_another_grouping_another_list_and_another_root(run: Run, folder: Path) -> None:
+    write_idx(folder / "first", seed=1)
+    quick = ("trainer.max_epochs=1", "base.max_epochs=1", "tracker=none")
+    assert run("train", "dataset=mnist", "dataset.root=first", *quick) == 0
+    (trained,) = run_dirs(folder)
+    again = (f"run={trained}", "tracker=none", "evaluation.seed=5", "evaluation.groupings=2")
+    assert run("evaluate", *again, "evaluation.fractions_unavailable=[0,0.5]") == 0
+    write_idx(folder / "second", packed=True, seed=2)
+    assert run("evaluate", *again, "dataset.root=second") == 0
+    first, second = run_dirs(folder, "evaluate")
+    assert pd.read_csv(first / "overall.csv")["fraction_unavailable"].tolist() == [0, 0.5]
+    for path in (first, second):
+        assert {"metrics.json", "overall.csv", "per_class.csv", "figures", "environment.json"} <= {
+            file.name for file in path.iterdir()
+        }
+    images = Image.open(first / "figures" / "groups.png"), Image.open(second / "figures" / "groups.png")
+    assert images[0].tobytes() != images[1].tobytes(), "other images were evaluated"
+
+
 @pytest.mark.parametrize(
     "choices",
     [
         ["experiment=learning_a_code", "encoder.width=2"],
         ["encoder=mlp", "decoder=mlp", "objective=cross_entropy", "dataset.size=8"],
+        ["encoder=mlp", "decoder=mlp", "objective=kl", "k=3", "r=2", "dataset.size=8", "parity.trainable=false"],
         ["encoder=concat", "r=2", "objective=weighted_sum", "optimizer=adamw", "scheduler=cosine"],
         ["initialisation=base", "objective=kl", "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1"],
         ["architecture=logistic", "architecture@parity.architecture=lenet", "trainer.precision=bf16-mixed"],
