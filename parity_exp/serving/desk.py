@@ -1,0 +1,467 @@
+"""The desk: batches, queues, deadlines and answers between a policy and the instances. Pure, as policies are.
+
+It takes events with their times, and leaves what is to be done in two lists that whoever drives it takes away:
+``placements``, tasks for instances, and ``responses``, answers for clients. The frontend drives it over a pool, a
+simulation over a heap of events.
+
+Rules:
+
+- Every query is answered exactly once: by the policy, or at its deadline by the default.
+- A placed task is ended by exactly one of ``finished``, ``failed`` and the loss of its instance.
+- An instance has at most ``prefetch`` tasks at a time; a second copy of a batch is not placed where the first is, as
+  long as another instance is free.
+- Cancelled tasks leave the queues at once or in bulk, never more than half a queue of them is kept.
+"""
+
+import heapq
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from parity_exp.serving.policy import Batch, Policy, Role, Source, State, Task
+
+COMPACT = 64
+"""Queues are searched for cancelled tasks from this many on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer to some queries of a batch.
+
+    Attributes:
+        batch: whose queries.
+        elements: which of them.
+        source: where the answer comes from.
+        task: the task that gave it or completed it; None at a deadline.
+        group: number of the coding group, -1 without one.
+        place: the batch's place in its group.
+        own: for a reconstruction: finished task of each member, or None.
+        parities: for a reconstruction: finished task of each row, or None.
+    """
+
+    batch: Batch
+    elements: Sequence[int]
+    source: Source
+    task: Task | None
+    group: int = -1
+    place: int = -1
+    own: tuple[Task | None, ...] = ()
+    parities: tuple[Task | None, ...] = ()
+
+
+class Queues(ABC):
+    """The queues of one role: tasks in, placements out.
+
+    Args:
+        role: which.
+        first: number of its first instance.
+        prefetch: tasks an instance may have at a time.
+    """
+
+    def __init__(self, role: Role, first: int, prefetch: int) -> None:
+        self.instances = range(first, first + role.instances)
+        self.prefetch = prefetch
+        self.free = dict.fromkeys(self.instances, 0)
+
+    @abstractmethod
+    def add(self, task: Task, first: bool = False) -> None:
+        """Queue a task, at the end or as the first."""
+
+    @abstractmethod
+    def cancelled(self, task: Task) -> None:
+        """A queued task was cancelled."""
+
+    @abstractmethod
+    def place(self) -> Task | None:
+        """Take a task out and give it the number of an instance with a free place; None when nothing fits."""
+
+    def up(self, instance: int) -> None:
+        """An instance is there, without tasks."""
+        self.free[instance] = 0
+        for _ in range(self.prefetch):
+            self.freed(instance)
+
+    def freed(self, instance: int) -> None:
+        """An instance has done a task."""
+        self.free[instance] += 1
+
+    def down(self, instance: int) -> None:
+        """An instance is gone."""
+        self.free[instance] = 0
+
+
+class _Queue:
+    """Tasks in order, without the cancelled ones."""
+
+    def __init__(self) -> None:
+        self.tasks: deque[Task] = deque()
+        self.cancelled = 0
+
+    def __len__(self) -> int:
+        return len(self.tasks) - self.cancelled
+
+    def pop(self) -> Task:
+        while True:
+            task = self.tasks.popleft()
+            if task.state is State.QUEUED:
+                return task
+            self.cancelled -= 1
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+        if self.cancelled > COMPACT and 2 * self.cancelled > len(self.tasks):
+            self.tasks = deque(task for task in self.tasks if task.state is State.QUEUED)
+            self.cancelled = 0
+
+
+class SingleQueue(Queues):
+    """One queue that all instances of the role pull from, whichever has been free for longest; ParM's default."""
+
+    def __init__(self, role: Role, first: int, prefetch: int) -> None:
+        super().__init__(role, first, prefetch)
+        self.normal, self.low = _Queue(), _Queue()
+        self.idle: deque[int] = deque()
+        self.reserve = role.reserve * prefetch
+
+    def add(self, task: Task, first: bool = False) -> None:
+        tasks = (self.low if task.low else self.normal).tasks
+        if first:
+            tasks.appendleft(task)
+        else:
+            tasks.append(task)
+
+    def cancelled(self, task: Task) -> None:
+        (self.low if task.low else self.normal).cancel()
+
+    def freed(self, instance: int) -> None:
+        super().freed(instance)
+        self.idle.append(instance)
+
+    def down(self, instance: int) -> None:
+        super().down(instance)
+        self.idle = deque(other for other in self.idle if other != instance)
+
+    def place(self) -> Task | None:
+        if not self.idle:
+            return None
+        if len(self.normal):
+            task = self.normal.pop()
+        elif len(self.low) and len(self.idle) > self.reserve:
+            task = self.low.pop()
+        else:
+            return None
+        task.instance = self._instance(task)
+        self.free[task.instance] -= 1
+        return task
+
+    def _instance(self, task: Task) -> int:
+        taken = _taken(task)
+        for turn, instance in enumerate(self.idle):
+            if instance not in taken:
+                del self.idle[turn]
+                return instance
+        return self.idle.popleft()
+
+
+class RoundRobin(Queues):
+    """A queue an instance; tasks go to the instances in turn, however long their queues are."""
+
+    def __init__(self, role: Role, first: int, prefetch: int) -> None:
+        super().__init__(role, first, prefetch)
+        self.normal = {instance: _Queue() for instance in self.instances}
+        self.low = {instance: _Queue() for instance in self.instances}
+        self.turn: deque[int] = deque()
+        self.homeless: deque[Task] = deque()
+        self.ready: deque[int] = deque()
+
+    def add(self, task: Task, first: bool = False) -> None:
+        if not self.turn:
+            self.homeless.append(task)
+            return
+        if not first:
+            taken = _taken(task, State.QUEUED)
+            for _ in range(len(self.turn)):
+                self.turn.rotate(-1)
+                if self.turn[-1] not in taken:
+                    break
+            task.instance = self.turn[-1]
+        queue = (self.low if task.low else self.normal)[task.instance].tasks
+        if first:
+            queue.appendleft(task)
+        else:
+            queue.append(task)
+        self.ready.append(task.instance)
+
+    def cancelled(self, task: Task) -> None:
+        if task.instance >= 0:
+            (self.low if task.low else self.normal)[task.instance].cancel()
+
+    def up(self, instance: int) -> None:
+        if instance not in self.turn:
+            self.turn.append(instance)
+        super().up(instance)
+        homeless, self.homeless = self.homeless, deque()
+        for task in homeless:
+            if task.state is State.QUEUED:
+                self.add(task)
+
+    def freed(self, instance: int) -> None:
+        super().freed(instance)
+        self.ready.append(instance)
+
+    def down(self, instance: int) -> None:
+        super().down(instance)
+        self.turn.remove(instance)
+        for queues in (self.normal, self.low):
+            left, queues[instance] = queues[instance], _Queue()
+            while len(left):
+                task = left.pop()
+                task.instance = -1
+                self.add(task)
+
+    def place(self) -> Task | None:
+        while self.ready:
+            instance = self.ready[0]
+            for queue in (self.normal[instance], self.low[instance]):
+                if self.free[instance] > 0 and len(queue):
+                    self.free[instance] -= 1
+                    return queue.pop()
+            self.ready.popleft()
+        return None
+
+
+def _taken(task: Task, *more: State) -> set[int]:
+    """Instances that have another copy of a task's batch."""
+    if task.batch is None or len(task.batch.tasks) == 1:
+        return _NONE
+    states = (State.PLACED, *more)
+    return {other.instance for other in task.batch.tasks if other is not task and other.state in states}
+
+
+_NONE: set[int] = set()
+
+
+class Desk:
+    """Runs a policy.
+
+    Args:
+        policy: decides; started by this.
+        base_instances: m.
+        queues: makes the queues of a role, :class:`SingleQueue` or :class:`RoundRobin`.
+        prefetch: tasks an instance may have at a time.
+        batch_size: queries in a batch.
+        window_s: a batch that is not full is sent this long after its first query arrived.
+        slo_s: deadline of a query, from its scheduled arrival; at the deadline it gets the default.
+
+    Attributes:
+        placements: tasks for instances, to be taken away by the driver.
+        responses: answers, likewise.
+        roles: the kinds of instances, in the order of their numbers.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        base_instances: int,
+        queues: type[Queues] = SingleQueue,
+        prefetch: int = 1,
+        batch_size: int = 1,
+        window_s: float = 0.0,
+        slo_s: float = 60.0,
+    ) -> None:
+        self.policy = policy
+        self.roles = policy.roles(base_instances)
+        self.batch_size = batch_size
+        self.window_s = window_s
+        self.slo_s = slo_s
+        self.placements: list[Task] = []
+        self.responses: list[Response] = []
+        self._queues: dict[str, Queues] = {}
+        self._of_instance: list[Queues] = []
+        for role in self.roles:
+            made = queues(role, len(self._of_instance), prefetch)
+            self._queues[role.name] = made
+            self._of_instance += [made] * role.instances
+        self._changed = True
+        self._running: list[set[Task]] = [set() for _ in self._of_instance]
+        self._refused = [0] * len(self._of_instance)
+        self._is_up = [False] * len(self._of_instance)
+        self._forming: list[int] = []
+        self._scheduled: list[float] = []
+        self._close_batch_s = inf
+        self._timers: list[tuple[float, int, Batch]] = []
+        self._timers_set = 0
+        self._deadlines: deque[tuple[float, Batch, int]] = deque()
+        self._tasks = 0
+        self.unanswered = 0
+        policy.start(self)
+        for instance in range(len(self._of_instance)):
+            self.up(instance)
+
+    @property
+    def held(self) -> list[tuple[str, ...]]:
+        """For each instance the models it has to hold."""
+        return [role.models for role in self.roles for _ in range(role.instances)]
+
+    # ---- events
+
+    def arrive(self, query: int, scheduled_s: float, now_s: float) -> None:
+        """A query is there; ``scheduled_s`` is when it should have been, which its deadline counts from."""
+        self.unanswered += 1
+        self._forming.append(query)
+        self._scheduled.append(scheduled_s)
+        if len(self._forming) == self.batch_size:
+            self._send_batch(now_s)
+        elif len(self._forming) == 1:
+            self._close_batch_s = now_s + self.window_s
+
+    def finished(self, task: Task, now_s: float, result: object = None) -> None:
+        """An instance has done a task."""
+        task.state = State.FINISHED
+        task.result = result
+        self._leave(task)
+        self.policy.finished(task, now_s)
+
+    def failed(self, task: Task, now_s: float) -> None:
+        """A model raised on a task; the instance goes on."""
+        task.state = State.FAILED
+        self._leave(task)
+        self.policy.failed(task, now_s)
+
+    def refused(self, task: Task) -> None:
+        """An instance did not take a task: queue it again, and give that instance nothing until it has done one."""
+        self._running[task.instance].discard(task)
+        self._refused[task.instance] += 1
+        task.state = State.QUEUED
+        queues = self._of_instance[task.instance]
+        if not isinstance(queues, RoundRobin):
+            task.instance = -1
+        queues.add(task, first=True)
+
+    def down(self, instance: int, now_s: float) -> None:
+        """An instance is gone, with everything it had."""
+        if not self._is_up[instance]:
+            return
+        self._is_up[instance] = False
+        self._refused[instance] = 0
+        self._of_instance[instance].down(instance)
+        self._changed = True
+        lost, self._running[instance] = self._running[instance], set()
+        for task in sorted(lost, key=lambda task: task.number):
+            task.state = State.FAILED
+            self.policy.failed(task, now_s)
+
+    def up(self, instance: int) -> None:
+        """An instance is there, or there again."""
+        self._is_up[instance] = True
+        self._of_instance[instance].up(instance)
+        self._changed = True
+
+    def wake(self, now_s: float) -> None:
+        """Do what is due: a batching window that closes, timers, deadlines."""
+        if self._close_batch_s <= now_s:
+            self._send_batch(now_s)
+        while self._timers and self._timers[0][0] <= now_s:
+            batch = heapq.heappop(self._timers)[2]
+            if not batch.answered:
+                self.policy.timer(batch, now_s)
+        deadlines = self._deadlines
+        while deadlines and (deadlines[0][1].answered or deadlines[0][0] <= now_s):
+            deadline_s, batch, element = deadlines.popleft()
+            if deadline_s <= now_s and not batch.answered:
+                self._answer(batch, (element,), Source.DEFAULT, None)
+                if batch.answered:
+                    self.policy.expired(batch, now_s)
+
+    def wakes_s(self) -> float:
+        """When :meth:`wake` has something to do, as far as is known; infinity when never."""
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][1].answered:
+            deadlines.popleft()
+        first = self._close_batch_s
+        if self._timers and self._timers[0][0] < first:
+            first = self._timers[0][0]
+        if deadlines and deadlines[0][0] < first:
+            first = deadlines[0][0]
+        return first
+
+    def place(self, now_s: float) -> None:
+        """Move tasks from queues to instances that are free, into ``placements``."""
+        if not self._changed:
+            return
+        self._changed = False
+        for queues in self._queues.values():
+            while (task := queues.place()) is not None:
+                task.state = State.PLACED
+                task.placed_s = now_s
+                task.number = self._tasks
+                self._tasks += 1
+                self._running[task.instance].add(task)
+                self.placements.append(task)
+                self.policy.placed(task, now_s)
+
+    # ---- actions of the policy
+
+    def dispatch(self, task: Task) -> None:
+        task.state = State.QUEUED
+        self._queues[task.role].add(task, task.urgent)
+        self._changed = True
+
+    def cancel(self, task: Task) -> None:
+        if task.state is State.QUEUED:
+            task.state = State.CANCELLED
+            self._queues[task.role].cancelled(task)
+
+    def respond(self, batch: Batch, source: Source, task: Task | None) -> None:
+        if batch.answered:
+            return
+        elements: Sequence[int] = range(len(batch))
+        if source is Source.RECONSTRUCTED:
+            assert batch.group is not None
+            elements = range(batch.group.elements)
+        self._answer(batch, elements, source, task)
+
+    def set_timer(self, at_s: float, batch: Batch) -> None:
+        self._timers_set += 1
+        heapq.heappush(self._timers, (at_s, self._timers_set, batch))
+
+    # ---- helpers
+
+    def _send_batch(self, now_s: float) -> None:
+        batch = Batch(tuple(self._forming), now_s)
+        for element, scheduled_s in enumerate(self._scheduled):
+            self._deadlines.append((scheduled_s + self.slo_s, batch, element))
+        self._forming, self._scheduled, self._close_batch_s = [], [], inf
+        self.policy.arrived(batch, now_s)
+
+    def _leave(self, task: Task) -> None:
+        instance = task.instance
+        self._running[instance].discard(task)
+        for _ in range(1 + self._refused[instance]):
+            self._of_instance[instance].freed(instance)
+        self._refused[instance] = 0
+        self._changed = True
+
+    def _answer(self, batch: Batch, elements: Sequence[int], source: Source, task: Task | None) -> None:
+        """Answer those of some elements that have no answer yet."""
+        if batch.left is None and len(elements) < len(batch):
+            batch.left = set(range(len(batch)))
+        if batch.left is not None:
+            elements = [element for element in elements if element in batch.left]
+            batch.left.difference_update(elements)
+            if not elements:
+                return
+        batch.answered = not batch.left
+        self.unanswered -= len(elements)
+        group = batch.group
+        if group is None:
+            self.responses.append(Response(batch, elements, source, task))
+            return
+        place = group.members.index(batch)
+        if source is Source.RECONSTRUCTED:
+            own, parities = tuple(group.own), tuple(group.parities)
+            self.responses.append(Response(batch, elements, source, task, group.number, place, own, parities))
+        else:
+            self.responses.append(Response(batch, elements, source, task, group.number, place))
