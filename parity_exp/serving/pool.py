@@ -91,7 +91,12 @@ class Pool(ABC):
 
     Calls come in this order: :meth:`start`; any of the others; :meth:`close`, which may come at any time and more
     than once.
+
+    Attributes:
+        prefetch: tasks that an instance may hold at a time, the one it works at included; :meth:`send` refuses more.
     """
+
+    prefetch: int = 1
 
     @abstractmethod
     def start(
