@@ -1,14 +1,14 @@
 """The main function of a helper's process: work while it is time to, sleep otherwise, end with the parent.
 
-The pipe to the parent carries three messages: the process says that it is ready (None) or why it is not (text); the
-parent says at which time the run begins; and when the pipe closes, because the parent closed it or died, the process
-ends.
+The pipe to the parent carries four messages. The process says that it is ready (None), or what went wrong, then or
+later (text). The parent says at which time the run begins, and later that it is over, which it also says by dying.
 """
 
 import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 import torch
@@ -38,17 +38,25 @@ def attend(
             os.sched_setaffinity(0, {core})
         torch.set_num_threads(1)
         work = helper.prepare(device, seed)
-    except Exception as error:
-        pipe.send(f"{type(error).__name__}: {error}")
-        return
-    try:
         pipe.send(None)
         zero_s = pipe.recv()
-    except (EOFError, OSError):
-        return
+        if zero_s is not None:
+            _follow(pipe, work, [(zero_s + start_s, zero_s + end_s) for start_s, end_s in spans])
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # The parent has died.
+    except Exception as error:
+        first_line = str(error).strip().partition("\n")[0]
+        with suppress(OSError):
+            pipe.send(f"{type(error).__name__}: {first_line}")
+
+
+def _follow(pipe: Connection, work: Work, spans: Sequence[tuple[float, float]]) -> None:
     for start_s, end_s in spans:
-        if not (_sleep(pipe, zero_s + start_s) and _toil(pipe, work, zero_s + end_s)):
+        if not (_sleep(pipe, start_s) and _toil(pipe, work, end_s)):
             return
+    # Stay, so that the parent can tell who is done from who has died.
+    while not pipe.poll(LONGEST_WAIT_S):
+        pass
 
 
 def _toil(pipe: Connection, work: Work, end_s: float) -> bool:
