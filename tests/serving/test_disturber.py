@@ -9,15 +9,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.helpers import Burner, Helper, TenantService, Work
+from parity_exp.serving.pool import Down, Event, ServedModel, Up
+from parity_exp.serving.pools import LocalPool
+from parity_exp.serving.timeline import Timeline
 from parity_exp.serving.trace import Disturbance
 
 LONG_S = 3600.0
@@ -230,6 +235,32 @@ class TestProcesses:
             parent.kill()
             parent.communicate(timeout=PATIENCE_S)
         wait_for(lambda: all(map(is_gone, pids)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="instances as processes need Linux")
+def test_beside_a_real_pool_kills_arrive_and_nothing_is_left() -> None:
+    pool = LocalPool(devices="cpu")
+    rows = [Disturbance("contention", 0, 0, LONG_S), Disturbance("kill", 1, 0.2, 0.2), Disturbance("kill", 0, 0.1, 0.1)]
+    disturber = Disturber(rows, ["cpu"] * 2, [None] * 2, pool.kill, {"contention": Burner()})
+    try:
+        pool.start({"same": ServedModel(partial(nn.Identity), (4,), (4,))}, [["same"]] * 2, 1, [Timeline()] * 2)
+        disturber.start()
+        pids = [*disturber.pids, *(pid for pid in pool.pids if pid is not None)]
+        zero_s = time.monotonic()
+        pool.begin(zero_s)
+        disturber.begin(zero_s)
+        events: list[Event] = []
+        while sum(isinstance(event, Up) for event in events) < 2:
+            assert time.monotonic() < zero_s + PATIENCE_S
+            now_s = time.monotonic()
+            events += pool.poll(min(max(disturber.tick(now_s) - now_s, 0), 0.1))
+        assert [event.instance for event in events if isinstance(event, Down)] == [0, 1]
+        assert disturber.failures == []
+        pids += [pid for pid in pool.pids if pid is not None]
+    finally:
+        pool.close()
+        disturber.close()
+    wait_for(lambda: all(map(is_gone, pids)))
 
 
 def test_a_tenants_queries_are_a_poisson_stream() -> None:
