@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from multiprocessing import connection, forkserver, get_context
+from multiprocessing import connection, forkserver, get_context, resource_tracker
 from multiprocessing.context import ForkServerProcess
 from typing import Any, cast
 
@@ -101,8 +101,6 @@ class Keeper:
             os.close(self._bell)
 
     def _run(self) -> None:
-        # The fork server inherits this, and its children from it: Ctrl-C is for the frontend alone.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         while not self._closing or self._living:
             for ready in connection.wait([self._bell, *self._living], timeout=1.0):
                 if ready == self._bell:
@@ -118,6 +116,10 @@ class Keeper:
             if self._closing:
                 return
             self._starting = True
+            # The fork server inherits this, and its children from it: Ctrl-C is for the frontend alone. The start of
+            # multiprocessing's resource tracker undoes it, so that comes first.
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             process.start()
             birth.pid = process.pid
             self._living[process.sentinel] = (birth, process)
