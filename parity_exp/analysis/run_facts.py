@@ -88,7 +88,13 @@ def load_sentences(config: Config, recordings: Recordings) -> list[str]:
     load, pool = _part(config, "load"), _part(config, "pool")
     sentences = []
     arrivals_s = recordings.arrivals_s
-    if arrivals_s is not None and len(arrivals_s) > 1:
+    measured = max((len(table) for table in recordings.queries.values()), default=0)
+    if arrivals_s is not None and len(arrivals_s) < measured:
+        sentences.append(
+            f"{len(arrivals_s):,} clients; each sent its next query when its last was answered, so a slow policy gets "
+            "fewer queries a second than a fast one."
+        )
+    elif arrivals_s is not None and len(arrivals_s) > 1:
         gaps_s = np.diff(arrivals_s.to_numpy())
         rate_qps = len(gaps_s) / max(float(gaps_s.sum()), 1e-9)
         utilisation = load.get("utilisation")

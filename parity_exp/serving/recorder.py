@@ -8,7 +8,6 @@ All times are seconds from the beginning of the run.
 """
 
 import io
-from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
@@ -18,20 +17,10 @@ from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 from hdrh.log import HistogramLogWriter  # type: ignore[import-untyped]
 
 from parity_exp.files import write_bytes, write_text
-
-
-class Source(IntEnum):
-    """Where a client's answer came from."""
-
-    OWN = 0
-    RECONSTRUCTED = 1
-    BACKUP = 2
-    DEFAULT = 3
-    ERROR = 4
-
+from parity_exp.serving.policy import Source
 
 SOURCES = tuple(source.name.lower() for source in Source)
-"""The names of the sources in files, in the order of :class:`Source`."""
+"""Names of what answered a query, as files have them, in the order of :class:`~parity_exp.serving.policy.Source`."""
 
 Outcome = Literal["done", "raised", "lost"]
 

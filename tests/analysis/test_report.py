@@ -184,6 +184,13 @@ def test_a_run_that_has_hardly_begun_has_a_report(tmp_path: Path) -> None:
     assert "What was run" in page_of(tmp_path).text
 
 
+def test_a_closed_loop_is_described_by_its_clients(served: Path) -> None:
+    pd.DataFrame({"scheduled_s": [0.0] * 16}).to_csv(served / "arrivals.csv", index=False)
+    text = page_of(served).text
+    assert "16 clients; each sent its next query when its last was answered" in text
+    assert "a second on average" not in text
+
+
 def test_values_cannot_become_markup(served: Path) -> None:
     config = OmegaConf.create({**CONFIG, **SERVING, "dataset": {"name": "<script>alert(1)</script>"}})
     OmegaConf.save(config, served / "config.yaml")

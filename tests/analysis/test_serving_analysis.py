@@ -20,7 +20,8 @@ from parity_exp.analysis.serving_figures import (
     worst_window,
 )
 from parity_exp.analysis.serving_tables import cost_table, metrics_by_policy, number, percent, percentile_table, written
-from parity_exp.serving.recorder import Recorder, Source
+from parity_exp.serving.policy import Source
+from parity_exp.serving.recorder import Recorder
 from tests.analysis.recordings import SLO_MS, Recordings
 
 PICTURES = {"latency_ccdf", "accuracy_against_slo", "answer_sources", "latency_over_time"}
