@@ -333,8 +333,8 @@ def _injected(axis: Axes, trace: pd.DataFrame, begin_s: float, end_s: float) -> 
         colour, label = DISTURBANCES.get(str(kind), ("#c9c9c9", str(kind)))
         begins_s = some["start_s"].clip(lower=begin_s)
         width_s = some["end_s"].clip(upper=end_s) - begins_s
-        axis.barh(some["instance"], width_s, 0.84, begins_s, color=colour, alpha=0.6)
-        handles.append(Patch(color=colour, alpha=0.6, label=label))
+        axis.barh(some["instance"], width_s, 0.84, begins_s, color=colour, alpha=0.8)
+        handles.append(Patch(color=colour, alpha=0.8, label=label))
     kills = seen[seen["kind"] == KILL]
     if not kills.empty:
         marks = axis.plot(kills["start_s"], kills["instance"], ls="", marker="x", ms=8, mew=2, color="black")
