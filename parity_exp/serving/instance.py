@@ -40,6 +40,7 @@ from parity_exp.serving.transport import (
     RAISED,
     READY,
     TASK,
+    Parcel,
     Slots,
     one_line,
 )
@@ -73,27 +74,27 @@ class Assignment:
     timeline: Timeline
 
 
-def main(connection: socket.socket, slots: Slots | None, inline_bytes: int, pickled: bytes) -> NoReturn:
+def main(connection: socket.socket, slots: Slots | None, inline_bytes: int, parcel: Parcel) -> NoReturn:
     """Run an instance; ends the process.
 
     Args:
         connection: the instance's end of its channel.
         slots: shared memory for what does not fit in a message.
         inline_bytes: size of the numbers in a message at most.
-        pickled: an :class:`Assignment`. It is unpickled here, where a failure can be reported.
+        parcel: a pickled :class:`Assignment`. It is unpickled here, where a failure can be reported.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection.setblocking(True)
     _leave_fork_server()
     threading.Thread(target=_beat, args=(connection,), daemon=True).start()
     try:
-        assignment: Assignment = pickle.loads(pickled)
+        assignment: Assignment = pickle.loads(parcel.unpack())
         _tune_process(assignment)
         networks = _load(assignment)
     except BaseException as error:
         _send(connection, ANSWER.pack(FAILED, INLINE, 0, 0, 0.0, 0.0), _text(error).encode())
         os._exit(1)
-    # A collection of all that torch made on import would take longer than most tasks.
+    # No collection of garbage shall look at all that is there for good: it would take longer than most tasks.
     gc.collect()
     gc.freeze()
     _send(connection, ANSWER.pack(READY, INLINE, 0, 0, 0.0, 0.0))

@@ -74,6 +74,35 @@ def one_line(text: str) -> str:
     return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 3] + "..."
 
 
+class Parcel:
+    """Bytes for processes that are being started, as an argument of theirs.
+
+    They go through memory. Multiprocessing writes arguments into a pipe, and more than 64 kB of them would make the
+    writer wait for a process that may never read.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._descriptor = os.memfd_create("parity_exp")
+        with os.fdopen(os.dup(self._descriptor), "wb") as stream:
+            stream.write(content)
+
+    def unpack(self) -> bytes:
+        """The bytes."""
+        return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __getstate__(self) -> Any:
+        return reduction.DupFd(self._descriptor)
+
+    def __setstate__(self, state: Any) -> None:
+        self._descriptor = state.detach()
+
+
 class Slots:
     """Memory that frontend and instance share, one slot a task that an instance may hold.
 

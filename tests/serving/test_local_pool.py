@@ -332,7 +332,7 @@ def test_an_instance_that_exits_says_how(start: Start) -> None:
     pool = start(OBEDIENT)
     assert pool.send(0, 1, "model", torch.tensor([[3.0, 0.0]]))
     down, up = gather(pool, has(Up))
-    assert down == Down(0, "it ended with exit status 7")
+    assert down == Down(0, "its process ended with exit status 7")
     assert up == Up(0)
 
 
@@ -431,7 +431,7 @@ def test_instances_survive_the_fork_server(start: Start) -> None:
     [
         (missing_checkpoint, "base.checkpoint=nowhere.ckpt: no such file"),
         (out_of_memory, "RuntimeError: out of memory. Tried to allocate 20.00 GiB"),
-        (exits, "it ended with exit status 9"),
+        (exits, "its process ended with exit status 9"),
         (partial(scale, 1.0), "expected (1, 7)"),
         (lambda: None, "its loader cannot be sent to an instance"),
     ],

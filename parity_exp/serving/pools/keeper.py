@@ -6,14 +6,13 @@ milliseconds. Everything that touches a process object happens in the keeper's t
 
 import os
 import signal
-import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import connection, forkserver, get_context, resource_tracker
 from multiprocessing.context import ForkServerProcess
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 GRACE_S = 0.3
 """How long a process may take to end when it is asked to; then it is killed."""
@@ -25,6 +24,12 @@ UNKNOWN = 255
 """What multiprocessing says of a process whose parent, the fork server, is gone; the process may well be alive."""
 
 
+class Closable(Protocol):
+    """What holds a descriptor."""
+
+    def close(self) -> None: ...
+
+
 class Birth:
     """An order to start a process, and what became of it.
 
@@ -32,7 +37,7 @@ class Birth:
         target: what the process runs.
         arguments: its arguments.
         name: its name.
-        channel: the process's end of its channel. It is closed on this side once the process has it, or cannot get it.
+        belongings: what the process has a copy of. Closed on this side once it has it, or cannot get it.
 
     Attributes:
         pid: the process, once it runs.
@@ -40,12 +45,12 @@ class Birth:
     """
 
     def __init__(
-        self, target: Callable[..., object], arguments: tuple[Any, ...], name: str, channel: socket.socket
+        self, target: Callable[..., object], arguments: tuple[Any, ...], name: str, belongings: Sequence[Closable]
     ) -> None:
         self.target = target
         self.arguments = arguments
         self.name = name
-        self.channel = channel
+        self.belongings = belongings
         self.pid: int | None = None
         self.exit: str | None = None
 
@@ -70,6 +75,7 @@ class Keeper:
         self._orphans: list[int] = []
         self._starting = False
         self._closing = False
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="keeper of instances", daemon=True)
         self._thread.start()
 
@@ -79,7 +85,12 @@ class Keeper:
         os.eventfd_write(self._bell, 1)
 
     def close(self) -> None:
-        """Start nothing more, end every process, and wait until they are gone; takes seconds at most."""
+        """Start nothing more, end every process, and wait until they are gone; takes seconds at most.
+
+        May come more than once.
+        """
+        if self._closed:
+            return
         self._closing = True
         os.eventfd_write(self._bell, 1)
         for number, patience_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, KILLED_S)):
@@ -97,6 +108,7 @@ class Keeper:
             while _signal(pid, signal.SIGKILL) and time.monotonic() < deadline_s:
                 time.sleep(0.002)
         if not self._thread.is_alive():
+            self._closed = True
             os.close(self.news)
             os.close(self._bell)
 
@@ -109,6 +121,8 @@ class Keeper:
                     self._bury(cast(int, ready))
             while self._orders:
                 self._bear(self._orders.popleft())
+        while self._orders:
+            self._bear(self._orders.popleft())
 
     def _bear(self, birth: Birth) -> None:
         process = self._context.Process(target=birth.target, args=birth.arguments, name=birth.name, daemon=True)
@@ -127,8 +141,9 @@ class Keeper:
             birth.exit = f"it could not be started ({type(error).__name__}: {error})"
         finally:
             self._starting = False
-            # Only now may nobody hold that end: who finds the channel closed reads why.
-            birth.channel.close()
+            # After what became of it is written down: who finds its channel closed reads that.
+            for belonging in birth.belongings:
+                belonging.close()
             birth.arguments = ()
         if birth.exit:
             os.eventfd_write(self.news, 1)
@@ -146,10 +161,12 @@ class Keeper:
 
 def _how_it_ended(exitcode: int | None) -> str:
     if exitcode is None or exitcode >= 0:
-        return f"it ended with exit status {exitcode}"
+        return f"its process ended with exit status {exitcode}"
     number = -exitcode
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    return f"killed by {name}" + (" (by somebody, or for want of memory)" if number == signal.SIGKILL else "")
+    return f"its process was killed by {name}" + (
+        " (by somebody, or for want of memory)" if number == signal.SIGKILL else ""
+    )
 
 
 def _signal(pid: int | None, number: int) -> bool:

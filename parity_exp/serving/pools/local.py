@@ -14,6 +14,7 @@ Rules:
 * Nothing blocks but :meth:`LocalPool.poll`, for as long as it may, and :meth:`LocalPool.start`.
 """
 
+import atexit
 import logging
 import os
 import pickle
@@ -48,6 +49,7 @@ from parity_exp.serving.transport import (
     RAISED,
     READY,
     TASK,
+    Parcel,
     Slots,
     channel,
 )
@@ -59,6 +61,9 @@ CHECK_S = 0.1
 
 AWAY_S = 0.1
 """Time between two polls, or lost within one, from which on the frontend was not listening."""
+
+PRELOAD = "parity_exp.serving.pools.preload"
+"""What the fork server imports."""
 
 EXIT_STATUS_S = 0.05
 """How long to wait, after a channel has ended, for the fork server to say how the process did."""
@@ -79,7 +84,7 @@ class _Held:
 
 @dataclass(slots=True, eq=False)
 class _Life:
-    """One process of an instance, from the order to start it to its end."""
+    """One process of an instance, from the order to start it to its end; its times count only while we listen."""
 
     channel: socket.socket
     slots: Slots | None
@@ -87,7 +92,7 @@ class _Life:
     inline_bytes: int
     birth: Birth
     held: dict[str, _Held]
-    started_s: float
+    began_s: float
     heard_s: float
     tasks: deque[tuple[int, _Held, int, int]] = field(default_factory=deque)
     task_since_s: float = 0.0
@@ -105,8 +110,9 @@ class _Instance:
 
     index: int
     device: str
+    core: int | None
     held: dict[str, _Held]
-    assignment: bytes
+    assignment: Parcel
     restarts: Restarts
     life: _Life | None = None
     restart_s: float = float("inf")
@@ -204,20 +210,23 @@ class LocalPool(Pool):
         self._batch_size = batch_size
         cores = sorted(os.sched_getaffinity(0))
         for index, names in enumerate(held):
+            core = cores[index % len(cores)] if self.pin_cores else None
             assignment = Assignment(
                 index=index,
                 models=tuple(models[name] for name in names),
                 device=devices[index],
-                core=cores[index % len(cores)] if self.pin_cores else None,
+                core=core,
                 batch_size=batch_size,
                 service_time_s=self.service_time_ms / 1e3,
                 timeline=timelines[index],
             )
             numbered = {name: _held(number, models[name]) for number, name in enumerate(names)}
-            self._instances.append(
-                _Instance(index, devices[index], numbered, pickle.dumps(assignment), Restarts(self.max_failures))
-            )
+            parcel = Parcel(pickle.dumps(assignment))
+            restarts = Restarts(self.max_failures)
+            self._instances.append(_Instance(index, devices[index], core, numbered, parcel, restarts))
         self._open = [None] * len(held)
+        # For who forgets to close; and before multiprocessing ends the processes in its own way.
+        atexit.register(self.close)
         try:
             self._start_all(models)
         except BaseException:
@@ -226,7 +235,7 @@ class LocalPool(Pool):
 
     def _start_all(self, models: dict[str, ServedModel]) -> None:
         self._epoll = select.epoll()
-        self._keeper = Keeper([instance_process.__name__, *_modules(served.load for served in models.values())])
+        self._keeper = Keeper([*_modules(served.load for served in models.values()), PRELOAD])
         self._epoll.register(self._keeper.news, select.EPOLLIN)
         self._starting = True
         self._left_s = time.monotonic()
@@ -238,6 +247,9 @@ class LocalPool(Pool):
         self._events.clear()
         self._left_s = time.monotonic()
 
+    def places(self) -> list[tuple[str, int | None]]:
+        return [(spot.device, spot.core) for spot in self._instances]
+
     def begin(self, zero_s: float) -> None:
         self._zero_s = zero_s
 
@@ -248,20 +260,21 @@ class LocalPool(Pool):
             self._kill(self._instances[instance], life, "killed on demand", time.monotonic())
 
     def close(self) -> None:
-        for spot in self._instances:
-            life, spot.life, spot.restart_s = spot.life, None, float("inf")
-            if life is not None:
-                life.channel.close()
-                if life.slots is not None:
-                    life.slots.close()
-        self._open = [None] * len(self._instances)
-        self._by_descriptor.clear()
-        keeper, self._keeper = self._keeper, None
+        # In this order, and again from the beginning if a second Ctrl-C breaks in.
         epoll, self._epoll = self._epoll, None
         if epoll is not None:
             epoll.close()
-        if keeper is not None:
-            keeper.close()
+        self._open = [None] * len(self._instances)
+        self._by_descriptor.clear()
+        for spot in self._instances:
+            if spot.life is not None:
+                spot.life.channel.close()
+                spot.life = None
+        if self._keeper is not None:
+            self._keeper.close()
+        for spot in self._instances:
+            spot.assignment.close()
+        atexit.unregister(self.close)
 
     # -- tasks --------------------------------------------------------------------------------------------------------
 
@@ -356,7 +369,7 @@ class LocalPool(Pool):
                 life.worked = True
                 shape = (count, *held.output_shape)
                 if slot == INLINE:
-                    outputs = torch.frombuffer(bytearray(buffer[ANSWER.size : size]), dtype=torch.float32).view(shape)
+                    outputs = torch.frombuffer(buffer[ANSWER.size : size], dtype=torch.float32).view(shape)
                 else:
                     outputs = self._take_from_slot(life, slot, shape)
                 events.append(Finished(spot.index, task, outputs, started_s, finished_s))
@@ -400,7 +413,7 @@ class LocalPool(Pool):
             instance_process.main,
             (theirs, slots, inline_bytes, spot.assignment),
             name=f"instance {spot.index}",
-            channel=theirs,
+            belongings=[theirs] if slots is None else [theirs, slots],
         )
         spot.life = _Life(
             channel=ours,
@@ -409,7 +422,7 @@ class LocalPool(Pool):
             inline_bytes=inline_bytes,
             birth=birth,
             held=spot.held,
-            started_s=now_s,
+            began_s=now_s - self._away_s,
             heard_s=now_s - self._away_s,
         )
         self._by_descriptor[ours.fileno()] = spot
@@ -435,8 +448,6 @@ class LocalPool(Pool):
         self._epoll.unregister(life.channel)
         del self._by_descriptor[life.channel.fileno()]
         life.channel.close()
-        if life.slots is not None:
-            life.slots.close()
         self._open[spot.index] = None
         life.ended = True
         life.patience_s = now_s + EXIT_STATUS_S
@@ -456,12 +467,12 @@ class LocalPool(Pool):
         if not life.ended or (life.birth.exit is None and now_s < life.patience_s):
             return
         spot.life = None
-        reason = life.reason or life.birth.exit or "it ended"
+        reason = life.reason or life.birth.exit or "its process ended"
         if self._starting:
             names = ", ".join(spot.held)
             raise UserError(f"instance {spot.index} ({names} on {spot.device}) cannot start: {reason}")
         failed = not life.on_demand and (not life.ready or bool(life.tasks))
-        delay_s = spot.restarts.delay_s(now_s - life.started_s, life.worked, failed)
+        delay_s = spot.restarts.delay_s(now_s - self._away_s - life.began_s, life.worked, failed)
         if delay_s is None:
             reason = f"given up after {spot.restarts.failures} failures in a row, the last one: {reason}"
             log.warning("instance %d is left out for the rest of the run: %s", spot.index, reason)
@@ -497,7 +508,7 @@ class LocalPool(Pool):
             return
         listening_s = now_s - self._away_s
         if not life.ready:
-            if now_s - life.started_s > self.start_timeout_s:
+            if listening_s - life.began_s > self.start_timeout_s:
                 self._kill(spot, life, f"not ready after pool.start_timeout_s={self.start_timeout_s:g}", now_s)
         elif listening_s - life.heard_s > self.hang_timeout_s:
             self._kill(spot, life, f"no sign of life for pool.hang_timeout_s={self.hang_timeout_s:g}", now_s)
