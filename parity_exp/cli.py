@@ -23,6 +23,8 @@ from parity_exp.errors import UserError
 COMMANDS = {
     "train": "train a base model and a code for it, and measure them on the test split",
     "evaluate": "measure a trained run again, from its checkpoints",
+    "serve": "serve a trained run under stragglers, with each redundancy policy in turn",
+    "run": "train, evaluate, serve and report, from one config into one run directory",
 }
 """Commands with one line each; command ``x`` is ``run`` in ``parity_exp/commands/x.py``."""
 

@@ -143,24 +143,21 @@ class Experiment:
 
     # ---- networks
 
-    @property
-    def _base_architecture(self) -> DictConfig:
-        return self.config.base.architecture or self.config.architecture
+    def architecture(self, section: str) -> DictConfig:
+        """The architecture of ``base``, ``parity`` or ``backup``."""
+        return self.config[section].architecture or self.config.architecture
 
-    @property
-    def _parity_architecture(self) -> DictConfig:
-        return self.config.parity.architecture or self.config.architecture
-
-    def new_base_network(self) -> nn.Module:
-        """A base network with random weights."""
-        with self._random_weights(BASE_WEIGHTS, self.config.base.seed):
-            return self._network(self._base_architecture, "architecture", self.splits.query_shape)
+    def new_base_network(self, section: str = "base") -> nn.Module:
+        """A network that learns labels, ``base`` or ``backup``, with random weights."""
+        key = "architecture" if section == "base" else f"{section}.architecture"
+        with self._random_weights(BASE_WEIGHTS, self.config[section].seed):
+            return self._network(self.architecture(section), key, self.splits.query_shape)
 
     def new_parity_networks(self) -> list[nn.Module]:
         """r networks that take the encoder's parity queries, with random weights."""
         with self._random_weights(PARITY_WEIGHTS, self.seed):
             shape = self.code.encoder.parity_shape
-            return [self._network(self._parity_architecture, "parity.architecture", shape) for _ in range(self.r)]
+            return [self._network(self.architecture("parity"), "parity.architecture", shape) for _ in range(self.r)]
 
     def initial_parity_networks(self, base: nn.Module) -> list[nn.Module]:
         """The parity networks as training finds them."""
@@ -212,7 +209,7 @@ class Experiment:
     def _check_choices(self) -> None:
         """Refuse combinations that cannot work and that the config alone shows."""
         config = self.config
-        if not config.parity.trainable and self._parity_architecture != self._base_architecture:
+        if not config.parity.trainable and self.architecture("parity") != self.architecture("base"):
             raise ConfigError(
                 "parity.trainable=false runs the base model on parity queries, so parity.architecture must be the base "
                 "model's; leave architecture@parity.architecture out, or set parity.trainable=true"
@@ -235,11 +232,12 @@ class Experiment:
 
         return make
 
-    def base_phase(self) -> tuple[TrainedModule, BaseDataModule]:
-        """What trains the base model."""
-        base = self.config.base
-        module = BaseModule(self.new_base_network(), self.splits.classes, self.base_optimisation(), base.seed)
-        return module, BaseDataModule(self.splits, base.batch_size, base.seed)
+    def base_phase(self, section: str = "base") -> tuple[TrainedModule, BaseDataModule]:
+        """What trains the base model, or the small one of an approximate backup."""
+        settings = self.config[section]
+        network, optimisation = self.new_base_network(section), self.base_optimisation(section)
+        module = BaseModule(network, self.splits.classes, optimisation, settings.seed)
+        return module, BaseDataModule(self.splits, settings.batch_size, settings.seed)
 
     def coded_phase(self, base: nn.Module) -> tuple[CodedModule, GroupDataModule]:
         """What trains the code, given the trained base model."""
@@ -337,9 +335,9 @@ class Experiment:
     def evaluator(self, parity_networks: list[nn.Module]) -> Evaluator:
         return Evaluator(self.code, parity_networks, self.device)
 
-    def base_optimisation(self) -> Optimisation:
-        """How the base model's parameters are moved."""
-        return self._optimisation(self.config.base, "base.")
+    def base_optimisation(self, section: str = "base") -> Optimisation:
+        """How the parameters of the base model, or of the backup, are moved."""
+        return self._optimisation(self.config[section], f"{section}.")
 
     def _optimisation(self, section: DictConfig, prefix: str) -> Optimisation:
         trainer = self.config.trainer
@@ -356,16 +354,16 @@ class Experiment:
 
     # ---- caching
 
-    def base_key(self) -> str:
-        """Hash of everything that determines the trained base model."""
+    def base_key(self, section: str = "base") -> str:
+        """Hash of everything that determines the trained base model, or the backup."""
         trainer = self.config.trainer
         content = {
             "version": CACHE_VERSION,
             "data": self.splits.fingerprint(),
-            "architecture": OmegaConf.to_container(self._base_architecture),
+            "architecture": OmegaConf.to_container(self.architecture(section)),
             "base": {
                 name: OmegaConf.to_container(value) if isinstance(value, DictConfig) else value
-                for name, value in self.config.base.items()
+                for name, value in self.config[section].items()
                 if name not in ("checkpoint", "architecture")
             },
             "trainer": {

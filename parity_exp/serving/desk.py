@@ -370,10 +370,8 @@ class Desk:
         deadlines = self._deadlines
         while deadlines and (deadlines[0][1].answered or deadlines[0][0] <= now_s):
             deadline_s, batch, element = deadlines.popleft()
-            if deadline_s <= now_s and not batch.answered:
-                self._answer(batch, (element,), Source.DEFAULT, None)
-                if batch.answered:
-                    self.policy.expired(batch, now_s)
+            if deadline_s <= now_s and self._default(batch, element):
+                self.policy.expired(batch, now_s)
 
     def wakes_s(self) -> float:
         """When :meth:`wake` has something to do, as far as is known; infinity when never."""
@@ -443,6 +441,13 @@ class Desk:
             self._of_instance[instance].freed(instance)
         self._refused[instance] = 0
         self._changed = True
+
+    def _default(self, batch: Batch, element: int) -> bool:
+        """Answer one element with the default; whether the whole batch has been answered by that."""
+        if batch.answered:
+            return False
+        self._answer(batch, (element,), Source.DEFAULT, None)
+        return batch.answered
 
     def _answer(self, batch: Batch, elements: Sequence[int], source: Source, task: Task | None) -> None:
         """Answer those of some elements that have no answer yet."""

@@ -8,7 +8,7 @@ each query is answered by its SLO at the latest, and the run ends when all are.
 import gc
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
@@ -27,6 +27,7 @@ LEAD_S = 0.02
 """Time between the order to begin and the beginning of the run, for the order to reach everybody."""
 
 LONGEST_POLL_S = 0.5
+TELL_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Frontend:
         workload: the queries.
         recorder: is told everything.
         disturber: started; carries out the straggler trace.
+        progress: is told now and then how many queries have been answered.
     """
 
     def __init__(
@@ -70,12 +72,14 @@ class Frontend:
         workload: Workload,
         recorder: Recorder,
         disturber: Disturber | None = None,
+        progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.pool = pool
         self.desk = desk
         self.coder = coder
         self.recorder = recorder
         self.disturber = disturber
+        self.progress = progress
         self.workload = workload
         self.queries = workload.queries
         self.labels: list[int] = workload.labels.tolist()
@@ -115,8 +119,12 @@ class Frontend:
         if self.disturber is not None:
             self.disturber.begin(zero_s)
         disturb_s = math.inf if self.disturber is None else 0.0
+        tell_s = 0.0
         while True:
             now_s = clock() - zero_s
+            if now_s >= tell_s:
+                self.progress(self._answered)
+                tell_s = now_s + TELL_S
             while due_s and due_s[0] <= now_s:
                 self._arrive(heappop(due_s), now_s)
             if self.disturber is not None and now_s >= disturb_s:
@@ -128,6 +136,7 @@ class Frontend:
             if desk.responses:
                 self._respond()
                 if self._answered == total:
+                    self.progress(total)
                     return
             until_s = min(due_s[0] if due_s else math.inf, desk.wakes_s(), disturb_s)
             timeout_s = until_s - (clock() - zero_s)

@@ -119,6 +119,10 @@ class Pool(ABC):
         """
 
     @abstractmethod
+    def places(self) -> list[tuple[str, int | None]]:
+        """For each instance its device, and the core it is kept on or None."""
+
+    @abstractmethod
     def begin(self, zero_s: float) -> None:
         """Say at which time the timelines begin; until then nothing is injected."""
 

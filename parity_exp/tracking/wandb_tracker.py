@@ -77,7 +77,7 @@ class WandbTracker(Tracker):
             tags=self.tags,
             config=dict(job.config),
             dir=str(job.run_dir),
-            id=run_id(job.run_dir),
+            id=run_id(job.run_dir, job.command),
             resume="allow" if job.resumed else None,
             mode=mode,  # type: ignore[arg-type]
             reinit="finish_previous",
@@ -107,9 +107,9 @@ class WandbTracker(Tracker):
             self.run.finish(exit_code=0 if succeeded else 1)
 
 
-def run_id(run_dir: Path) -> str:
+def run_id(run_dir: Path, command: str) -> str:
     """A W&B run's id, the same whenever a job in the same run directory is resumed."""
-    return hashlib.sha256(f"{socket.gethostname()}:{run_dir.resolve()}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{socket.gethostname()}:{run_dir.resolve()}:{command}".encode()).hexdigest()[:12]
 
 
 def logged_in() -> bool:

@@ -122,8 +122,6 @@ class LocalPool(Pool):
     """Instances as processes of this machine, started by a fork server that has imported torch.
 
     Args:
-        instances: base instances that a deployment begins with; redundancy may add to them. For who composes one: the
-            pool itself starts what it is told to.
         devices: ``auto`` (all visible GPUs in turn, the CPU where there is none), ``cpu``, or a list of devices.
         pin_cores: keep each instance on one core, in turn.
         prefetch: tasks that an instance may hold at a time, the one it works at included.
@@ -141,7 +139,6 @@ class LocalPool(Pool):
 
     def __init__(
         self,
-        instances: int = 2,
         devices: str | Sequence[str] = "auto",
         pin_cores: bool = False,
         prefetch: int = 1,
@@ -152,7 +149,6 @@ class LocalPool(Pool):
         task_timeout_s: float = 30.0,
         max_failures: int = 5,
     ) -> None:
-        _require("instances", instances, 1)
         _require("prefetch", prefetch, 1)
         _require("service_time_ms", service_time_ms, 0)
         _require("shared_memory_kb", shared_memory_kb, 0)
@@ -160,7 +156,6 @@ class LocalPool(Pool):
         _require("hang_timeout_s", hang_timeout_s, 2 * instance_process.HEARTBEAT_S)
         _require("task_timeout_s", task_timeout_s, 0.001)
         _require("max_failures", max_failures, 1)
-        self.instances = instances
         self.devices = devices
         self.pin_cores = pin_cores
         self.prefetch = prefetch
@@ -529,7 +524,7 @@ def _held(number: int, served: ServedModel) -> _Held:
 
 
 def _require(name: str, value: object, least: float) -> None:
-    kind = int if isinstance(least, int) and name in {"instances", "prefetch", "max_failures"} else (int, float)
+    kind = int if isinstance(least, int) and name in {"prefetch", "max_failures"} else (int, float)
     if isinstance(value, bool) or not isinstance(value, kind) or not value >= least:
         raise ConfigError(f"pool.{name}={value}: expected a number of {least:g} or more")
 
