@@ -42,7 +42,11 @@ class Corner(nn.Module):
 
 
 class Obedient(nn.Module):
-    """Does what a task's first number says: 1 raises, 2 never ends, 3 exits, 4 takes 0.2 s, 5 gives a wrong shape."""
+    """Does what a task's first number says.
+
+    1 raises, 2 never ends, 3 exits, 4 takes 0.2 s, 5 gives a wrong shape, 6 reads outside of a tensor, which a GPU does
+    not recover from.
+    """
 
     def forward(self, queries: Tensor) -> Tensor:
         order = int(queries.flatten()[0])
@@ -56,6 +60,8 @@ class Obedient(nn.Module):
             time.sleep(0.2)
         if order == 5:
             return queries.flatten()
+        if order == 6:
+            return torch.zeros(1, device=queries.device)[torch.full((1, 1), 10**6, device=queries.device)]
         return queries.flatten(1)[:, :1]
 
 

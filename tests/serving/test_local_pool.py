@@ -460,6 +460,7 @@ def test_an_instance_that_is_not_ready_in_time_fails_the_start(start: Start) -> 
         ({"devices": "abacus"}, "pool.devices: abacus is not a device"),
         ({"devices": "meta"}, "pool.devices: instances cannot run on meta"),
         ({"devices": []}, "names no device"),
+        ({"devices": 0}, "pool.devices=0"),
         ({"prefetch": 0}, "pool.prefetch=0"),
         ({"prefetch": 1.5}, "pool.prefetch=1.5"),
         ({"service_time_ms": -1}, "pool.service_time_ms=-1"),
@@ -545,6 +546,13 @@ SCRIPT = textwrap.dedent("""
 """)
 
 
+FORGETFUL = """\
+    pool.start({"mine": ServedModel(Mine, (2,), (2,))}, [["mine"]] * 2, 1, [Timeline()] * 2)
+    print(*pool.pids)
+    sys.exit(3)
+"""
+
+
 @pytest.fixture
 def script(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A user's script that serves with a pool, in a process group of its own; one of its instances never comes back."""
@@ -600,6 +608,21 @@ def test_ctrl_c_while_starting_leaves_no_process_and_no_traceback(script: subpro
     wait_until(lambda: all(gone(pid) for pid in everybody))
 
 
+def test_a_script_that_forgets_to_close_its_pool_ends_in_order(tmp_path: Path) -> None:
+    (tmp_path / "forgetful.py").write_text(SCRIPT.partition("    try:")[0] + FORGETFUL)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "forgetful.py")],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (3, "")
+    pids = [int(word) for word in done.stdout.split()]
+    assert len(pids) == 2 and all(gone(pid) for pid in pids)
+
+
 def descendants(pid: int) -> list[int]:
     """Children of a process, and theirs, by what the system says of every process."""
     parents = {}
@@ -648,3 +671,12 @@ def test_large_tensors_reach_a_gpu(start: Start) -> None:
     pool = start(ServedModel(partial(scale, 2.0), LARGE, LARGE), batch_size=2, devices="cuda:0")
     queries = torch.rand(2, *LARGE)
     assert torch.equal(answer(pool, 0, "model", queries), queries * 2)
+
+
+@needs_gpu
+def test_an_instance_whose_gpu_context_is_lost_starts_anew(start: Start) -> None:
+    pool = start(OBEDIENT, devices="cuda:0")
+    assert pool.send(0, 1, "model", torch.tensor([[6.0, 0.0]]))
+    raised, down, up = gather(pool, has(Up))
+    assert isinstance(raised, Raised) and isinstance(down, Down) and isinstance(up, Up)
+    assert answer(pool, 0, "model", torch.tensor([[0.5, 0.0]])).item() == 0.5

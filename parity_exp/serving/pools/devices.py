@@ -20,6 +20,8 @@ def place(devices: str | Sequence[str], instances: int) -> list[str]:
     Raises:
         ConfigError: a device is not there, or what was given names none.
     """
+    if not isinstance(devices, Sequence):
+        raise ConfigError(f"pool.devices={devices}: expected {CHOICES}")
     # Counting does not initialise CUDA, which would take memory on a GPU, and time.
     gpus = torch.cuda.device_count()
     if devices == "auto":
