@@ -10,7 +10,8 @@ Rules:
 - A placed task is ended by exactly one of ``finished``, ``failed`` and the loss of its instance.
 - An instance has at most ``prefetch`` tasks at a time; a second copy of a batch is not placed where the first is, as
   long as another instance is free.
-- Cancelled tasks leave the queues at once or in bulk, never more than half a queue of them is kept.
+- Cancelled tasks leave the queues in bulk: a queue keeps at most :data:`COMPACT` of them, or as many as of others.
+- Nothing that is over is kept, and no circles of references are left behind: garbage collection may be off.
 """
 
 import heapq
@@ -24,6 +25,9 @@ from parity_exp.serving.policy import Batch, Policy, Role, Source, State, Task
 
 COMPACT = 64
 """Queues are searched for cancelled tasks from this many on."""
+
+RETRY_S = 0.001
+"""An instance that refuses a task while it has none is offered one again after this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,9 @@ class Queues(ABC):
         role: which.
         first: number of its first instance.
         prefetch: tasks an instance may have at a time.
+
+    Attributes:
+        free: for each instance how many more tasks it may be given; 0 while it is down.
     """
 
     def __init__(self, role: Role, first: int, prefetch: int) -> None:
@@ -67,7 +74,7 @@ class Queues(ABC):
 
     @abstractmethod
     def add(self, task: Task, first: bool = False) -> None:
-        """Queue a task, at the end or as the first."""
+        """Queue a task, at the end or as the first; one that has an instance already was refused there."""
 
     @abstractmethod
     def cancelled(self, task: Task) -> None:
@@ -79,9 +86,7 @@ class Queues(ABC):
 
     def up(self, instance: int) -> None:
         """An instance is there, without tasks."""
-        self.free[instance] = 0
-        for _ in range(self.prefetch):
-            self.freed(instance)
+        self.free[instance] = self.prefetch
 
     def freed(self, instance: int) -> None:
         """An instance has done a task."""
@@ -102,6 +107,12 @@ class _Queue:
     def __len__(self) -> int:
         return len(self.tasks) - self.cancelled
 
+    def add(self, task: Task, first: bool) -> None:
+        if first:
+            self.tasks.appendleft(task)
+        else:
+            self.tasks.append(task)
+
     def pop(self) -> Task:
         while True:
             task = self.tasks.popleft()
@@ -117,95 +128,99 @@ class _Queue:
 
 
 class SingleQueue(Queues):
-    """One queue that all instances of the role pull from, whichever has been free for longest; ParM's default."""
+    """One queue that all instances of the role pull from; ParM's default.
+
+    A task goes to an instance with the fewest tasks, and of these to the one that has had no more for longest.
+
+    Attributes:
+        having: instances that have 0, 1, ... tasks and may be given one more, in the order in which they came to that.
+    """
 
     def __init__(self, role: Role, first: int, prefetch: int) -> None:
         super().__init__(role, first, prefetch)
         self.normal, self.low = _Queue(), _Queue()
-        self.idle: deque[int] = deque()
-        self.reserve = role.reserve * prefetch
+        self.reserve = role.reserve
+        self.having: list[deque[int]] = [deque() for _ in range(prefetch)]
 
     def add(self, task: Task, first: bool = False) -> None:
-        tasks = (self.low if task.low else self.normal).tasks
-        if first:
-            tasks.appendleft(task)
-        else:
-            tasks.append(task)
+        (self.low if task.low else self.normal).add(task, first)
 
     def cancelled(self, task: Task) -> None:
         (self.low if task.low else self.normal).cancel()
 
+    def up(self, instance: int) -> None:
+        super().up(instance)
+        self.having[0].append(instance)
+
     def freed(self, instance: int) -> None:
+        had = self.prefetch - self.free[instance]
+        if had < self.prefetch:
+            self.having[had].remove(instance)
+        self.having[had - 1].append(instance)
         super().freed(instance)
-        self.idle.append(instance)
 
     def down(self, instance: int) -> None:
+        if self.free[instance]:
+            self.having[self.prefetch - self.free[instance]].remove(instance)
         super().down(instance)
-        self.idle = deque(other for other in self.idle if other != instance)
 
     def place(self) -> Task | None:
-        if not self.idle:
-            return None
         if len(self.normal):
+            if not any(self.having):
+                return None
             task = self.normal.pop()
-        elif len(self.low) and len(self.idle) > self.reserve:
+        elif len(self.low) and len(self.having[0]) > self.reserve:
             task = self.low.pop()
         else:
             return None
-        task.instance = self._instance(task)
-        self.free[task.instance] -= 1
+        task.instance = instance = self._take_instance(task)
+        self.free[instance] -= 1
+        had = self.prefetch - self.free[instance]
+        if had < self.prefetch:
+            self.having[had].append(instance)
         return task
 
-    def _instance(self, task: Task) -> int:
+    def _take_instance(self, task: Task) -> int:
         taken = _taken(task)
-        for turn, instance in enumerate(self.idle):
-            if instance not in taken:
-                del self.idle[turn]
-                return instance
-        return self.idle.popleft()
+        if taken:
+            for instances in self.having:
+                for turn, instance in enumerate(instances):
+                    if instance not in taken:
+                        del instances[turn]
+                        return instance
+        return next(filter(None, self.having)).popleft()
 
 
 class RoundRobin(Queues):
-    """A queue an instance; tasks go to the instances in turn, however long their queues are."""
+    """A queue an instance; tasks go to the instances in turn, however long their queues are.
+
+    Low-priority work runs on instances that have nothing else to do; a role's ``reserve`` is of no use here, because
+    what arrives goes to the next instance and not to a free one.
+    """
 
     def __init__(self, role: Role, first: int, prefetch: int) -> None:
         super().__init__(role, first, prefetch)
         self.normal = {instance: _Queue() for instance in self.instances}
         self.low = {instance: _Queue() for instance in self.instances}
         self.turn: deque[int] = deque()
-        self.homeless: deque[Task] = deque()
+        self.homeless = _Queue()
         self.ready: deque[int] = deque()
 
     def add(self, task: Task, first: bool = False) -> None:
-        if not self.turn:
-            self.homeless.append(task)
-            return
-        if not first:
-            taken = _taken(task, State.QUEUED)
-            for _ in range(len(self.turn)):
-                self.turn.rotate(-1)
-                if self.turn[-1] not in taken:
-                    break
-            task.instance = self.turn[-1]
-        queue = (self.low if task.low else self.normal)[task.instance].tasks
-        if first:
-            queue.appendleft(task)
-        else:
-            queue.append(task)
-        self.ready.append(task.instance)
+        if task.instance < 0 and self.turn:
+            task.instance = self._next_instance(task)
+        self._queue(task).add(task, first)
+        if task.instance >= 0:
+            self.ready.append(task.instance)
 
     def cancelled(self, task: Task) -> None:
-        if task.instance >= 0:
-            (self.low if task.low else self.normal)[task.instance].cancel()
+        self._queue(task).cancel()
 
     def up(self, instance: int) -> None:
-        if instance not in self.turn:
-            self.turn.append(instance)
         super().up(instance)
-        homeless, self.homeless = self.homeless, deque()
-        for task in homeless:
-            if task.state is State.QUEUED:
-                self.add(task)
+        self.turn.append(instance)
+        self.ready.append(instance)
+        self._move(self.homeless)
 
     def freed(self, instance: int) -> None:
         super().freed(instance)
@@ -214,22 +229,41 @@ class RoundRobin(Queues):
     def down(self, instance: int) -> None:
         super().down(instance)
         self.turn.remove(instance)
-        for queues in (self.normal, self.low):
-            left, queues[instance] = queues[instance], _Queue()
-            while len(left):
-                task = left.pop()
-                task.instance = -1
-                self.add(task)
+        self._move(self.normal[instance])
+        self._move(self.low[instance])
 
     def place(self) -> Task | None:
         while self.ready:
             instance = self.ready[0]
-            for queue in (self.normal[instance], self.low[instance]):
-                if self.free[instance] > 0 and len(queue):
-                    self.free[instance] -= 1
-                    return queue.pop()
+            free = self.free[instance]
+            if free and len(self.normal[instance]):
+                self.free[instance] -= 1
+                return self.normal[instance].pop()
+            if free == self.prefetch and len(self.low[instance]):
+                self.free[instance] -= 1
+                return self.low[instance].pop()
             self.ready.popleft()
         return None
+
+    def _queue(self, task: Task) -> _Queue:
+        if task.instance < 0:
+            return self.homeless
+        return (self.low if task.low else self.normal)[task.instance]
+
+    def _next_instance(self, task: Task) -> int:
+        taken = _taken(task, State.QUEUED)
+        for _ in range(len(self.turn)):
+            self.turn.rotate(-1)
+            if self.turn[-1] not in taken:
+                break
+        return self.turn[-1]
+
+    def _move(self, queue: _Queue) -> None:
+        """Queue what a queue holds anew."""
+        for _ in range(len(queue)):
+            task = queue.pop()
+            task.instance = -1
+            self.add(task)
 
 
 def _taken(task: Task, *more: State) -> set[int]:
@@ -259,6 +293,7 @@ class Desk:
         placements: tasks for instances, to be taken away by the driver.
         responses: answers, likewise.
         roles: the kinds of instances, in the order of their numbers.
+        unanswered: queries that have arrived and have no answer yet.
     """
 
     def __init__(
@@ -291,6 +326,7 @@ class Desk:
         self._forming: list[int] = []
         self._scheduled: list[float] = []
         self._close_batch_s = inf
+        self._retry_s = inf
         self._timers: list[tuple[float, int, Batch]] = []
         self._timers_set = 0
         self._deadlines: deque[tuple[float, Batch, int]] = deque()
@@ -308,14 +344,20 @@ class Desk:
     # ---- events
 
     def arrive(self, query: int, scheduled_s: float, now_s: float) -> None:
-        """A query is there; ``scheduled_s`` is when it should have been, which its deadline counts from."""
+        """A query is there.
+
+        Args:
+            query: its number.
+            scheduled_s: when it should have been there, which its deadline counts from; never goes back.
+            now_s: the time.
+        """
         self.unanswered += 1
         self._forming.append(query)
         self._scheduled.append(scheduled_s)
         if len(self._forming) == self.batch_size:
             self._send_batch(now_s)
         elif len(self._forming) == 1:
-            self._close_batch_s = now_s + self.window_s
+            self._close_batch_s = min(now_s + self.window_s, scheduled_s + self.slo_s)
 
     def finished(self, task: Task, now_s: float, result: object = None) -> None:
         """An instance has done a task."""
@@ -331,14 +373,19 @@ class Desk:
         self.policy.failed(task, now_s)
 
     def refused(self, task: Task) -> None:
-        """An instance did not take a task: queue it again, and give that instance nothing until it has done one."""
-        self._running[task.instance].discard(task)
-        self._refused[task.instance] += 1
+        """An instance did not take a task: queue it again, and give that instance nothing until it has done one.
+
+        An instance that has none to do may be given one after :data:`RETRY_S`.
+        """
+        if task.state is not State.PLACED:
+            return  # the instance is gone, and the task was given up with it
+        instance = task.instance
+        self._running[instance].discard(task)
+        self._refused[instance] += 1
+        self._retry_s = min(self._retry_s, task.placed_s + RETRY_S)
         task.state = State.QUEUED
-        queues = self._of_instance[task.instance]
-        if not isinstance(queues, RoundRobin):
-            task.instance = -1
-        queues.add(task, first=True)
+        self._of_instance[instance].add(task, first=True)
+        self._changed = True
 
     def down(self, instance: int, now_s: float) -> None:
         """An instance is gone, with everything it had."""
@@ -355,6 +402,8 @@ class Desk:
 
     def up(self, instance: int) -> None:
         """An instance is there, or there again."""
+        if self._is_up[instance]:
+            return
         self._is_up[instance] = True
         self._of_instance[instance].up(instance)
         self._changed = True
@@ -363,6 +412,8 @@ class Desk:
         """Do what is due: a batching window that closes, timers, deadlines."""
         if self._close_batch_s <= now_s:
             self._send_batch(now_s)
+        if self._retry_s <= now_s:
+            self._retry()
         while self._timers and self._timers[0][0] <= now_s:
             batch = heapq.heappop(self._timers)[2]
             if not batch.answered:
@@ -383,6 +434,8 @@ class Desk:
             first = self._timers[0][0]
         if deadlines and deadlines[0][0] < first:
             first = deadlines[0][0]
+        if self._retry_s < first:
+            first = self._retry_s
         return first
 
     def place(self, now_s: float) -> None:
@@ -435,12 +488,26 @@ class Desk:
         self.policy.arrived(batch, now_s)
 
     def _leave(self, task: Task) -> None:
-        instance = task.instance
-        self._running[instance].discard(task)
-        for _ in range(1 + self._refused[instance]):
+        """A task has left its instance, which goes on."""
+        self._running[task.instance].discard(task)
+        self._of_instance[task.instance].freed(task.instance)
+        if self._refused[task.instance]:
+            self._forgive(task.instance)
+        self._changed = True
+
+    def _retry(self) -> None:
+        """Offer tasks again to instances that refused some and have none."""
+        self._retry_s = inf
+        self._changed = True
+        for instance, refused in enumerate(self._refused):
+            if refused and not self._running[instance]:
+                self._forgive(instance)
+
+    def _forgive(self, instance: int) -> None:
+        """Give back the places of the tasks that an instance refused."""
+        for _ in range(self._refused[instance]):
             self._of_instance[instance].freed(instance)
         self._refused[instance] = 0
-        self._changed = True
 
     def _default(self, batch: Batch, element: int) -> bool:
         """Answer one element with the default; whether the whole batch has been answered by that."""

@@ -10,6 +10,7 @@ Rules of this file and of everything in ``policies``:
   ``finished`` and ``failed`` for every task that was placed.
 - A policy may respond to a batch as often as it likes: only the first answer to a query counts. It must see to it
   that one comes, whatever instances do, and let go of batches and groups that are over, so that memory stays bounded.
+  Garbage collection may be off, so what is over must not be part of a circle of references.
 
 How work is cut: queries arrive and are put into batches of ``batch_size`` (1 unless chosen otherwise); a batch is what
 one task of a base model works on. A coding group is k consecutive batches, encoded element by element (Parity Models,
@@ -65,7 +66,7 @@ class Batch:
         arrived_s: when the batch was complete.
         answered: every query in it has its answer.
         tasks: those that would answer it directly and are queued or placed.
-        spare: a finished task whose result a policy keeps for later use.
+        spare: a finished task whose result a policy keeps until the batch is answered.
         group: its coding group, until that is over.
         hopeless: it has been tried :data:`TRIES` times in vain, and nothing is under way that would answer it directly.
         left: the desk's: elements without an answer, once some of several have one.
@@ -127,6 +128,7 @@ class Task:
         state: where it is.
         instance: where it was placed, or -1.
         placed_s: when.
+        number: counts placements from 0; -1 before.
         result: what came out; opaque to policies, None in a simulation.
     """
 
@@ -173,7 +175,7 @@ class Role:
         name: what tasks ask for.
         instances: how many.
         models: names of the models that each of them holds.
-        reserve: instances that stay free of low-priority work, ready for what may arrive.
+        reserve: instances that low-priority work leaves free for what may arrive, where they share a queue.
     """
 
     name: str
