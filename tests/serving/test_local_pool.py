@@ -19,7 +19,7 @@ import torch
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving import transport
 from parity_exp.serving.pool import Down, Event, Finished, Raised, ServedModel, Up
-from parity_exp.serving.pools import LocalPool
+from parity_exp.serving.pools import LocalPool, local
 from parity_exp.serving.timeline import Timeline
 from tests.serving.small_models import (
     CORNER,
@@ -39,15 +39,17 @@ from tests.serving.small_models import (
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="instances as processes need Linux")
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 GPUS = torch.cuda.device_count()
 
 Start = Callable[..., LocalPool]
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts a pool of one model, or of several; closes it after the test."""
+    # A busy machine may take its time to say how a process ended, which some tests look at.
+    monkeypatch.setattr(local, "EXIT_STATUS_S", 10.0)
     pools: list[LocalPool] = []
 
     def start(
@@ -519,7 +521,7 @@ def test_a_pool_with_stopped_and_busy_instances_closes(start: Start) -> None:
 SCRIPT = textwrap.dedent("""
     import sys, time, torch
     from parity_exp.serving.pool import ServedModel
-    from parity_exp.serving.pools import LocalPool
+    from parity_exp.serving.pools import LocalPool, local
     from parity_exp.serving.timeline import Timeline
     from tests.serving.small_models import OBEDIENT
 

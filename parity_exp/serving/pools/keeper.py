@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from multiprocessing import connection, forkserver, get_context, resource_tracker
 from multiprocessing.context import ForkServerProcess
 from typing import Any, Protocol, cast
@@ -41,7 +42,8 @@ class Birth:
 
     Attributes:
         pid: the process, once it runs.
-        exit: how it ended, for people; None while it has not.
+        exit: how it ended, for people; None while that is not known. If the fork server dies, nobody can tell any more,
+            and this is set while the process may be alive: only the end of its channel is its end.
     """
 
     def __init__(
@@ -103,10 +105,13 @@ class Keeper:
             if self._starting:
                 # The fork server is still importing. It would outlive a frontend that ends.
                 _end_fork_server()
+        for orphan in self._orphans:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(orphan, signal.SIGKILL)
         deadline_s = time.monotonic() + KILLED_S
-        for pid in self._orphans:
-            while _signal(pid, signal.SIGKILL) and time.monotonic() < deadline_s:
-                time.sleep(0.002)
+        while self._orphans:
+            connection.wait(self._orphans[-1:], max(0.0, deadline_s - time.monotonic()))
+            os.close(self._orphans.pop())
         if not self._thread.is_alive():
             self._closed = True
             os.close(self.news)
@@ -152,14 +157,16 @@ class Keeper:
         birth, process = self._living.pop(sentinel)
         process.join(0)
         if process.exitcode == UNKNOWN and birth.pid is not None:
-            self._orphans.append(birth.pid)
-        else:
-            birth.exit = _how_it_ended(process.exitcode)
+            with suppress(ProcessLookupError):
+                self._orphans.append(os.pidfd_open(birth.pid))
+        birth.exit = _how_it_ended(process.exitcode)
         process.close()
         os.eventfd_write(self.news, 1)
 
 
 def _how_it_ended(exitcode: int | None) -> str:
+    if exitcode == UNKNOWN:
+        return "its process ended"
     if exitcode is None or exitcode >= 0:
         return f"its process ended with exit status {exitcode}"
     number = -exitcode

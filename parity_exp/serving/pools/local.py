@@ -188,6 +188,9 @@ class LocalPool(Pool):
 
     # -- start and end ------------------------------------------------------------------------------------------------
 
+    def check(self, instances: int) -> None:
+        place(self.devices, instances)
+
     def start(
         self,
         models: dict[str, ServedModel],
