@@ -1,7 +1,7 @@
 """Approximate backups: the extra machines hold a small, quick model that stands in when the base model is late."""
 
 from parity_exp.serving.policies.lateness import Lateness
-from parity_exp.serving.policy import BACKUP, BASE, TRIES, Batch, Policy, Role, Source, Task
+from parity_exp.serving.policy import BACKUP, BASE, Batch, Policy, Role, Source, Task
 
 
 class ApproximateBackup(Policy):
@@ -30,9 +30,6 @@ class ApproximateBackup(Policy):
     def arrived(self, batch: Batch, now_s: float) -> None:
         self.dispatch(Task(BASE, "base", batch))
         self.dispatch(Task(BACKUP, "backup", batch))
-        delay_s = self.lateness.delay_s
-        if delay_s:
-            self.actions.set_timer(now_s + delay_s, batch)
 
     def finished(self, task: Task, now_s: float) -> None:
         batch = task.batch
@@ -47,14 +44,14 @@ class ApproximateBackup(Policy):
             return
         batch.spare = task
         delay_s = self.lateness.delay_s
-        if batch.hopeless or (delay_s is not None and now_s - batch.arrived_s >= delay_s):
-            self._stand_in(batch)
-
-    def failed(self, task: Task, now_s: float) -> None:
-        if task.model == BACKUP and task.tries + 1 == TRIES and task.batch is not None and task.batch.tasks != [task]:
-            task.batch.tasks.remove(task)  # the base model is still at it, and only that counts
-            return
-        super().failed(task, now_s)
+        if not batch.tasks:
+            self._stand_in(batch)  # the base model has been tried in vain
+        elif delay_s is not None:
+            late_s = batch.arrived_s + delay_s
+            if late_s <= now_s:
+                self._stand_in(batch)
+            else:
+                self.actions.set_timer(late_s, batch)
 
     def timer(self, batch: Batch, now_s: float) -> None:
         self._stand_in(batch)

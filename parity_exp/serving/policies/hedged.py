@@ -2,20 +2,21 @@
 
 from parity_exp.serving.policies.equal_resources import EqualResources
 from parity_exp.serving.policies.lateness import Lateness
-from parity_exp.serving.policy import BASE, Batch, State, Task
+from parity_exp.serving.policy import BASE, TRIES, Batch, State, Task
 
 
 class Hedged(EqualResources):
     """Equal resources, and a second copy of what takes too long.
 
     The clock of a query starts when an instance is given it: a copy of what is still queued would only queue as well.
-    The first answer counts; a copy that is still queued then is cancelled.
+    The first answer counts; a copy that is still queued then is cancelled. A copy of what has failed before inherits
+    its tries, and a last try is not copied: a query that no instance can answer is not tried for ever.
 
     Args:
         delay_ms: send again after this time; None takes a running percentile.
         percentile: of the durations of recent tasks.
         margin: factor on the percentile.
-        copies: further copies at most, each after another delay.
+        copies: further copies under way at most, each after another delay.
         urgent: copies go to the head of the queue; otherwise they are requests like any other.
     """
 
@@ -48,4 +49,6 @@ class Hedged(EqualResources):
     def timer(self, batch: Batch, now_s: float) -> None:
         # While a copy is queued another one would not be quicker.
         if len(batch.tasks) <= self.copies and all(task.state is State.PLACED for task in batch.tasks):
-            self.dispatch(Task(BASE, "base", batch, urgent=self.urgent))
+            tries = max(task.tries for task in batch.tasks)
+            if tries + 1 < TRIES:
+                self.dispatch(Task(BASE, "base", batch, tries=tries, urgent=self.urgent))

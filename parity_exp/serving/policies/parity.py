@@ -47,38 +47,40 @@ class Parity(Policy):
 
     def finished(self, task: Task, now_s: float) -> None:
         batch = task.batch
-        if batch is None:
-            group = task.group
-            assert group is not None
-            group.pending[task.row] = None
-            group.parities[task.row] = task
-        else:
+        if batch is not None:
             super().finished(task, now_s)
             group = batch.group
-            if group is not None:
-                group.own[group.members.index(batch)] = task
-        if group is not None:
-            self._advance(group, task)
+            if group is None:
+                return
+            group.own[group.members.index(batch)] = task
+        else:
+            group = task.group
+            assert group is not None
+            if group.over:
+                return
+            group.pending[task.row] = None
+            group.parities[task.row] = task
+        self._advance(group, task)
 
     def failed(self, task: Task, now_s: float) -> None:
-        if task.batch is not None:
+        batch, group = task.batch, task.group
+        if batch is not None:
             super().failed(task, now_s)
+            if batch.group is not None and not batch.tasks:
+                self._advance(batch.group, task)
             return
-        group = task.group
         assert group is not None
         if group.over:
             return
+        group.pending[task.row] = None
         if task.tries + 1 < TRIES:
             group.pending[task.row] = again = task.again()
             self.actions.dispatch(again)
         else:
-            group.pending[task.row] = None
             self._advance(group, task)
 
     def given_up(self, batch: Batch, task: Task) -> None:
-        # The code may still have an answer.
-        if batch.group is not None:
-            self._advance(batch.group, task)
+        pass  # the code may still have an answer: `failed` goes on to see
 
     def expired(self, batch: Batch, now_s: float) -> None:
         super().expired(batch, now_s)
@@ -100,24 +102,34 @@ class Parity(Policy):
             return
         waiting = [batch for batch in group.members if not batch.answered]
         if waiting:
-            missing = group.own.count(None)
             outputs = self.r - group.parities.count(None)
-            if missing <= outputs:
+            if group.own.count(None) <= outputs:
                 self._reconstruct(group, waiting, task)
-            elif missing > outputs + self.r - group.pending.count(None):
-                for batch in waiting:
-                    if batch.hopeless:
-                        self.actions.respond(batch, Source.ERROR, task)
+            elif any(batch.hopeless for batch in waiting) and self._lost(group) > outputs + self._coming(group):
+                self._give_up(waiting, task)
         if all(batch.answered for batch in group.members):
             self._end(group)
+
+    def _lost(self, group: Group) -> int:
+        """Members whose own prediction won't come."""
+        return sum(own is None and not batch.tasks for own, batch in zip(group.own, group.members, strict=True))
+
+    def _coming(self, group: Group) -> int:
+        """Parity queries under way."""
+        return self.r - group.pending.count(None)
 
     def _reconstruct(self, group: Group, waiting: list[Batch], task: Task | None) -> None:
         for batch in waiting:
             self.actions.respond(batch, Source.RECONSTRUCTED, task)
             if batch.answered:
                 self.cancel_tasks(batch)
-            elif batch.hopeless:
-                # Longer than the shortest batch of its group, and its last elements are covered by nothing.
+        # What is left are last elements of batches longer than the shortest of the group: parity does not cover them.
+        self._drop_queued(group)
+        self._give_up(waiting, task)
+
+    def _give_up(self, waiting: list[Batch], task: Task | None) -> None:
+        for batch in waiting:
+            if batch.hopeless:
                 self.actions.respond(batch, Source.ERROR, task)
 
     def _end(self, group: Group) -> None:

@@ -3,7 +3,7 @@
 from parity_exp.serving.policies.busyness import Busyness
 from parity_exp.serving.policies.lateness import Lateness
 from parity_exp.serving.policies.parity import Parity
-from parity_exp.serving.policy import BASE, Batch, Group, Role, State, Task
+from parity_exp.serving.policy import BASE, TRIES, Batch, Group, Role, State, Task
 
 
 class SharedParity(Parity):
@@ -71,8 +71,12 @@ class SharedParity(Parity):
         super().finished(task, now_s)
 
     def timer(self, batch: Batch, now_s: float) -> None:
-        if len(batch.tasks) == 1 and batch.tasks[0].state is State.PLACED:
-            self.dispatch(Task(BASE, self.base_role, batch, urgent=self.busyness.share > self.load_limit))
+        if len(batch.tasks) != 1:
+            return
+        (task,) = batch.tasks
+        if task.state is State.PLACED and task.tries + 1 < TRIES:
+            urgent = self.busyness.share > self.load_limit
+            self.dispatch(Task(BASE, self.base_role, batch, tries=task.tries, urgent=urgent))
 
     def _encode(self, group: Group) -> None:
         if self.busyness.share <= self.load_limit:
@@ -80,5 +84,6 @@ class SharedParity(Parity):
 
     def _advance(self, group: Group, task: Task | None) -> None:
         super()._advance(group, task)
-        if not group.over and sum(not batch.answered for batch in group.members) < 2:
+        waiting = [batch for batch in group.members if not batch.answered]
+        if len(waiting) == 1 and not waiting[0].hopeless:
             self._drop_queued(group)
