@@ -9,6 +9,7 @@ import difflib
 import errno
 import importlib
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,9 @@ COMMANDS = {
 """Commands with one line each; command ``x`` is ``run`` in ``parity_exp/commands/x.py``."""
 
 PROGRAM = "parity-exp"
+OMEGACONF_NOTES = ("full_key:", "object_type=", "reference_type=")
+"""How lines begin that say nothing to users."""
+
 DONE, DEFECT, MEND, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -157,20 +161,40 @@ def _remove_if_empty(run_dir: Path) -> None:
 
 def explanation(error: BaseException) -> str | None:
     """The one line for an error that the user can mend; None for a defect of ours."""
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, MissingConfigException
     from omegaconf.errors import OmegaConfBaseException
 
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, MissingConfigException):
+        return _no_such_choice(str(error), error.options)
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        words = " ".join(word for word in sys.argv[1:] if word.endswith("=null"))
+        return f"{words}: a config group takes the name of a choice, or a list of names; leave it out for the default"
     if isinstance(error, HydraException | OmegaConfBaseException):
         cause = error.__cause__
-        lines = [str(error), *([str(cause)] if isinstance(cause, HydraException | OmegaConfBaseException) else [])]
-        return "\n".join(line.strip() for line in lines if line.strip())
+        texts = [str(error), *([str(cause)] if isinstance(cause, HydraException | OmegaConfBaseException) else [])]
+        lines = [line.strip() for text in texts for line in text.splitlines()]
+        return " ".join(line for line in lines if line and not line.startswith(OMEGACONF_NOTES))
     if isinstance(error, OSError) and error.filename is not None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free some space" if full else "make it a folder that can be written to"
         return f"{os.fsdecode(error.filename)}: {error.strerror}; {remedy}, or set outputs=FOLDER to another place"
     return None
+
+
+def _no_such_choice(text: str, options: Sequence[str] | None) -> str:
+    """What Hydra says about a choice that there is not, in one line, with those that there are."""
+    first = text.strip().splitlines()[0]
+    quoted = re.findall(r"'([^' ]+)/([^'/ ]+)'", first)
+    if not quoted:
+        return first
+    group, choice = quoted[-1]
+    folder = config_folder() / group
+    known = options or sorted(path.stem for path in folder.glob("*.yaml"))
+    near = difflib.get_close_matches(choice, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{group}/{choice}: no such choice; {hint}{group} can be {', '.join(known)}"
 
 
 def _complete(given: Sequence[str]) -> int:

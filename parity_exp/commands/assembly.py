@@ -8,10 +8,11 @@ process of a distributed phase.
 import copy
 import json
 import logging
+import math
 from collections.abc import Callable
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import hydra
 import torch
@@ -26,6 +27,7 @@ from parity_exp.data import BaseDataModule, GroupBatch, GroupDataModule, Splits
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.models import load_weights, predict
 from parity_exp.quiet import quiet_libraries
+from parity_exp.serving.checks import whole
 from parity_exp.training import BaseModule, CodedModule, Evaluator, Objective, Optimisation, TrainedModule
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,17 @@ OWN_TRAINER_KEYS = {"accumulate_grad_batches", "gradient_clip_val"}
 
 REFUSALS = (ValueError, TypeError, ImportError, AttributeError, MisconfigurationException)
 """What a class raises when it refuses its arguments."""
+
+PLAIN_TYPES: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    type(None): "null",
+}
+"""Types of values that YAML has, and what they are called."""
+
+T = TypeVar("T")
 
 CACHE_VERSION = 1
 """Raised when training a base model changes in a way that its config does not show."""
@@ -74,16 +87,53 @@ def build(config: Any, key: str, **arguments: Any) -> Any:
         raise
 
 
-def check_code_size(config: DictConfig) -> None:
-    """Refuse values of k and r that are not whole numbers of the right size.
+def build_checked(config: Any, key: str, kind: type[T], **arguments: Any) -> T:
+    """Instantiate a config node whose values are of the types that its class's annotations say.
+
+    Args:
+        config: the node.
+        key: its name in the config, for messages.
+        kind: what has to come out.
+        arguments: what the program knows and the user does not type.
+
+    Raises:
+        ConfigError: no such class, a value of another type, or the class refuses its arguments.
+    """
+    if isinstance(config, DictConfig):
+        _check_types(config, key)
+    built = build(config, key, **arguments)
+    if not isinstance(built, kind):
+        target = config.get("_target_")
+        raise ConfigError(f"{key} ({target}): expected a subclass of {kind.__module__}.{kind.__name__} as _target_")
+    return built
+
+
+def _check_types(config: DictConfig, key: str) -> None:
+    """Refuse values of another type than their class says, where it names plain ones."""
+    try:
+        target: Any = hydra.utils.get_class(config.get("_target_"))
+        hints = get_type_hints(target.__init__)
+    except Exception:
+        return  # no such class, or one that cannot be asked; building it will tell
+    for name, hint in hints.items():
+        kinds = set(get_args(hint) or (hint,))
+        if name not in config or not kinds <= PLAIN_TYPES.keys():
+            continue
+        value = config[name]
+        fits = type(value) in kinds or (type(value) is int and float in kinds)
+        if not fits or (isinstance(value, float) and not math.isfinite(value)):
+            wanted = " or ".join(text for kind, text in PLAIN_TYPES.items() if kind in kinds)
+            raise ConfigError(f"{key}.{name}={'null' if value is None else value}: expected {wanted}")
+
+
+def check_numbers(config: DictConfig) -> None:
+    """Refuse values of k, r and the seed that are not whole numbers of the right size.
 
     Raises:
         ConfigError: with the key, its value and what was expected.
     """
-    for key, least in (("k", 2), ("r", 1)):
-        value = config[key]
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ConfigError(f"{key}={value}: expected a whole number, {least} or more")
+    for key, least in (("k", 2), ("r", 1), ("seed", 0)):
+        whole(key, config[key], least)
 
 
 def processes(trainer: DictConfig) -> int:
@@ -113,12 +163,12 @@ class Experiment:
         config: the resolved config.
 
     Raises:
-        ConfigError: k or r is not what it should be.
+        ConfigError: k, r or the seed is not what it should be.
     """
 
     def __init__(self, config: DictConfig) -> None:
         quiet_libraries()
-        check_code_size(config)
+        check_numbers(config)
         self.config = config
         self.k: int = config.k
         self.r: int = config.r
@@ -284,17 +334,30 @@ class Experiment:
                 "encoder.trainable, decoder.trainable and parity.trainable are all false, so there is nothing to "
                 "train; set one of them to true"
             )
-        base = self.new_base_network()
-        if self.config.base.checkpoint is not None:
-            load_weights(self.config.base.checkpoint, base, "base.checkpoint")
+        base = self.rehearse_network("base")
         self.make_trainer(max_epochs=1)()
         module = self._coded_module(base)
-        self._check_optimisation(self.base_optimisation(), base, "base.")
         self._check_optimisation(self._optimisation(self.config, ""), module, "")
         self._check_gradients(module.eval(), base.eval())
         # The rehearsal left gradients in the code and settled which of its parts are trained.
         self.code.zero_grad(set_to_none=True)
         self.code.train()
+
+    def rehearse_network(self, section: str) -> nn.Module:
+        """Find out whether ``base`` or ``backup`` can be had as its section says; return it, untrained unless given.
+
+        Raises:
+            ConfigError: a value of the section that cannot be.
+            CheckpointError: the user's checkpoint is missing, unreadable, or of another network.
+        """
+        settings = self.config[section]
+        for name, least in (("max_epochs", 1), ("batch_size", 1), ("seed", 0)):
+            whole(f"{section}.{name}", settings[name], least)
+        network = self.new_base_network(section)
+        if settings.checkpoint is not None:
+            load_weights(settings.checkpoint, network, f"{section}.checkpoint")
+        self._check_optimisation(self.base_optimisation(section), network, f"{section}.")
+        return network
 
     @staticmethod
     def _check_optimisation(optimisation: Optimisation, module: nn.Module, prefix: str) -> None:

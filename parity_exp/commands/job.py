@@ -50,20 +50,30 @@ def overlaid(
     for part in from_experiment:
         if part not in config:  # a run of before there was this part
             OmegaConf.update(config, part, composed[part], force_add=True)
-    for override in HydraConfig.get().overrides.task:
-        name = override.lstrip("+~").partition("=")[0]
-        top = re.split(r"[./@]", name)[0]
-        if top == "experiment" and from_experiment:
-            for part in from_experiment:
-                OmegaConf.update(config, part, composed[part], merge=False, force_add=True)
+    given = [(override, _place(override)) for override in HydraConfig.get().overrides.task]
+    if from_experiment and any(path == "experiment" for _, path in given):
+        for part in from_experiment:
+            OmegaConf.update(config, part, composed[part], merge=False, force_add=True)
+    # Whole groups first: a value inside one belongs to the choice that was given with it, wherever that stands.
+    for override, path in sorted(given, key=lambda pair: pair[1].count(".")):
+        if path == "experiment" and from_experiment:
             continue
-        if top not in (*may_change, key):
+        if re.split(r"[./]", path)[0] not in (*may_change, key):
             raise ConfigError(
                 f"{override}: with {key}= the experiment stays as it was; only {', '.join(may_change)} may change"
             )
-        path = name.partition("@")[2] or name
+        parent = path.rpartition(".")[0]
+        if parent and OmegaConf.select(config, parent) is None:
+            group = re.split(r"[./]", path)[0]
+            raise ConfigError(f"{override}: the run in {key}= has no {parent}; choose it as well, with {group}=")
         OmegaConf.update(config, path, OmegaConf.select(composed, path), merge=False, force_add=True)
     return config
+
+
+def _place(override: str) -> str:
+    """Where in the config an override's value goes: ``group@place=choice`` or ``place=value``."""
+    name = override.lstrip("+~").partition("=")[0]
+    return name.partition("@")[2] or name
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def run(composed: DictConfig) -> float:
     with tracked("train", config, directory) as tracker:
         metrics = train_and_evaluate(experiment, directory, tracker)
     with tracked("serve", config, directory) as tracker:
-        metrics |= serve_policies(serving, directory, experiment.code, directory, tracker)
+        metrics |= serve_policies(serving, directory, directory, experiment.code, directory, tracker)
         directory.write_metrics(metrics)
         report = write_report(directory.path)
     print(f"report: {report}")

@@ -1,7 +1,10 @@
 """Serve a trained run under each redundancy policy in turn, on the same arrivals and the same straggler trace."""
 
 import logging
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,11 +25,12 @@ from parity_exp.analysis.serving_figures import serving_figures
 from parity_exp.analysis.serving_tables import metrics_by_policy, percentile_table, written
 from parity_exp.analysis.tables import show
 from parity_exp.coding import Code
-from parity_exp.commands.assembly import Experiment, build
+from parity_exp.commands.assembly import Experiment, build_checked
 from parity_exp.commands.phases import obtain_base
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.models import load_weights
 from parity_exp.run_directory import RunDirectory
+from parity_exp.serving.checks import number, whole
 from parity_exp.serving.desk import Desk, Queues
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.frontend import Frontend, Workload
@@ -34,7 +38,7 @@ from parity_exp.serving.group_coder import GroupCoder
 from parity_exp.serving.load import ClosedLoop, Load, query_indices, write_arrivals
 from parity_exp.serving.measures import serving_metrics
 from parity_exp.serving.policy import BACKUP, BASE, Policy
-from parity_exp.serving.pool import Finished, Pool, ServedModel
+from parity_exp.serving.pool import Down, Finished, Pool, Raised, ServedModel
 from parity_exp.serving.recorder import Recorder
 from parity_exp.serving.stragglers import Straggler, all_helpers, compose
 from parity_exp.serving.timeline import Timeline
@@ -54,6 +58,9 @@ ARRIVALS, SAMPLES = 1, 2
 
 MEASURED_TASKS = 20
 MEASURE_S = 60.0
+
+REHEARSAL_S = 1.0
+"""Length of the straggler trace that is made to see whether it can be."""
 
 
 @dataclass(frozen=True)
@@ -91,33 +98,48 @@ class Serving:
         config = self.config = experiment.config
         if not isinstance(config.get("redundancy"), DictConfig) or not config.redundancy:
             raise ConfigError("redundancy: expected a list of policies, such as redundancy=[equal_resources,parity]")
-        self.instances = _whole(config.pool, "pool.instances")
-        self.batch_size = _whole(config.pool, "pool.batch_size")
-        self.window_s = float(config.pool.batch_window_ms) / 1e3
-        self.load: Load = build(config.load, "load")
+        if not isinstance(config.get("pool"), DictConfig):
+            raise ConfigError(f"pool={config.get('pool')}: expected a config group, such as pool=local")
+        self.instances = whole("pool.instances", config.pool.get("instances"), 1)
+        self.batch_size = whole("pool.batch_size", config.pool.get("batch_size"), 1)
+        self.window_s = number("pool.batch_window_ms", config.pool.get("batch_window_ms"), least=0) / 1e3
+        self.load = build_checked(config.get("load"), "load", Load)  # type: ignore[type-abstract]
         self.stragglers: dict[str, Straggler] = {
-            str(name): build(node, f"straggler.{name}") for name, node in (config.get("straggler") or {}).items()
+            str(name): build_checked(node, f"straggler.{name}", Straggler)  # type: ignore[type-abstract]
+            for name, node in (config.get("straggler") or {}).items()
         }
-        self.queues: type[Queues] = build(config.queue, "queue")
+        self.queues = build_checked(config.get("queue"), "queue", type)
+        if not issubclass(self.queues, Queues):
+            raise ConfigError(
+                f"queue.path={config.queue.get('path')}: expected a subclass of {Queues.__module__}.Queues"
+            )
         self.slo_s = PATIENCE_S if self.load.slo_ms is None else self.load.slo_ms / 1e3
         self.policies = [str(name) for name in config.redundancy]
-        self.pool()
         self.most_instances = max(
             sum(role.instances for role in self.policy(name).roles(self.instances)) for name in self.policies
         )
+        self._rehearse()
+
+    def _rehearse(self) -> None:
+        """Find out what cannot work before anything is trained or started."""
+        self.pool().check(self.most_instances)
+        # What a straggler cannot do to so many instances it says when it writes its trace.
+        compose(self.stragglers, self.most_instances, REHEARSAL_S, self.experiment.seed, REHEARSAL_S / 100)
+        all_helpers(self.stragglers)
+        if self.needs_backup:
+            self.experiment.rehearse_network("backup")
 
     def policy(self, name: str) -> Policy:
         """A policy at the beginning of a run."""
         node = self.config.redundancy[name]
-        policy: Policy = build(node, f"redundancy.{name}", k=self.experiment.k, r=self.experiment.r)
-        return policy
+        kind: type[Policy] = Policy  # type: ignore[type-abstract]
+        return build_checked(node, f"redundancy.{name}", kind, k=self.experiment.k, r=self.experiment.r)
 
     def pool(self) -> Pool:
         """A pool that has not been started."""
         own = ("instances", "batch_size", "batch_window_ms")
         node = {name: value for name, value in self.config.pool.items() if name not in own}
-        pool: Pool = build(OmegaConf.create(node), "pool")
-        return pool
+        return build_checked(OmegaConf.create(node), "pool", Pool)  # type: ignore[type-abstract]
 
     @property
     def needs_backup(self) -> bool:
@@ -181,18 +203,29 @@ class Serving:
         """How long a base instance takes for a query, a full batch at a time."""
         pool = self.pool()
         durations_s: list[float] = []
-        batch = queries[: self.batch_size]
+        size = min(self.batch_size, len(queries))
+        reason = f"no answer for {MEASURE_S:g} s"
         try:
             pool.start({BASE: base}, [[BASE]], self.batch_size, [Timeline()])
+            deadline_s = time.monotonic() + MEASURE_S
             for task in range(MEASURED_TASKS):
-                pool.send(0, task, BASE, batch)
-                events = pool.poll(MEASURE_S)
-                if not events or not isinstance(events[0], Finished):
-                    raise UserError(f"the base model cannot be served: {events[0] if events else 'no answer'}")
-                durations_s.append(events[0].finished_s - events[0].started_s)
+                first = task * size % (len(queries) - size + 1)
+                pool.send(0, task, BASE, queries[first : first + size])
+                # One that raises, or dies, is the policies' business later on; here it only must not be the rule.
+                for event in pool.poll(max(deadline_s - time.monotonic(), 0)):
+                    if isinstance(event, Finished):
+                        durations_s.append(event.finished_s - event.started_s)
+                    elif isinstance(event, Raised):
+                        reason = event.error
+                    elif isinstance(event, Down):
+                        reason = event.reason
+                        if event.final:
+                            deadline_s = 0.0
         finally:
             pool.close()
-        return median(durations_s) / len(batch)
+        if not durations_s:
+            raise UserError(f"the base model cannot be served: {reason}")
+        return median(durations_s) / size
 
     # ---- one policy
 
@@ -219,11 +252,14 @@ class Serving:
                 frontend = Frontend(pool, desk, coder, scene.workload, recorder, disturber, progress)
                 frontend.run()
         finally:
-            if disturber is not None:
-                disturber.close()
-            pool.close()
-            if recorder.lost or not recorder.queries().empty:
-                recorder.save(run.path, name)
+            with _ctrl_c_waits():
+                try:
+                    if disturber is not None:
+                        disturber.close()
+                finally:
+                    pool.close()
+                    if recorder.lost or not recorder.queries().empty:
+                        recorder.save(run.path, name)
         for failure in disturber.failures:
             log.warning("%s: %s", name, failure)
         metrics = serving_metrics(recorder.queries(), recorder.lost, recorder.duplicates) | frontend.metrics()
@@ -232,13 +268,14 @@ class Serving:
 
 
 def serve_policies(
-    serving: Serving, trained: RunDirectory, code: Code, run: RunDirectory, tracker: Tracker
+    serving: Serving, trained: RunDirectory, backup: RunDirectory, code: Code, run: RunDirectory, tracker: Tracker
 ) -> dict[str, float]:
     """Serve every policy; write recordings, tables and figures; tell the tracker; print a table.
 
     Args:
         serving: how to serve.
         trained: whose checkpoints.
+        backup: where the small model of an approximate backup is, or is to be.
         code: with the trained encoder and decoder.
         run: where to write.
         tracker: is told everything.
@@ -246,7 +283,6 @@ def serve_policies(
     Returns:
         The metrics, to be written with whatever else the job has measured.
     """
-    backup = trained if trained.checkpoint(BACKUP).is_file() else run
     if serving.needs_backup:
         obtain_base(serving.experiment, backup, tracker.epoch, BACKUP)
     models = serving.models(trained, backup)
@@ -282,13 +318,6 @@ def load_served(architecture: Mapping[str, Any], shape: tuple[int, ...], outputs
     return network.eval()
 
 
-def _whole(section: DictConfig, key: str) -> int:
-    value = section[key.partition(".")[2]]
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"{key}={value}: expected a whole number, 1 or more")
-    return value
-
-
 @contextmanager
 def _progress(name: str, total: int) -> Iterator[Any]:
     """A progress bar over queries; gives the function that moves it to a number."""
@@ -310,6 +339,22 @@ def _progress(name: str, total: int) -> Iterator[Any]:
         yield move
     finally:
         bar.close()
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Let Ctrl-C wait until the end of a block that takes seconds at most and must not be left half done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # it never comes here
+        return
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 @contextmanager

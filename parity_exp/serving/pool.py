@@ -89,14 +89,21 @@ Event = Finished | Raised | Down | Up
 class Pool(ABC):
     """Base class of pools.
 
-    Calls come in this order: :meth:`start`; any of the others; :meth:`close`, which may come at any time and more
-    than once.
+    Calls come in this order: :meth:`check`, which may be left out; :meth:`start`; any of the others; :meth:`close`,
+    which may come at any time and more than once.
 
     Attributes:
         prefetch: tasks that an instance may hold at a time, the one it works at included; :meth:`send` refuses more.
     """
 
     prefetch: int = 1
+
+    def check(self, instances: int) -> None:  # noqa: B027 - not every pool knows anything ahead
+        """Refuse settings that cannot work for so many instances, as far as that is known before anything starts.
+
+        Raises:
+            UserError: which setting, and why.
+        """
 
     @abstractmethod
     def start(
