@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -478,6 +479,17 @@ def test_a_setting_that_cannot_work_is_named_before_anything_starts(
         start(CORNER, **options)
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_too_few_files_fail_the_start_in_one_line(start: Start) -> None:
+    start(CORNER).close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_descriptors() + 12, hard))
+    try:
+        with pytest.raises(UserError, match=r"instance \d cannot start: .*Too many open files"):
+            start(CORNER, instances=9)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_instances_keep_to_their_cores(start: Start) -> None:

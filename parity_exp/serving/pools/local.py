@@ -38,7 +38,7 @@ from parity_exp.serving.instance import Assignment
 from parity_exp.serving.pool import Down, Event, Finished, ModelLoader, Pool, Raised, ServedModel, Up
 from parity_exp.serving.pools.devices import place
 from parity_exp.serving.pools.keeper import Birth, Keeper
-from parity_exp.serving.pools.restarts import Restarts
+from parity_exp.serving.pools.restarts import LONGEST_DELAY_S, Restarts
 from parity_exp.serving.timeline import Timeline
 from parity_exp.serving.transport import (
     ANSWER,
@@ -52,6 +52,7 @@ from parity_exp.serving.transport import (
     Parcel,
     Slots,
     channel,
+    one_line,
 )
 
 log = logging.getLogger(__name__)
@@ -397,8 +398,17 @@ class LocalPool(Pool):
 
     def _launch(self, spot: _Instance, now_s: float) -> None:
         """Begin a life; returns at once."""
-        assert self._keeper is not None and self._epoll is not None
         spot.restart_s = float("inf")
+        try:
+            self._begin_life(spot, now_s)
+        except OSError as error:
+            if self._starting:
+                raise UserError(f"instance {spot.index} cannot start: {error}; see `ulimit -n`") from None
+            log.warning("instance %d cannot start at the moment: %s", spot.index, error)
+            spot.restart_s = now_s + LONGEST_DELAY_S
+
+    def _begin_life(self, spot: _Instance, now_s: float) -> None:
+        assert self._keeper is not None and self._epoll is not None
         ours, theirs, room_bytes = channel()
         inline_bytes = int(min(self.shared_memory_kb * 1024, room_bytes)) // 4 * 4
         self._buffer.extend(bytes(max(0, ANSWER.size + max(inline_bytes, 4 * MAX_TEXT) - len(self._buffer))))
@@ -537,8 +547,8 @@ def _check_pickles(name: str, load: ModelLoader) -> None:
         pickle.dumps(load)
     except Exception as error:
         raise UserError(
-            f"model {name}: its loader cannot be sent to an instance ({error}); make it a function of a module, or a "
-            "functools.partial of one"
+            f"model {name}: its loader cannot be sent to an instance ({one_line(str(error))}); make it a function of "
+            "a module, or a functools.partial of one"
         ) from None
 
 
