@@ -1,13 +1,19 @@
 """How busy a policy's instances are with queries' own predictions, from what the policy sees."""
 
-WEIGHT = 0.005
-"""Weight of the newest arrival or task in the running means: they follow the last few hundred."""
+from statistics import median
+
+WEIGHT = 0.002
+"""Weight of the newest arrival in the running mean of the times between them: it follows the last thousand or so."""
+
+DURATIONS = 200
+"""The typical duration is taken from so many tasks at a time; in the beginning from one, two, four and so on."""
 
 
 class Busyness:
     """Running estimate of the share of the instances that the base model's work on queries takes.
 
-    By Little's law: arrivals a second times the mean duration of a task is the mean number of busy instances.
+    By Little's law: arrivals a second times the typical duration of a task is the number of busy instances. The typical
+    duration is a median, so that a few stragglers do not make the instances look busy.
 
     Args:
         instances: how many there are.
@@ -17,7 +23,9 @@ class Busyness:
         self.instances = instances
         self.last_s: float | None = None
         self.gap_s = 0.0
-        self.duration_s = 0.0
+        self.typical_s = 0.0
+        self.durations_s: list[float] = []
+        self.wanted = 1
 
     def arrived(self, now_s: float) -> None:
         """A batch has arrived."""
@@ -28,9 +36,13 @@ class Busyness:
 
     def took(self, duration_s: float) -> None:
         """A task of the base model has taken this long."""
-        self.duration_s += (duration_s - self.duration_s) * WEIGHT if self.duration_s else duration_s
+        self.durations_s.append(duration_s)
+        if len(self.durations_s) == self.wanted:
+            self.typical_s = median(self.durations_s)
+            self.durations_s.clear()
+            self.wanted = min(2 * self.wanted, DURATIONS)
 
     @property
     def share(self) -> float:
         """Between 0 and 1 and, in overload, above; 0 while nothing is known."""
-        return self.duration_s / (self.gap_s * self.instances) if self.gap_s else 0.0
+        return self.typical_s / (self.gap_s * self.instances) if self.gap_s else 0.0
