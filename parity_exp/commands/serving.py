@@ -12,11 +12,9 @@ from functools import cached_property, partial
 from statistics import median
 from typing import Any
 
-import hydra
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 from tqdm import tqdm
 
 from parity_exp.analysis import figures
@@ -28,7 +26,6 @@ from parity_exp.coding import Code
 from parity_exp.commands.assembly import Experiment, build_checked
 from parity_exp.commands.phases import obtain_base
 from parity_exp.errors import ConfigError, UserError
-from parity_exp.models import load_weights
 from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.desk import Desk, Queues
@@ -36,6 +33,7 @@ from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.frontend import Frontend, Workload
 from parity_exp.serving.group_coder import GroupCoder
 from parity_exp.serving.load import ClosedLoop, Load, query_indices, write_arrivals
+from parity_exp.serving.load_model import load_model
 from parity_exp.serving.measures import serving_metrics
 from parity_exp.serving.policy import BACKUP, BASE, Policy
 from parity_exp.serving.pool import Down, Finished, Pool, Raised, ServedModel
@@ -160,7 +158,7 @@ class Serving:
 
         def served(section: str, path: object, query_shape: tuple[int, ...]) -> ServedModel:
             node: Any = OmegaConf.to_container(experiment.architecture(section), resolve=True)
-            load = partial(load_served, node, query_shape, outputs[0], str(path))
+            load = partial(load_model, node, query_shape, outputs[0], str(path))
             return ServedModel(load, query_shape, outputs)
 
         models = {BASE: served("base", trained.checkpoint("base"), shape)}
@@ -309,13 +307,6 @@ def serve_policies(
     )
     show(title, written(table), f"run directory: {run.path}")
     return metrics
-
-
-def load_served(architecture: Mapping[str, Any], shape: tuple[int, ...], outputs: int, path: str) -> nn.Module:
-    """Make a network and read its weights; runs in an instance's process."""
-    network: nn.Module = hydra.utils.instantiate(architecture, input_shape=shape, outputs=outputs)
-    load_weights(path, network, "checkpoint")
-    return network.eval()
 
 
 @contextmanager
