@@ -54,7 +54,10 @@ PATIENCE_S = 60.0
 ARRIVALS, SAMPLES = 1, 2
 """Independent streams of random numbers."""
 
-MEASURED_TASKS = 20
+MEASURED_TASKS = range(20, 100)
+"""The service time is measured with at least so many tasks, and with up to so many while that is quick."""
+
+QUICK_S = 3.0
 MEASURE_S = 60.0
 
 REHEARSAL_S = 1.0
@@ -106,10 +109,11 @@ class Serving:
             str(name): build_checked(node, f"straggler.{name}", Straggler)  # type: ignore[type-abstract]
             for name, node in (config.get("straggler") or {}).items()
         }
-        self.queues = build_checked(config.get("queue"), "queue", type)
-        if not issubclass(self.queues, Queues):
+        self.queues = build_checked(config.get("queue"), "queue", partial)
+        made: Any = self.queues.func
+        if not isinstance(made, type) or not issubclass(made, Queues):
             raise ConfigError(
-                f"queue.path={config.queue.get('path')}: expected a subclass of {Queues.__module__}.Queues"
+                f"queue._target_={config.queue.get('_target_')}: expected a subclass of {Queues.__module__}.Queues"
             )
         self.slo_s = PATIENCE_S if self.load.slo_ms is None else self.load.slo_ms / 1e3
         self.policies = [str(name) for name in config.redundancy]
@@ -205,8 +209,11 @@ class Serving:
         reason = f"no answer for {MEASURE_S:g} s"
         try:
             pool.start({BASE: base}, [[BASE]], self.batch_size, [Timeline()])
-            deadline_s = time.monotonic() + MEASURE_S
-            for task in range(MEASURED_TASKS):
+            started_s = time.monotonic()
+            deadline_s = started_s + MEASURE_S
+            for task in range(MEASURED_TASKS.stop):
+                if task >= MEASURED_TASKS.start and time.monotonic() - started_s > QUICK_S:
+                    break
                 first = task * size % (len(queries) - size + 1)
                 pool.send(0, task, BASE, queries[first : first + size])
                 # One that raises, or dies, is the policies' business later on; here it only must not be the rule.
