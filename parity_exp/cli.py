@@ -23,10 +23,18 @@ from parity_exp.errors import UserError
 COMMANDS = {
     "train": "train a base model and a code for it, and measure them on the test split",
     "evaluate": "measure a trained run again, from its checkpoints",
+    "serve": "serve a trained run under stragglers, with each redundancy policy in turn",
+    "run": "train, evaluate, serve and report, from one config into one run directory",
 }
 """Commands with one line each; command ``x`` is ``run`` in ``parity_exp/commands/x.py``."""
 
+HYDRAS_FLAGS = ("Only one of --run", "The --resolve flag")
+"""How Hydra's ValueErrors begin that are about its flags."""
+
 PROGRAM = "parity-exp"
+OMEGACONF_NOTES = ("full_key:", "object_type=", "reference_type=")
+"""How lines begin that say nothing to users."""
+
 DONE, DEFECT, MEND, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -157,18 +165,26 @@ def _remove_if_empty(run_dir: Path) -> None:
 
 def explanation(error: BaseException) -> str | None:
     """The one line for an error that the user can mend; None for a defect of ours."""
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, MissingConfigException
     from omegaconf.errors import OmegaConfBaseException
 
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, MissingConfigException):
+        return suggestions.for_choice(str(error), error.options, config_folder())
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        words = " ".join(word for word in sys.argv[1:] if word.endswith("=null"))
+        return f"{words}: a config group takes the name of a choice, or a list of names; leave it out for the default"
     if isinstance(error, HydraException | OmegaConfBaseException):
         cause = error.__cause__
-        hint = suggestions.for_error(error, config_folder(), sys.argv[1:])
+        unknown_key = suggestions.for_key(str(error), config_folder(), sys.argv[1:])
+        if unknown_key is not None:
+            return unknown_key
         reason = str(cause) if isinstance(cause, HydraException | OmegaConfBaseException) else ""
-        return "\n".join(text.strip() for text in (str(error), hint, reason) if text.strip())
-    if isinstance(error, ValueError) and str(error).startswith("Only one of --run"):
-        return str(error)  # Hydra's, about flags that exclude each other
+        lines = [line.strip() for text in (str(error), reason) for line in text.splitlines()]
+        return " ".join(line for line in lines if line and not line.startswith(OMEGACONF_NOTES))
+    if isinstance(error, ValueError) and str(error).startswith(HYDRAS_FLAGS):
+        return str(error)
     if isinstance(error, OSError) and error.filename is not None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free some space" if full else "make it a folder that can be written to"

@@ -32,28 +32,45 @@ def for_flags(arguments: Iterable[str]) -> str:
     return did_you_mean(unknown, FLAGS) if unknown else ""
 
 
-def for_error(error: Exception, config_folder: Path, overrides: Sequence[str]) -> str:
-    """What a key or a choice that Hydra does not know may have meant.
+def for_choice(text: str, options: Sequence[str] | None, config_folder: Path) -> str:
+    """What Hydra says about a choice of a group that there is not, in one line, with those that there are.
 
     Args:
-        error: what Hydra raised while it composed the config.
+        text: what Hydra says.
+        options: the group's choices, where Hydra knows them.
+        config_folder: where the primary config is.
+    """
+    first = text.strip().splitlines()[0]
+    quoted = re.findall(r"'([^' ]+)/([^'/ ]+)'", first)
+    if not quoted:
+        return first
+    group, choice = quoted[-1]
+    known = options or sorted(path.stem for path in (config_folder / group).glob("*.yaml"))
+    hint = did_you_mean(choice, known)
+    return f"{group}/{choice}: no such choice; {hint}{' ' if hint else ''}{group} can be {', '.join(known)}"
+
+
+def for_key(text: str, config_folder: Path, overrides: Sequence[str]) -> str | None:
+    """What Hydra says about a key that there is not, in one line, with those that may have been meant.
+
+    Args:
+        text: what Hydra says.
         config_folder: where the primary config is.
         overrides: the command line's.
-    """
-    from hydra.errors import MissingConfigException
 
-    if isinstance(error, MissingConfigException):
-        wanted = Path(error.missing_cfg_file or "").name
-        return did_you_mean(wanted, error.options or ())
-    found = re.match(r"Could not override '([^']+)'", str(error))
-    if not found or "Did you mean" in str(error):
-        return ""
+    Returns:
+        None where it says something else, or has a suggestion of its own.
+    """
+    found = re.match(r"Could not override '([^']+)'", text)
+    if not found or "Did you mean" in text:
+        return None
     key = found[1]
     others = [word for word in overrides if word[0] != "-" and word.partition("=")[0].lstrip("+~") != key]
     keys = list(_keys_of_config(config_folder, others))
     # Who leaves out the section, as in max_epochs=5, has the last part right.
     same_name = [known for known in keys if known.rpartition(".")[2] == key][:MOST]
-    return f"did you mean {' or '.join(same_name)}?" if same_name else did_you_mean(key, keys)
+    hint = f"did you mean {' or '.join(same_name)}?" if same_name else did_you_mean(key, keys)
+    return f"{key}: no such key in the config; {hint}{' ' if hint else ''}`--cfg job` shows all, +{key}=... adds one"
 
 
 def _keys_of_config(config_folder: Path, overrides: Sequence[str]) -> Iterator[str]:

@@ -1,10 +1,11 @@
 """What tests of the command line share: an empty folder to run in, offline tracking, and ways to run a command."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path) -> Run:
+def run(folder: Path) -> Iterator[Run]:
     """Runs a command line in this process and returns its exit status."""
-    return lambda *arguments: main(list(arguments))
+    root = logging.getLogger()
+    handlers = list(root.handlers)
+    yield lambda *arguments: main(list(arguments))
+    # Hydra's write to the standard output of this test, which is closed when the next one begins.
+    root.handlers[:] = handlers
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -8,11 +8,16 @@ from rich.table import Table
 
 
 def show(title: str, table: pd.DataFrame, footer: str | None = None) -> None:
-    """Print a table to standard output, numbers with four digits, with a line below it."""
+    """Print a table to standard output, numbers with four digits, with a line below it.
+
+    Numbers stand to the right, also those that are text already, such as "12.5 %".
+    """
     console = Console(file=sys.stdout, soft_wrap=False, width=None if sys.stdout.isatty() else 200)
     shown = Table(title=title, title_justify="left", title_style="bold")
     for name in table.columns:
-        numeric = pd.api.types.is_numeric_dtype(table[name])
+        numeric = pd.api.types.is_numeric_dtype(table[name]) or all(
+            str(cell)[:1] in "-0123456789" for cell in table[name]
+        )
         shown.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
     for row in table.itertuples(index=False):
         shown.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))

@@ -50,3 +50,17 @@ class ConcatenationEncoder(Encoder):
         if margin_h or margin_w:
             picture = F.pad(picture, (0, margin_w, 0, margin_h))
         return picture.unsqueeze(1).expand(-1, self.r, -1, -1, -1)
+
+    @torch.inference_mode()
+    def encode_group(self, queries: Sequence[Tensor], row: int, out: Tensor) -> None:
+        height, width = self.cell
+        cells = self.prepare(torch.stack(list(queries)))
+        if (
+            self.k < self.rows * self.columns
+            or self.rows * height != out.shape[1]
+            or self.columns * width != out.shape[2]
+        ):
+            out.zero_()
+        for place in range(self.k):
+            top, left = place // self.columns * height, place % self.columns * width
+            out[:, top : top + height, left : left + width] = cells[place]

@@ -58,6 +58,29 @@ class Decoder(nn.Module, ABC):
         repaired = torch.where(_spread(repairable, repaired), repaired, torch.nan)
         return torch.where(mask, predictions, repaired)
 
+    @torch.inference_mode()
+    def decode_group(
+        self, predictions: Sequence[Tensor | None], parities: Sequence[Tensor | None], place: int
+    ) -> Tensor:
+        """Reconstruct one prediction of one group, as serving does.
+
+        Args:
+            predictions: k predictions ``(*output_shape)``, None where missing.
+            parities: r parity outputs ``(*output_shape)``, None where missing.
+            place: which prediction; it has to be missing, and not more may be missing than parity outputs are there.
+
+        Returns:
+            ``(*output_shape)``.
+        """
+        like = next(output for output in (*parities, *predictions) if output is not None)
+        nothing = torch.zeros_like(like)
+
+        def stack(outputs: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
+            mask = torch.tensor([output is not None for output in outputs])
+            return torch.stack([nothing if output is None else output for output in outputs])[None], mask[None]
+
+        return self.decode(*stack(predictions), *stack(parities))[0, place]
+
     @abstractmethod
     def reconstruct(self, predictions: Tensor, available: Tensor, parities: Tensor, parity_available: Tensor) -> Tensor:
         """As :meth:`decode`, with zeros at missing places; only the missing places of the result are read."""

@@ -55,6 +55,17 @@ class Encoder(nn.Module, ABC):
         parities: Tensor = self(prepared.unflatten(0, queries.shape[:2]))
         return parities
 
+    @torch.inference_mode()
+    def encode_group(self, queries: Sequence[Tensor], row: int, out: Tensor) -> None:
+        """Encode one parity query of one group, as serving does: no batch dimension, no memory of its own.
+
+        Args:
+            queries: k queries ``(*query_shape)``.
+            row: which of the r parity queries.
+            out: takes it, ``(*parity_shape)``.
+        """
+        out.copy_(self.encode(torch.stack(list(queries)).unsqueeze(0))[0, row])
+
 
 def row_of_ones(k: int, r: int) -> Tensor:
     """The generator matrix of a plain sum, ``(1, k)``.

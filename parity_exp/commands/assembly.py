@@ -8,10 +8,11 @@ process of a distributed phase.
 import copy
 import json
 import logging
+import math
 from collections.abc import Callable
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import hydra
 import torch
@@ -26,6 +27,7 @@ from parity_exp.data import BaseDataModule, GroupBatch, GroupDataModule, Splits
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.models import load_weights, predict
 from parity_exp.quiet import quiet_libraries
+from parity_exp.serving.checks import whole
 from parity_exp.training import BaseModule, CodedModule, Evaluator, Objective, Optimisation, TrainedModule
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,17 @@ OWN_TRAINER_KEYS = {"accumulate_grad_batches", "gradient_clip_val"}
 
 REFUSALS = (ValueError, TypeError, ImportError, AttributeError, MisconfigurationException)
 """What a class raises when it refuses its arguments."""
+
+PLAIN_TYPES: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    type(None): "null",
+}
+"""Types of values that YAML has, and what they are called."""
+
+T = TypeVar("T")
 
 CACHE_VERSION = 1
 """Raised when training a base model changes in a way that its config does not show."""
@@ -74,16 +87,53 @@ def build(config: Any, key: str, **arguments: Any) -> Any:
         raise
 
 
-def check_code_size(config: DictConfig) -> None:
-    """Refuse values of k and r that are not whole numbers of the right size.
+def build_checked(config: Any, key: str, kind: type[T], **arguments: Any) -> T:
+    """Instantiate a config node whose values are of the types that its class's annotations say.
+
+    Args:
+        config: the node.
+        key: its name in the config, for messages.
+        kind: what has to come out.
+        arguments: what the program knows and the user does not type.
+
+    Raises:
+        ConfigError: no such class, a value of another type, or the class refuses its arguments.
+    """
+    if isinstance(config, DictConfig):
+        _check_types(config, key)
+    built = build(config, key, **arguments)
+    if not isinstance(built, kind):
+        target = config.get("_target_")
+        raise ConfigError(f"{key} ({target}): expected a subclass of {kind.__module__}.{kind.__name__} as _target_")
+    return built
+
+
+def _check_types(config: DictConfig, key: str) -> None:
+    """Refuse values of another type than their class says, where it names plain ones."""
+    try:
+        target: Any = hydra.utils.get_class(config.get("_target_"))
+        hints = get_type_hints(target.__init__)
+    except Exception:
+        return  # no such class, or one that cannot be asked; building it will tell
+    for name, hint in hints.items():
+        kinds = set(get_args(hint) or (hint,))
+        if name not in config or not kinds <= PLAIN_TYPES.keys():
+            continue
+        value = config[name]
+        fits = type(value) in kinds or (type(value) is int and float in kinds)
+        if not fits or (isinstance(value, float) and not math.isfinite(value)):
+            wanted = " or ".join(text for kind, text in PLAIN_TYPES.items() if kind in kinds)
+            raise ConfigError(f"{key}.{name}={'null' if value is None else value}: expected {wanted}")
+
+
+def check_numbers(config: DictConfig) -> None:
+    """Refuse values of k, r and the seed that are not whole numbers of the right size.
 
     Raises:
         ConfigError: with the key, its value and what was expected.
     """
-    for key, least in (("k", 2), ("r", 1)):
-        value = config[key]
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ConfigError(f"{key}={value}: expected a whole number, {least} or more")
+    for key, least in (("k", 2), ("r", 1), ("seed", 0)):
+        whole(key, config[key], least)
 
 
 def processes(trainer: DictConfig) -> int:
@@ -113,12 +163,12 @@ class Experiment:
         config: the resolved config.
 
     Raises:
-        ConfigError: k or r is not what it should be.
+        ConfigError: k, r or the seed is not what it should be.
     """
 
     def __init__(self, config: DictConfig) -> None:
         quiet_libraries()
-        check_code_size(config)
+        check_numbers(config)
         self.config = config
         self.k: int = config.k
         self.r: int = config.r
@@ -143,24 +193,21 @@ class Experiment:
 
     # ---- networks
 
-    @property
-    def _base_architecture(self) -> DictConfig:
-        return self.config.base.architecture or self.config.architecture
+    def architecture(self, section: str) -> DictConfig:
+        """The architecture of ``base``, ``parity`` or ``backup``."""
+        return self.config[section].architecture or self.config.architecture
 
-    @property
-    def _parity_architecture(self) -> DictConfig:
-        return self.config.parity.architecture or self.config.architecture
-
-    def new_base_network(self) -> nn.Module:
-        """A base network with random weights."""
-        with self._random_weights(BASE_WEIGHTS, self.config.base.seed):
-            return self._network(self._base_architecture, "architecture", self.splits.query_shape)
+    def new_base_network(self, section: str = "base") -> nn.Module:
+        """A network that learns labels, ``base`` or ``backup``, with random weights."""
+        key = "architecture" if section == "base" else f"{section}.architecture"
+        with self._random_weights(BASE_WEIGHTS, self.config[section].seed):
+            return self._network(self.architecture(section), key, self.splits.query_shape)
 
     def new_parity_networks(self) -> list[nn.Module]:
         """r networks that take the encoder's parity queries, with random weights."""
         with self._random_weights(PARITY_WEIGHTS, self.seed):
             shape = self.code.encoder.parity_shape
-            return [self._network(self._parity_architecture, "parity.architecture", shape) for _ in range(self.r)]
+            return [self._network(self.architecture("parity"), "parity.architecture", shape) for _ in range(self.r)]
 
     def initial_parity_networks(self, base: nn.Module) -> list[nn.Module]:
         """The parity networks as training finds them."""
@@ -212,7 +259,7 @@ class Experiment:
     def _check_choices(self) -> None:
         """Refuse combinations that cannot work and that the config alone shows."""
         config = self.config
-        if not config.parity.trainable and self._parity_architecture != self._base_architecture:
+        if not config.parity.trainable and self.architecture("parity") != self.architecture("base"):
             raise ConfigError(
                 "parity.trainable=false runs the base model on parity queries, so parity.architecture must be the base "
                 "model's; leave architecture@parity.architecture out, or set parity.trainable=true"
@@ -235,11 +282,12 @@ class Experiment:
 
         return make
 
-    def base_phase(self) -> tuple[TrainedModule, BaseDataModule]:
-        """What trains the base model."""
-        base = self.config.base
-        module = BaseModule(self.new_base_network(), self.splits.classes, self.base_optimisation(), base.seed)
-        return module, BaseDataModule(self.splits, base.batch_size, base.seed)
+    def base_phase(self, section: str = "base") -> tuple[TrainedModule, BaseDataModule]:
+        """What trains the base model, or the small one of an approximate backup."""
+        settings = self.config[section]
+        network, optimisation = self.new_base_network(section), self.base_optimisation(section)
+        module = BaseModule(network, self.splits.classes, optimisation, settings.seed)
+        return module, BaseDataModule(self.splits, settings.batch_size, settings.seed)
 
     def coded_phase(self, base: nn.Module) -> tuple[CodedModule, GroupDataModule]:
         """What trains the code, given the trained base model."""
@@ -286,17 +334,30 @@ class Experiment:
                 "encoder.trainable, decoder.trainable and parity.trainable are all false, so there is nothing to "
                 "train; set one of them to true"
             )
-        base = self.new_base_network()
-        if self.config.base.checkpoint is not None:
-            load_weights(self.config.base.checkpoint, base, "base.checkpoint")
+        base = self.rehearse_network("base")
         self.make_trainer(max_epochs=1)()
         module = self._coded_module(base)
-        self._check_optimisation(self.base_optimisation(), base, "base.")
         self._check_optimisation(self._optimisation(self.config, ""), module, "")
         self._check_gradients(module.eval(), base.eval())
         # The rehearsal left gradients in the code and settled which of its parts are trained.
         self.code.zero_grad(set_to_none=True)
         self.code.train()
+
+    def rehearse_network(self, section: str) -> nn.Module:
+        """Find out whether ``base`` or ``backup`` can be had as its section says; return it, untrained unless given.
+
+        Raises:
+            ConfigError: a value of the section that cannot be.
+            CheckpointError: the user's checkpoint is missing, unreadable, or of another network.
+        """
+        settings = self.config[section]
+        for name, least in (("max_epochs", 1), ("batch_size", 1), ("seed", 0)):
+            whole(f"{section}.{name}", settings[name], least)
+        network = self.new_base_network(section)
+        if settings.checkpoint is not None:
+            load_weights(settings.checkpoint, network, f"{section}.checkpoint")
+        self._check_optimisation(self.base_optimisation(section), network, f"{section}.")
+        return network
 
     @staticmethod
     def _check_optimisation(optimisation: Optimisation, module: nn.Module, prefix: str) -> None:
@@ -337,9 +398,9 @@ class Experiment:
     def evaluator(self, parity_networks: list[nn.Module]) -> Evaluator:
         return Evaluator(self.code, parity_networks, self.device)
 
-    def base_optimisation(self) -> Optimisation:
-        """How the base model's parameters are moved."""
-        return self._optimisation(self.config.base, "base.")
+    def base_optimisation(self, section: str = "base") -> Optimisation:
+        """How the parameters of the base model, or of the backup, are moved."""
+        return self._optimisation(self.config[section], f"{section}.")
 
     def _optimisation(self, section: DictConfig, prefix: str) -> Optimisation:
         trainer = self.config.trainer
@@ -356,16 +417,16 @@ class Experiment:
 
     # ---- caching
 
-    def base_key(self) -> str:
-        """Hash of everything that determines the trained base model."""
+    def base_key(self, section: str = "base") -> str:
+        """Hash of everything that determines the trained base model, or the backup."""
         trainer = self.config.trainer
         content = {
             "version": CACHE_VERSION,
             "data": self.splits.fingerprint(),
-            "architecture": OmegaConf.to_container(self._base_architecture),
+            "architecture": OmegaConf.to_container(self.architecture(section)),
             "base": {
                 name: OmegaConf.to_container(value) if isinstance(value, DictConfig) else value
-                for name, value in self.config.base.items()
+                for name, value in self.config[section].items()
                 if name not in ("checkpoint", "architecture")
             },
             "trainer": {

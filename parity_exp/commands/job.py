@@ -1,6 +1,7 @@
 """What every job does around its work: its config and environment on record, its tracker opened and closed."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,13 @@ def resolved(config: DictConfig) -> DictConfig:
     return plain
 
 
-def overlaid(stored: DictConfig, composed: DictConfig, may_change: tuple[str, ...], key: str) -> DictConfig:
+def overlaid(
+    stored: DictConfig,
+    composed: DictConfig,
+    may_change: tuple[str, ...],
+    key: str,
+    from_experiment: tuple[str, ...] = (),
+) -> DictConfig:
     """A stored config with what was given on the command line in its place.
 
     Args:
@@ -34,21 +41,39 @@ def overlaid(stored: DictConfig, composed: DictConfig, may_change: tuple[str, ..
         composed: what Hydra made of the command line.
         may_change: the parts that may differ from the earlier run.
         key: the config key that named the run, for messages.
+        from_experiment: parts that are taken from ``experiment=`` where that is given.
 
     Raises:
         ConfigError: something else was given on the command line.
     """
     config = stored.copy()
-    for override in HydraConfig.get().overrides.task:
-        name = override.lstrip("+~").partition("=")[0]
-        top = name.partition(".")[0].partition("@")[0]
-        if top not in (*may_change, key):
+    for part in from_experiment:
+        if part not in config:  # a run of before there was this part
+            OmegaConf.update(config, part, composed[part], force_add=True)
+    given = [(override, _place(override)) for override in HydraConfig.get().overrides.task]
+    if from_experiment and any(path == "experiment" for _, path in given):
+        for part in from_experiment:
+            OmegaConf.update(config, part, composed[part], merge=False, force_add=True)
+    # Whole groups first: a value inside one belongs to the choice that was given with it, wherever that stands.
+    for override, path in sorted(given, key=lambda pair: pair[1].count(".")):
+        if path == "experiment" and from_experiment:
+            continue
+        if re.split(r"[./]", path)[0] not in (*may_change, key):
             raise ConfigError(
                 f"{override}: with {key}= the experiment stays as it was; only {', '.join(may_change)} may change"
             )
-        path = name.partition("@")[2] or name
+        parent = path.rpartition(".")[0]
+        if parent and OmegaConf.select(config, parent) is None:
+            group = re.split(r"[./]", path)[0]
+            raise ConfigError(f"{override}: the run in {key}= has no {parent}; choose it as well, with {group}=")
         OmegaConf.update(config, path, OmegaConf.select(composed, path), merge=False, force_add=True)
     return config
+
+
+def _place(override: str) -> str:
+    """Where in the config an override's value goes: ``group@place=choice`` or ``place=value``."""
+    name = override.lstrip("+~").partition("=")[0]
+    return name.partition("@")[2] or name
 
 
 @contextmanager

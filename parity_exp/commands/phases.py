@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -26,45 +27,52 @@ log = logging.getLogger(__name__)
 PhaseListener = Callable[[str, dict[str, float]], None]
 
 
-def obtain_base(experiment: Experiment, run: RunDirectory, listener: PhaseListener) -> nn.Module:
-    """The trained base model: of the run itself, the user's, cached, or trained now; also left in the run directory.
+def obtain_base(experiment: Experiment, run: RunDirectory, listener: PhaseListener, section: str = "base") -> nn.Module:
+    """A trained model: of the run itself, the user's, cached, or trained now; also left in the run directory.
+
+    Args:
+        experiment: says what to train.
+        run: where it is to be.
+        listener: is told each epoch.
+        section: ``base``, or ``backup`` for the small model of an approximate backup.
 
     Raises:
         CheckpointError: the user's checkpoint is missing, unreadable, or of another network.
     """
-    network = experiment.new_base_network()
-    path = run.checkpoint("base")
-    given = experiment.config.base.checkpoint
+    network = experiment.new_base_network(section)
+    path = run.checkpoint(section)
+    given = experiment.config[section].checkpoint
     if path.is_file():
         load_weights(path, network, "resume")
         return network
     if given is not None:
-        load_weights(given, network, "base.checkpoint")
+        load_weights(given, network, f"{section}.checkpoint")
     else:
-        cached = _cached_base(experiment, run, lambda row: listener("base", row))
-        load_weights(cached / "base.ckpt", network, "cached base model")
-        shutil.copyfile(cached / "history.csv", run.base_history)
+        cached = _cached_base(experiment, run, lambda row: listener(section, row), section)
+        load_weights(cached / "base.ckpt", network, f"cached {section} model")
+        shutil.copyfile(cached / "history.csv", run.path / f"{section}_history.csv")
     run.checkpoints.mkdir(exist_ok=True)
-    save_weights(path, "base", network.state_dict())
+    save_weights(path, section, network.state_dict())
     return network
 
 
-def _cached_base(experiment: Experiment, run: RunDirectory, listener: EpochListener) -> Path:
+def _cached_base(experiment: Experiment, run: RunDirectory, listener: EpochListener, section: str) -> Path:
     """The folder of the trained base model; whoever comes first trains it, others wait."""
-    folder = Path(experiment.config.outputs, "base", experiment.base_key())
+    folder = Path(experiment.config.outputs, "base", experiment.base_key(section))
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "fitted.json"
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info("another job trains the same base model; waiting for it (%s)", folder)
+        log.info("another job trains the same %s model; waiting for it (%s)", section, folder)
         lock.acquire()
     try:
         if done.is_file():
-            log.info("base model: the one in %s, trained earlier", folder)
+            log.info("%s model: the one in %s, trained earlier", section, folder)
             return folder
-        fitted = run_phase(train_base, experiment, run, folder, folder / "history.csv", listener)
+        phase = partial(train_base, section=section)
+        fitted = run_phase(phase, experiment, run, folder, folder / "history.csv", listener)
         write_json(done, asdict(fitted))
         (folder / "last.ckpt").unlink(missing_ok=True)
     finally:
@@ -97,12 +105,17 @@ def phase_in_process(phase: Phase, run_dir: Path, folder: Path, history: Path) -
 
 
 def train_base(
-    experiment: Experiment, run_dir: Path, folder: Path, history: Path, listener: EpochListener | None
+    experiment: Experiment,
+    run_dir: Path,
+    folder: Path,
+    history: Path,
+    listener: EpochListener | None,
+    section: str = "base",
 ) -> Fitted:
-    """Train the base model in this process."""
-    module, data = experiment.base_phase()
-    make_trainer = experiment.make_trainer(experiment.config.base.max_epochs)
-    return fit(module, data, make_trainer, folder, history, "base", listener)
+    """Train the base model, or the backup, in this process."""
+    module, data = experiment.base_phase(section)
+    make_trainer = experiment.make_trainer(experiment.config[section].max_epochs)
+    return fit(module, data, make_trainer, folder, history, section, listener)
 
 
 def train_coded(

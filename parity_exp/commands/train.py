@@ -11,6 +11,7 @@ from parity_exp.commands.job import overlaid, resolved, tracked
 from parity_exp.commands.phases import obtain_base, train_code
 from parity_exp.commands.results import evaluate_test_split, load_trained
 from parity_exp.run_directory import RunDirectory
+from parity_exp.tracking import Tracker
 from parity_exp.training import Fitted
 
 MAY_CHANGE_ON_RESUME = ("trainer", "tracker", "evaluation")
@@ -27,20 +28,26 @@ def run(composed: DictConfig) -> float:
     experiment = Experiment(config)
     experiment.rehearse()
     with tracked("train", config, directory, resumed) as tracker:
-        base = obtain_base(experiment, directory, tracker.epoch)
-        fitted = train_code(experiment, directory, tracker.epoch)
-        base, parities = load_trained(experiment, directory, "run")
-        metrics = evaluate_test_split(
-            experiment,
-            base,
-            parities,
-            directory,
-            tracker,
-            training_metrics(experiment, directory.history, fitted),
-            [directory.history, directory.base_history],
-        )
-        tracker.checkpoints(sorted(directory.checkpoints.glob("*.ckpt")))
+        metrics = train_and_evaluate(experiment, directory, tracker)
     return metrics["test/degraded_accuracy"]
+
+
+def train_and_evaluate(experiment: Experiment, directory: RunDirectory, tracker: Tracker) -> dict[str, float]:
+    """Train what is not trained yet, measure it on the test split, and return the metrics."""
+    base = obtain_base(experiment, directory, tracker.epoch)
+    fitted = train_code(experiment, directory, tracker.epoch)
+    base, parities = load_trained(experiment, directory, "run")
+    metrics = evaluate_test_split(
+        experiment,
+        base,
+        parities,
+        directory,
+        tracker,
+        training_metrics(experiment, directory.history, fitted),
+        [directory.history, directory.base_history],
+    )
+    tracker.checkpoints(sorted(directory.checkpoints.glob("*.ckpt")))
+    return metrics
 
 
 def training_metrics(experiment: Experiment, history: Path, fitted: Fitted) -> dict[str, float]:

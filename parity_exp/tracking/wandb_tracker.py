@@ -68,6 +68,7 @@ class WandbTracker(Tracker):
             self.run = self._init(job, "offline")
         self.run.define_metric("coded/*", step_metric="coded/epoch")
         self.run.define_metric("base/*", step_metric="base/epoch")
+        self.run.define_metric("backup/*", step_metric="backup/epoch")
 
     def _init(self, job: Job, mode: str) -> Any:
         settings = wandb.Settings(
@@ -86,7 +87,7 @@ class WandbTracker(Tracker):
             tags=self.tags,
             config=dict(job.config),
             dir=str(job.run_dir),
-            id=run_id(job.run_dir),
+            id=run_id(job.run_dir, job.command),
             resume="allow" if job.resumed else None,
             mode=mode,  # type: ignore[arg-type]
             reinit="finish_previous",
@@ -97,7 +98,7 @@ class WandbTracker(Tracker):
     def _forget_online_run(job: Job) -> None:
         """End W&B's service, which still tries to start the run online, and remove what it wrote of it."""
         wandb.teardown(exit_code=1)
-        for attempt in (job.run_dir / "wandb").glob(f"run-*-{run_id(job.run_dir)}"):
+        for attempt in (job.run_dir / "wandb").glob(f"run-*-{run_id(job.run_dir, job.command)}"):
             shutil.rmtree(attempt, ignore_errors=True)
 
     def epoch(self, phase: str, row: Mapping[str, float]) -> None:
@@ -123,9 +124,9 @@ class WandbTracker(Tracker):
             self.run.finish(exit_code=0 if succeeded else 1)
 
 
-def run_id(run_dir: Path) -> str:
+def run_id(run_dir: Path, command: str) -> str:
     """A W&B run's id, the same whenever a job in the same run directory is resumed."""
-    return hashlib.sha256(f"{socket.gethostname()}:{run_dir.resolve()}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{socket.gethostname()}:{run_dir.resolve()}:{command}".encode()).hexdigest()[:12]
 
 
 def logged_in() -> bool:

@@ -1,0 +1,180 @@
+"""What the numbers of a run say, in sentences: what a code bought, what it cost, and where it lost.
+
+Sentences are made from the numbers alone; a policy is compared with the baseline (``equal_resources`` where it was
+served, the first policy elsewhere), and where it is worse, that is said as plainly as where it is better.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from parity_exp.analysis.serving_tables import number, percent
+
+BASELINE = "equal_resources"
+
+NOISE = 0.05
+"""Latencies that differ by less than this share are called about the same."""
+
+FEW = 10
+"""So many queries or fewer beyond a percentile say little about it."""
+
+Metrics = Mapping[str, float]
+
+
+def accuracy_findings(metrics: Metrics, overall: pd.DataFrame | None = None) -> list[str]:
+    """How good reconstructed predictions are; nothing for a run that was not evaluated."""
+    available = metrics.get("test/available_accuracy")
+    degraded = metrics.get("test/degraded_accuracy")
+    if available is None or degraded is None:
+        return []
+    sentence = (
+        f"A prediction of the base model is right in {percent(available)} of the test queries, a reconstructed one in "
+        f"{percent(degraded)}: {_points(available - degraded)} less."
+    )
+    same = metrics.get("test/reconstruction_accuracy")
+    if same is not None:
+        sentence += f" It is the same class as the base model's own in {percent(same)}."
+    sentences = [sentence]
+    if overall is not None and not overall.empty:
+        most = overall.iloc[-1]
+        share, reached = float(most["fraction_unavailable"]), float(most["overall_accuracy"])
+        sentences.append(
+            f"With {100 * share:g} % of the predictions unavailable, overall accuracy is {percent(reached)}; if they "
+            f"stayed unanswered, it would be {percent((1 - share) * available)}."
+        )
+    return sentences
+
+
+def serving_findings(policies: Mapping[str, Metrics]) -> list[str]:
+    """What each policy bought against the baseline, what it cost, and who was best."""
+    served = {policy: values for policy, values in policies.items() if "latency_ms/p99.9" in values}
+    if not served:
+        return []
+    baseline = baseline_of(served)
+    base = served[baseline]
+    sentences = [
+        f"{baseline} ({_instances(base)}): p50 {_ms(base, 'p50')}, p99 {_ms(base, 'p99')}, p99.9 {_ms(base, 'p99.9')}; "
+        f"clients got {percent(base['accuracy'])} right."
+    ]
+    for policy, values in served.items():
+        if policy != baseline:
+            sentences.append(" ".join(_against(policy, values, baseline, base)))
+    if len(served) > 1:
+        sentences.append(_best(served))
+    return sentences
+
+
+def baseline_of(policies: Mapping[str, object]) -> str:
+    """The policy that others are compared with."""
+    return BASELINE if BASELINE in policies else next(iter(policies))
+
+
+def warnings(policies: Mapping[str, Metrics], queries: int | None = None) -> list[str]:
+    """What a reader must know before believing anything else.
+
+    Args:
+        policies: metrics by policy.
+        queries: measured queries that the config asks for, if it does.
+    """
+    lines = []
+    for policy, values in policies.items():
+        measured = int(values["queries"])
+        if queries is not None and measured < queries:
+            lines.append(f"{policy}: {measured:,} of {queries:,} queries measured; the run ended before.")
+        if values.get("lost"):
+            lines.append(f"{policy}: {values['lost']:,.0f} queries were sent and never answered.")
+        if values.get("duplicates"):
+            lines.append(f"{policy}: {values['duplicates']:,.0f} answers too many. This is a defect.")
+        if values.get("fraction/error"):
+            lines.append(f"{policy}: {percent(values['fraction/error'])} of the clients got an error.")
+        if values.get("fraction/default", 0) > NOISE:
+            lines.append(
+                f"{policy}: {percent(values['fraction/default'])} of the answers came too late and were replaced by "
+                "the default; latencies stop at the deadline, so they look better than they are."
+            )
+    few = min((int(values["queries"]) for values in policies.values()), default=0)
+    if policies and few < 1000 * FEW:
+        lines.append(
+            f"p99.9 of {few:,} queries rests on the slowest {max(1, few // 1000)}; serve more (load.queries) before "
+            "reading much into it."
+        )
+    return lines
+
+
+def _against(policy: str, values: Metrics, baseline: str, base: Metrics) -> Iterator[str]:
+    """What a policy bought, what it cost, and where it lost, a sentence each."""
+    gap, base_gap = values["gap_ms"], base["gap_ms"]
+    yield (
+        f"{policy} ({_instances(values)}): p99.9 {_ms(values, 'p99.9')}, "
+        f"{_ratio(values['latency_ms/p99.9'], base['latency_ms/p99.9'], 'lower', 'higher')}; "
+        f"gap p99.9 - p50 {number(gap)} ms, {_ratio(gap, base_gap, 'smaller', 'larger')}; "
+        f"p99 {_ms(values, 'p99')}, {_ratio(values['latency_ms/p99'], base['latency_ms/p99'], 'lower', 'higher')}."
+    )
+    yield _cost(values, base)
+    losses = [
+        f"{name} ({number(values[key])} against {number(base[key])} ms)"
+        for name, key in (
+            ("the median", "latency_ms/p50"),
+            ("p90", "latency_ms/p90"),
+            ("p99", "latency_ms/p99"),
+            ("p99.9", "latency_ms/p99.9"),
+        )
+        if values[key] > base[key] * (1 + NOISE)
+    ]
+    if losses:
+        yield f"It loses to {baseline} at {_listed(losses)}."
+    if values.get("instances", 0) != base.get("instances", 0):
+        more = values.get("instances", 0) - base.get("instances", 0)
+        yield f"It has {abs(more):.0f} instance{'s' * (abs(more) != 1)} {'more' if more > 0 else 'fewer'}."
+
+
+def _cost(values: Metrics, base: Metrics) -> str:
+    change = values["accuracy"] - base["accuracy"]
+    against = "the same" if abs(change) < 0.0005 else f"{_points(abs(change))} {'more' if change > 0 else 'fewer'}"
+    parts = [
+        f"{percent(values[key])} {words}"
+        for key, words in (
+            ("fraction/reconstructed", "reconstructed"),
+            ("fraction/backup", "from the backup model"),
+            ("fraction/default", "defaults"),
+        )
+        if values.get(key)
+    ]
+    shares = f" ({', '.join(parts)})" if parts else ""
+    return f"Clients got {percent(values['accuracy'])} right, {against}{shares}."
+
+
+def _best(served: Mapping[str, Metrics]) -> str:
+    places = {"p50": "latency_ms/p50", "p99": "latency_ms/p99", "p99.9": "latency_ms/p99.9"}
+    winners: dict[str, list[str]] = {}
+    for name, key in places.items():
+        winners.setdefault(min(served, key=lambda policy: served[policy][key]), []).append(name)
+    fastest = "; ".join(f"at {_listed(names)} {policy}" for policy, names in winners.items())
+    accurate = max(served, key=lambda policy: served[policy]["accuracy"])
+    return f"Best of all: {fastest}; in accuracy {accurate}."
+
+
+def _ratio(value: float, base: float, better: str, worse: str) -> str:
+    """How many times better or worse; both are positive."""
+    if base <= 0 or value <= 0 or abs(value / base - 1) < NOISE:
+        return "about the same"
+    if value < base:
+        return f"{base / value:.2g} times {better}" if base / value >= 2 else f"{percent(1 - value / base)} {better}"
+    return f"{value / base:.2g} times {worse}" if value / base >= 2 else f"{percent(value / base - 1)} {worse}"
+
+
+def _instances(values: Metrics) -> str:
+    count = values.get("instances")
+    return "instances unknown" if count is None else f"{count:.0f} instance{'s' * (count != 1)}"
+
+
+def _ms(values: Metrics, name: str) -> str:
+    return f"{number(values[f'latency_ms/{name}'])} ms"
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:.2g} points" if abs(difference) < 0.001 else f"{100 * difference:.1f} points"
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,46 @@
+"""What serving has left in a run directory, read back."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+QUERIES = re.compile(r"queries-(.+)\.parquet")
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """The recordings of a serving run; empty for a run that has not served.
+
+    Attributes:
+        queries: for each policy a row a measured query.
+        tasks: for each policy a row a task.
+        trace: the injected disturbances, or None.
+        arrivals_s: scheduled arrivals, warm-up included, or None.
+    """
+
+    queries: dict[str, pd.DataFrame]
+    tasks: dict[str, pd.DataFrame]
+    trace: pd.DataFrame | None
+    arrivals_s: pd.Series | None
+
+
+def read_recordings(folder: Path, order: Iterable[str] = ()) -> Recordings:
+    """Read whatever there is.
+
+    Args:
+        folder: the run directory.
+        order: policies in the order of the run; others follow by name.
+    """
+    found = sorted(match[1] for path in folder.iterdir() if (match := QUERIES.fullmatch(path.name)))
+    policies = [*(policy for policy in order if policy in found), *(name for name in found if name not in set(order))]
+    tasks = {policy: folder / f"tasks-{policy}.parquet" for policy in policies}
+    trace, arrivals = folder / "straggler-trace.csv", folder / "arrivals.csv"
+    return Recordings(
+        queries={policy: pd.read_parquet(folder / f"queries-{policy}.parquet") for policy in policies},
+        tasks={policy: pd.read_parquet(path) for policy, path in tasks.items() if path.is_file()},
+        trace=pd.read_csv(trace) if trace.is_file() else None,
+        arrivals_s=pd.read_csv(arrivals)["scheduled_s"] if arrivals.is_file() else None,
+    )

@@ -1,0 +1,329 @@
+"""One self-contained HTML page about a run, from its run directory alone: what a researcher sends to a colleague.
+
+A page is a list of sections of text, tables and pictures; the template ``report.html.j2`` says how these look and
+knows nothing of what they are about. Whatever a run directory lacks is left out of the page: a run that only trained
+has no serving sections, one that was interrupted has what was recorded until then. The page needs no network and no
+scripts, and its own policy forbids both.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from omegaconf import OmegaConf
+
+from parity_exp.analysis import findings
+from parity_exp.analysis.figures import DPI
+from parity_exp.analysis.recordings import Recordings, read_recordings
+from parity_exp.analysis.run_facts import coded_facts, load_sentences, serving_facts, straggler_rows, title_of
+from parity_exp.analysis.serving_figures import serving_figures
+from parity_exp.analysis.serving_tables import cost_table, metrics_by_policy, percentile_table, written
+from parity_exp.errors import UserError
+from parity_exp.files import write_text
+from parity_exp.run_directory import RunDirectory
+from parity_exp.serving.measures import serving_metrics
+
+TEMPLATE = "report.html.j2"
+CSS_DPI = 100  # pixels of the page to an inch of a figure
+
+CAPTIONS = {
+    "latency_ccdf": (
+        "Latency of all policies. At height 0.001 a curve is at its p99.9: the further left and the steeper, the "
+        "better. A curve that bends to the right has a tail."
+    ),
+    "accuracy_against_slo": (
+        "Accuracy of what clients would have got under other deadlines: an answer later than the deadline counts as "
+        "the default answer. A reconstruction that is in time but wrong costs as much as a default."
+    ),
+    "answer_sources": "What answered: the base model itself, a reconstruction, a backup, the default at the deadline.",
+    "latency_over_time": (
+        "Every query, by its scheduled arrival. Bursts of late queries belong to slowdowns; a rising floor means that "
+        "a policy is overloaded."
+    ),
+    "instance_timeline": (
+        "A few seconds of the run; all policies show the same ones, chosen where the baseline was latest. Above, a "
+        "line a query, from its scheduled arrival to its answer; red ones are the policy's slowest hundredth. Below, "
+        "what each instance did, what was injected, and who answered the slow queries."
+    ),
+    "learning_curves": "Training. The best epoch by validation is the one that was kept.",
+    "overall_accuracy": "Accuracy over all queries when a fraction of the predictions is unavailable.",
+    "degraded_by_class": "Accuracy by class, of the base model and of reconstructions.",
+    "groups": (
+        "Coding groups of the test split, their parity queries, and the class that comes back when a prediction is "
+        "lost; red where it differs from the base model's own."
+    ),
+}
+SERVING_PICTURES = (
+    "latency_ccdf",
+    "accuracy_against_slo",
+    "answer_sources",
+    "latency_over_time",
+    "instance_timeline",
+)
+CODE_PICTURES = ("overall_accuracy", "groups", "degraded_by_class", "learning_curves")
+
+TERMS = {
+    "latency": "from a query's scheduled arrival to its answer; a stalled frontend cannot hide",
+    "p99.9": "the latency that 99.9 % of the queries did not exceed; an observed value, nothing is interpolated",
+    "gap": "p99.9 - p50",
+    "available accuracy": "of the base model's own predictions",
+    "degraded accuracy": "of reconstructed predictions, averaged over which prediction of a group is lost",
+    "reconstruction accuracy": "share of reconstructed predictions that are the base model's own class",
+    "overall accuracy": "(1 - f) x available + f x degraded accuracy, f the fraction of predictions unavailable",
+    "accuracy (serving)": "of the answers that clients got, whatever their source",
+    "lost": "queries that were sent and never answered; must be 0",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text; ``folded`` hides them behind the title until they are asked for."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file as a data URI, its width on the page in CSS pixels, and what to see in it."""
+
+    name: str
+    source: str
+    width: int
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page under a heading of its own."""
+
+    anchor: str
+    title: str
+    text: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    code: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.text or self.tables or self.pictures or self.code)
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write ``report.html`` into a run directory; return its path.
+
+    Raises:
+        UserError: it is not a run directory, or one of its files is damaged.
+    """
+    run = RunDirectory.existing(run_dir, "run")
+    page = _Page(run)
+    environment = Environment(
+        loader=PackageLoader("parity_exp", "analysis"), autoescape=True, undefined=StrictUndefined
+    )
+    text = environment.get_template(TEMPLATE).render(
+        title=page.title,
+        run_name="/".join(run.path.resolve().parts[-3:]),
+        warnings=page.warnings,
+        summary=page.summary,
+        sections=[section for section in page.sections() if not section.empty],
+    )
+    path = run.path / "report.html"
+    write_text(path, text)
+    return path
+
+
+class _Page:
+    """What the page says about a run."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        plain = OmegaConf.to_container(run.read_config())
+        assert isinstance(plain, dict)
+        self.config: dict[str, Any] = {str(key): value for key, value in plain.items()}
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """What the run has written; of an interrupted one what its recordings give."""
+        if self.run.metrics.is_file():
+            return {key: value for key, value in _json(self.run.metrics).items() if isinstance(value, int | float)}
+        return {
+            f"serve/{policy}/{name}": value
+            for policy, queries in read_recordings(self.run.path).queries.items()
+            for name, value in serving_metrics(queries).items()
+        }
+
+    @cached_property
+    def policies(self) -> dict[str, dict[str, float]]:
+        return metrics_by_policy(self.metrics)
+
+    @cached_property
+    def recordings(self) -> Recordings:
+        return read_recordings(self.run.path, self.policies)
+
+    @property
+    def title(self) -> str:
+        return title_of(self.config, list(self.policies))
+
+    @property
+    def warnings(self) -> list[str]:
+        load = self.config.get("load")
+        queries = load.get("queries") if isinstance(load, dict) else None
+        return findings.warnings(self.policies, queries if isinstance(queries, int) else None)
+
+    @property
+    def summary(self) -> list[str]:
+        return findings.serving_findings(self.policies) + findings.accuracy_findings(self.metrics, self._csv("overall"))
+
+    def sections(self) -> list[Section]:
+        pictures = self._pictures()
+        known = {*SERVING_PICTURES, *CODE_PICTURES}
+        others = sorted(name for name in pictures if _kind(name) not in known)
+        return [
+            self._serving(_chosen(pictures, SERVING_PICTURES)),
+            self._injected(),
+            self._code(_chosen(pictures, CODE_PICTURES)),
+            Section("figures", "Other figures", pictures=[pictures[name] for name in others]),
+            self._what_was_run(),
+            Section("terms", "Terms", tables=[Table(("term", "meaning"), list(TERMS.items()))]),
+            self._environment(),
+        ]
+
+    def _serving(self, pictures: list[Picture]) -> Section:
+        if not self.policies:
+            return Section("serving", "Serving", pictures=pictures)
+        percentiles, costs = percentile_table(self.policies), cost_table(self.policies)
+        tables = [_table(written(percentiles), "Latency, accuracy and sources of answers")]
+        if len(costs.columns) > 1:
+            tables.append(_table(written(costs), "What it took"))
+        return Section("serving", "Serving", load_sentences(self.config, self.recordings), tables, pictures)
+
+    def _injected(self) -> Section:
+        rows = straggler_rows(self.recordings.trace)
+        if not rows:
+            return Section("stragglers", "Stragglers")
+        text = [
+            "Every policy met the same disturbances at the same times (straggler-trace.csv); one with fewer instances "
+            "never meets the rows of those it lacks."
+        ]
+        columns = ("kind", "rows", "instances", "seconds in all", "factor", "mean extra ms", "greatest extra ms")
+        return Section("stragglers", "Injected stragglers", text, [Table(columns, rows)])
+
+    def _code(self, pictures: list[Picture]) -> Section:
+        tables = [*self._accuracy(), *self._training()]
+        overall, per_class = self._csv("overall"), self._csv("per_class")
+        if overall is not None:
+            columns = ["fraction unavailable", *(f"{value:g}" for value in overall["fraction_unavailable"])]
+            cells = ["overall accuracy", *(f"{value:.4f}" for value in overall["overall_accuracy"])]
+            tables.append(Table(columns, [cells], "Overall accuracy"))
+        if per_class is not None:
+            tables.append(_table(per_class, "Accuracy by class", folded=True))
+        return Section("code", "The code", tables=tables, pictures=pictures)
+
+    def _accuracy(self) -> list[Table]:
+        """A row a kind of accuracy on the test split, a column a rank."""
+        rows: dict[str, dict[str, str]] = {}
+        for key, value in self.metrics.items():
+            if key.startswith("test/"):
+                name, _, rank = key.removeprefix("test/").partition("_top")
+                rows.setdefault(name.replace("_", " "), {})[f"top-{rank or 1}"] = f"{value:.4f}"
+        ranks = list(dict.fromkeys(rank for cells in rows.values() for rank in cells))
+        body = [[name, *(cells.get(rank, "-") for rank in ranks)] for name, cells in rows.items()]
+        return [Table(["test split", *ranks], body, "Accuracy")] if rows else []
+
+    def _training(self) -> list[Table]:
+        values = {key.removeprefix("train/"): value for key, value in self.metrics.items() if key.startswith("train/")}
+        history = self._csv("history")
+        if not values and history is not None and not history.empty:
+            last = history.iloc[-1]
+            values = {"epochs, then the run ended": float(last["epoch"])}
+            values |= {name: float(last[name]) for name in history.columns if name.startswith("val/")}
+        rows = [[name.replace("_", " "), _value(value)] for name, value in values.items()]
+        return [Table(("training", ""), rows, "Training of the coded model")] if rows else []
+
+    def _what_was_run(self) -> Section:
+        tables = [Table(("part", "value"), coded_facts(self.config), "The code")]
+        if self.policies:
+            tables.append(Table(("part", "value"), serving_facts(self.config), "Serving"))
+        overrides = self.run.path / ".hydra" / "overrides.yaml"
+        text = []
+        if overrides.is_file():
+            given = [str(line) for line in OmegaConf.to_container(OmegaConf.load(overrides)) or []]
+            text.append(f"Differs from the defaults by: {' '.join(given) or 'nothing'}.")
+        return Section("config", "What was run", text, tables, code={"Full config": self.run.config.read_text()})
+
+    def _environment(self) -> Section:
+        path = self.run.path / "environment.json"
+        content = _json(path) if path.is_file() else {}
+        rows = [[str(key).replace("_", " "), _value(value)] for key, value in content.items()]
+        return Section("environment", "Environment", tables=[Table(("what", "value"), rows)] if rows else [])
+
+    def _pictures(self) -> dict[str, Picture]:
+        """The figures of the run by name; serving figures that it had no time to draw are drawn now."""
+        files = sorted(self.run.figures.glob("*.png")) if self.run.figures.is_dir() else []
+        contents = {path.stem: path.read_bytes() for path in files}
+        if not any(_kind(name) in SERVING_PICTURES for name in contents):
+            load = self.config.get("load")
+            slo_ms = load.get("slo_ms") if isinstance(load, dict) else None
+            found = self.recordings
+            for name, figure in serving_figures(found.queries, found.tasks, found.trace, slo_ms).items():
+                stream = io.BytesIO()
+                figure.savefig(stream, format="png", dpi=DPI)
+                contents[name] = stream.getvalue()
+        return {name: _picture(name, content) for name, content in contents.items()}
+
+    def _csv(self, name: str) -> pd.DataFrame | None:
+        path = self.run.path / f"{name}.csv"
+        return pd.read_csv(path) if path.is_file() else None
+
+
+def _picture(name: str, content: bytes) -> Picture:
+    policy = name.partition("-")[2]
+    caption = (f"{policy}. " if policy else "") + CAPTIONS.get(_kind(name), name.replace("_", " "))
+    pixels = int.from_bytes(content[16:20], "big")  # PNG: the first chunk begins with the width
+    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    return Picture(name, source, round(pixels * CSS_DPI / DPI), caption)
+
+
+def _chosen(pictures: Mapping[str, Picture], kinds: Sequence[str]) -> list[Picture]:
+    """The pictures of some kinds, in the order of these, and of the run's policies within one."""
+    return [picture for kind in kinds for name, picture in pictures.items() if _kind(name) == kind]
+
+
+def _kind(name: str) -> str:
+    """What a figure shows: its name without the policy, ``instance_timeline-parity``."""
+    return name.partition("-")[0]
+
+
+def _table(table: pd.DataFrame, title: str, folded: bool = False) -> Table:
+    columns = [str(name).replace("_", " ") for name in table.columns]
+    return Table(columns, [[_value(value) for value in row] for row in table.itertuples(index=False)], title, folded)
+
+
+def _value(value: object) -> str:
+    """A value as people read it."""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1000 else f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_value(entry)}" for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(_value(entry) for entry in value)
+    return "-" if value is None else str(value)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path}: not readable as JSON ({error}); restore it or run again") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected an object; restore it or run again")
+    return content

@@ -1,0 +1,96 @@
+"""Tables of serving, from the flat metrics of a run.
+
+Tables hold numbers; :func:`written` makes the text that people read of them, in the terminal and in reports.
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from parity_exp.serving.measures import PER_MILLE
+from parity_exp.serving.recorder import SOURCES
+
+PREFIX = "serve"
+
+LATENCIES = {**{f"{name} ms": f"latency_ms/{name}" for name in PER_MILLE}, "max ms": "latency_ms/max"}
+SHARES = {source: f"fraction/{source}" for source in SOURCES if source != "own"}
+COSTS = {
+    "extra instances": "extra_instances",
+    "encode us": "encode_us",
+    "decode us": "decode_us",
+    "frontend us": "frontend_us",
+    "throughput q/s": "throughput_qps",
+}
+
+
+def metrics_by_policy(metrics: Mapping[str, float], prefix: str = PREFIX) -> dict[str, dict[str, float]]:
+    """Split ``serve/<policy>/<name>`` by policy, in the order of the run; names as ``serving_metrics`` gives them."""
+    policies: dict[str, dict[str, float]] = {}
+    for key, value in metrics.items():
+        command, _, rest = key.partition("/")
+        policy, _, name = rest.partition("/")
+        if command == prefix and name:
+            policies.setdefault(policy, {})[name] = value
+    return {policy: values for policy, values in policies.items() if "queries" in values}
+
+
+def percentile_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """A row a policy: instances, latencies, gap p99.9 - p50, accuracy of what clients got, shares, lost queries.
+
+    Shares of sources that no policy used are left out, but for ``reconstructed`` and ``default``; what was not
+    measured is NaN.
+    """
+    used = {
+        name: key
+        for name, key in SHARES.items()
+        if name in ("reconstructed", "default") or any(values.get(key) for values in policies.values())
+    }
+    what = {"gap ms": "gap_ms", "accuracy": "accuracy", **used, "lost": "lost"}
+    return _table(policies, {"instances": "instances", **LATENCIES, **what})
+
+
+def cost_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """A row a policy: what it needs beside the base instances. Columns that no policy has are left out."""
+    measured = {name: key for name, key in COSTS.items() if any(key in values for values in policies.values())}
+    return _table(policies, measured)
+
+
+def _table(policies: Mapping[str, Mapping[str, float]], columns: Mapping[str, str]) -> pd.DataFrame:
+    rows = [
+        {"policy": policy, **{name: values.get(key, float("nan")) for name, key in columns.items()}}
+        for policy, values in policies.items()
+    ]
+    return pd.DataFrame(rows, columns=["policy", *columns])
+
+
+def written(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table as people read it: latencies with three digits or more, shares in percent, all cells text."""
+    return pd.DataFrame(
+        {name: [_cell(str(name), value) for value in table[name]] for name in table.columns}, columns=table.columns
+    )
+
+
+def _cell(name: str, value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    if value != value:
+        return "-"
+    if name in SOURCES:
+        return percent(value)
+    if name == "accuracy":
+        return f"{value:.4f}"
+    if name.endswith((" ms", " us", " q/s")):
+        return number(value)
+    return f"{value:,.0f}"
+
+
+def number(value: float) -> str:
+    """Three digits, and all of those before the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
+
+
+def percent(share: float) -> str:
+    """Two digits or more, so that one in ten thousand does not become nothing."""
+    if share == 0:
+        return "0 %"
+    return f"{100 * share:.2g} %" if share < 0.01 else f"{100 * share:.1f} %"

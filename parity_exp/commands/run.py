@@ -1,0 +1,28 @@
+"""``run``: train, evaluate, serve and report, from one composed config into one run directory."""
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from parity_exp.analysis.report import write_report
+from parity_exp.commands.assembly import Experiment
+from parity_exp.commands.job import resolved, tracked
+from parity_exp.commands.serving import Serving, serve_policies
+from parity_exp.commands.train import train_and_evaluate
+from parity_exp.run_directory import RunDirectory
+
+
+def run(composed: DictConfig) -> float:
+    """Do it all; return the last policy's p99.9, for sweepers to minimise."""
+    directory = RunDirectory(HydraConfig.get().runtime.output_dir)
+    config = resolved(composed)
+    experiment = Experiment(config)
+    serving = Serving(experiment)
+    experiment.rehearse()
+    with tracked("train", config, directory) as tracker:
+        metrics = train_and_evaluate(experiment, directory, tracker)
+    with tracked("serve", config, directory) as tracker:
+        metrics |= serve_policies(serving, directory, directory, experiment.code, directory, tracker)
+        directory.write_metrics(metrics)
+        report = write_report(directory.path)
+    print(f"report: {report}")
+    return metrics[f"serve/{serving.policies[-1]}/latency_ms/p99.9"]

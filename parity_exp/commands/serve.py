@@ -1,0 +1,36 @@
+"""``serve``: serve a trained run on a pool of instances, under stragglers, with each redundancy policy in turn."""
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from parity_exp.analysis.report import write_report
+from parity_exp.commands.assembly import Experiment
+from parity_exp.commands.job import overlaid, resolved, tracked
+from parity_exp.commands.results import load_trained
+from parity_exp.commands.serving import SECTIONS, Serving, serve_policies
+from parity_exp.errors import ConfigError
+from parity_exp.run_directory import RunDirectory
+from parity_exp.serving.policy import BACKUP
+
+MAY_CHANGE = (*SECTIONS, "seed", "dataset", "trainer", "tracker", "outputs")
+
+
+def run(composed: DictConfig) -> float:
+    """Serve ``run=``, write a run directory of its own; return the last policy's p99.9, for sweepers to minimise."""
+    if composed.run is None:
+        raise ConfigError("run: serve needs the run directory of a `train`; give run=outputs/train/<date>/<time>")
+    trained = RunDirectory.existing(composed.run, "run")
+    stored = trained.read_config()
+    config = overlaid(stored, resolved(composed), MAY_CHANGE, "run", SECTIONS)
+    experiment = Experiment(config)
+    serving = Serving(experiment)
+    load_trained(experiment, trained, "run")
+    directory = RunDirectory(HydraConfig.get().runtime.output_dir)
+    # The run's own small model, where it has one and nobody asks for another.
+    has_backup = trained.checkpoint(BACKUP).is_file() and stored.get("backup") == config.backup
+    with tracked("serve", config, directory) as tracker:
+        backup = trained if has_backup else directory
+        metrics = serve_policies(serving, trained, backup, experiment.code, directory, tracker)
+        directory.write_metrics(metrics)
+        write_report(directory.path)
+    return metrics[f"serve/{serving.policies[-1]}/latency_ms/p99.9"]

@@ -1,0 +1,539 @@
+"""The desk: batches, queues, deadlines and answers between a policy and the instances. Pure, as policies are.
+
+It takes events with their times, and leaves what is to be done in two lists that whoever drives it takes away:
+``placements``, tasks for instances, and ``responses``, answers for clients. The frontend drives it over a pool, a
+simulation over a heap of events.
+
+Rules:
+
+- Every query is answered exactly once: by the policy, or at its deadline by the default.
+- A placed task is ended by exactly one of ``finished``, ``failed`` and the loss of its instance.
+- An instance has at most ``prefetch`` tasks at a time; a second copy of a batch is not placed where the first is, as
+  long as another instance is free.
+- Cancelled tasks leave the queues in bulk: a queue keeps at most :data:`COMPACT` of them, or as many as of others.
+- Nothing that is over is kept, and no circles of references are left behind: garbage collection may be off.
+"""
+
+import heapq
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from parity_exp.serving.policy import Batch, Policy, Role, Source, State, Task
+
+COMPACT = 64
+"""Queues are searched for cancelled tasks from this many on."""
+
+RETRY_S = 0.001
+"""An instance that refuses a task while it has none is offered one again after this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer to some queries of a batch.
+
+    Attributes:
+        batch: whose queries.
+        elements: which of them.
+        source: where the answer comes from.
+        task: the task that gave it or completed it; None at a deadline.
+        group: number of the coding group, -1 without one.
+        place: the batch's place in its group.
+        own: for a reconstruction: finished task of each member, or None.
+        parities: for a reconstruction: finished task of each row, or None.
+    """
+
+    batch: Batch
+    elements: Sequence[int]
+    source: Source
+    task: Task | None
+    group: int = -1
+    place: int = -1
+    own: tuple[Task | None, ...] = ()
+    parities: tuple[Task | None, ...] = ()
+
+
+class Queues(ABC):
+    """The queues of one role: tasks in, placements out.
+
+    Args:
+        role: which.
+        first: number of its first instance.
+        prefetch: tasks an instance may have at a time.
+
+    Attributes:
+        free: for each instance how many more tasks it may be given; 0 while it is down.
+    """
+
+    def __init__(self, role: Role, first: int, prefetch: int) -> None:
+        self.instances = range(first, first + role.instances)
+        self.prefetch = prefetch
+        self.free = dict.fromkeys(self.instances, 0)
+
+    @abstractmethod
+    def add(self, task: Task, first: bool = False) -> None:
+        """Queue a task, at the end or as the first; one that has an instance already was refused there."""
+
+    @abstractmethod
+    def cancelled(self, task: Task) -> None:
+        """A queued task was cancelled."""
+
+    @abstractmethod
+    def place(self) -> Task | None:
+        """Take a task out and give it the number of an instance with a free place; None when nothing fits."""
+
+    def up(self, instance: int) -> None:
+        """An instance is there, without tasks."""
+        self.free[instance] = self.prefetch
+
+    def freed(self, instance: int) -> None:
+        """An instance has done a task."""
+        self.free[instance] += 1
+
+    def down(self, instance: int) -> None:
+        """An instance is gone."""
+        self.free[instance] = 0
+
+
+class _Queue:
+    """Tasks in order, without the cancelled ones."""
+
+    def __init__(self) -> None:
+        self.tasks: deque[Task] = deque()
+        self.cancelled = 0
+
+    def __len__(self) -> int:
+        return len(self.tasks) - self.cancelled
+
+    def add(self, task: Task, first: bool) -> None:
+        if first:
+            self.tasks.appendleft(task)
+        else:
+            self.tasks.append(task)
+
+    def pop(self) -> Task:
+        while True:
+            task = self.tasks.popleft()
+            if task.state is State.QUEUED:
+                return task
+            self.cancelled -= 1
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+        if self.cancelled > COMPACT and 2 * self.cancelled > len(self.tasks):
+            self.tasks = deque(task for task in self.tasks if task.state is State.QUEUED)
+            self.cancelled = 0
+
+
+class SingleQueue(Queues):
+    """One queue that all instances of the role pull from; ParM's default.
+
+    A task goes to an instance with the fewest tasks, and of these to the one that has had no more for longest.
+
+    Attributes:
+        having: instances that have 0, 1, ... tasks and may be given one more, in the order in which they came to that.
+    """
+
+    def __init__(self, role: Role, first: int, prefetch: int) -> None:
+        super().__init__(role, first, prefetch)
+        self.normal, self.low = _Queue(), _Queue()
+        self.reserve = role.reserve
+        self.having: list[deque[int]] = [deque() for _ in range(prefetch)]
+
+    def add(self, task: Task, first: bool = False) -> None:
+        (self.low if task.low else self.normal).add(task, first)
+
+    def cancelled(self, task: Task) -> None:
+        (self.low if task.low else self.normal).cancel()
+
+    def up(self, instance: int) -> None:
+        super().up(instance)
+        self.having[0].append(instance)
+
+    def freed(self, instance: int) -> None:
+        had = self.prefetch - self.free[instance]
+        if had < self.prefetch:
+            self.having[had].remove(instance)
+        self.having[had - 1].append(instance)
+        super().freed(instance)
+
+    def down(self, instance: int) -> None:
+        if self.free[instance]:
+            self.having[self.prefetch - self.free[instance]].remove(instance)
+        super().down(instance)
+
+    def place(self) -> Task | None:
+        if len(self.normal):
+            if not any(self.having):
+                return None
+            task = self.normal.pop()
+        elif len(self.low) and len(self.having[0]) > self.reserve:
+            task = self.low.pop()
+        else:
+            return None
+        task.instance = instance = self._take_instance(task)
+        self.free[instance] -= 1
+        had = self.prefetch - self.free[instance]
+        if had < self.prefetch:
+            self.having[had].append(instance)
+        return task
+
+    def _take_instance(self, task: Task) -> int:
+        taken = _taken(task)
+        if taken:
+            for instances in self.having:
+                for turn, instance in enumerate(instances):
+                    if instance not in taken:
+                        del instances[turn]
+                        return instance
+        return next(filter(None, self.having)).popleft()
+
+
+class RoundRobin(Queues):
+    """A queue an instance; tasks go to the instances in turn, however long their queues are.
+
+    Low-priority work runs on instances that have nothing else to do; a role's ``reserve`` is of no use here, because
+    what arrives goes to the next instance and not to a free one.
+    """
+
+    def __init__(self, role: Role, first: int, prefetch: int) -> None:
+        super().__init__(role, first, prefetch)
+        self.normal = {instance: _Queue() for instance in self.instances}
+        self.low = {instance: _Queue() for instance in self.instances}
+        self.turn: deque[int] = deque()
+        self.homeless = _Queue()
+        self.ready: deque[int] = deque()
+
+    def add(self, task: Task, first: bool = False) -> None:
+        if task.instance < 0 and self.turn:
+            task.instance = self._next_instance(task)
+        self._queue(task).add(task, first)
+        if task.instance >= 0:
+            self.ready.append(task.instance)
+
+    def cancelled(self, task: Task) -> None:
+        self._queue(task).cancel()
+
+    def up(self, instance: int) -> None:
+        super().up(instance)
+        self.turn.append(instance)
+        self.ready.append(instance)
+        self._move(self.homeless)
+
+    def freed(self, instance: int) -> None:
+        super().freed(instance)
+        self.ready.append(instance)
+
+    def down(self, instance: int) -> None:
+        super().down(instance)
+        self.turn.remove(instance)
+        self._move(self.normal[instance])
+        self._move(self.low[instance])
+
+    def place(self) -> Task | None:
+        while self.ready:
+            instance = self.ready[0]
+            free = self.free[instance]
+            if free and len(self.normal[instance]):
+                self.free[instance] -= 1
+                return self.normal[instance].pop()
+            if free == self.prefetch and len(self.low[instance]):
+                self.free[instance] -= 1
+                return self.low[instance].pop()
+            self.ready.popleft()
+        return None
+
+    def _queue(self, task: Task) -> _Queue:
+        if task.instance < 0:
+            return self.homeless
+        return (self.low if task.low else self.normal)[task.instance]
+
+    def _next_instance(self, task: Task) -> int:
+        taken = _taken(task, State.QUEUED)
+        for _ in range(len(self.turn)):
+            self.turn.rotate(-1)
+            if self.turn[-1] not in taken:
+                break
+        return self.turn[-1]
+
+    def _move(self, queue: _Queue) -> None:
+        """Queue what a queue holds anew."""
+        for _ in range(len(queue)):
+            task = queue.pop()
+            task.instance = -1
+            self.add(task)
+
+
+def _taken(task: Task, *more: State) -> set[int]:
+    """Instances that have another copy of a task's batch."""
+    if task.batch is None or len(task.batch.tasks) == 1:
+        return _NONE
+    states = (State.PLACED, *more)
+    return {other.instance for other in task.batch.tasks if other is not task and other.state in states}
+
+
+_NONE: set[int] = set()
+
+
+class Desk:
+    """Runs a policy.
+
+    Args:
+        policy: decides; started by this.
+        base_instances: m.
+        queues: makes the queues of a role, :class:`SingleQueue` or :class:`RoundRobin`.
+        prefetch: tasks an instance may have at a time.
+        batch_size: queries in a batch.
+        window_s: a batch that is not full is sent this long after its first query arrived.
+        slo_s: deadline of a query, from its scheduled arrival; at the deadline it gets the default.
+
+    Attributes:
+        placements: tasks for instances, to be taken away by the driver.
+        responses: answers, likewise.
+        roles: the kinds of instances, in the order of their numbers.
+        unanswered: queries that have arrived and have no answer yet.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        base_instances: int,
+        queues: Callable[[Role, int, int], Queues] = SingleQueue,
+        prefetch: int = 1,
+        batch_size: int = 1,
+        window_s: float = 0.0,
+        slo_s: float = 60.0,
+    ) -> None:
+        self.policy = policy
+        self.roles = policy.roles(base_instances)
+        self.batch_size = batch_size
+        self.window_s = window_s
+        self.slo_s = slo_s
+        self.placements: list[Task] = []
+        self.responses: list[Response] = []
+        self._queues: dict[str, Queues] = {}
+        self._of_instance: list[Queues] = []
+        for role in self.roles:
+            made = queues(role, len(self._of_instance), prefetch)
+            self._queues[role.name] = made
+            self._of_instance += [made] * role.instances
+        self._changed = True
+        self._running: list[set[Task]] = [set() for _ in self._of_instance]
+        self._refused = [0] * len(self._of_instance)
+        self._is_up = [False] * len(self._of_instance)
+        self._forming: list[int] = []
+        self._scheduled: list[float] = []
+        self._close_batch_s = inf
+        self._retry_s = inf
+        self._timers: list[tuple[float, int, Batch]] = []
+        self._timers_set = 0
+        self._deadlines: deque[tuple[float, Batch, int]] = deque()
+        self._tasks = 0
+        self.unanswered = 0
+        policy.start(self)
+        for instance in range(len(self._of_instance)):
+            self.up(instance)
+
+    @property
+    def held(self) -> list[tuple[str, ...]]:
+        """For each instance the models it has to hold."""
+        return [role.models for role in self.roles for _ in range(role.instances)]
+
+    # ---- events
+
+    def arrive(self, query: int, scheduled_s: float, now_s: float) -> None:
+        """A query is there.
+
+        Args:
+            query: its number.
+            scheduled_s: when it should have been there, which its deadline counts from; never goes back.
+            now_s: the time.
+        """
+        self.unanswered += 1
+        self._forming.append(query)
+        self._scheduled.append(scheduled_s)
+        if len(self._forming) == self.batch_size:
+            self._send_batch(now_s)
+        elif len(self._forming) == 1:
+            self._close_batch_s = min(now_s + self.window_s, scheduled_s + self.slo_s)
+
+    def finished(self, task: Task, now_s: float, result: object = None) -> None:
+        """An instance has done a task."""
+        task.state = State.FINISHED
+        task.result = result
+        self._leave(task)
+        self.policy.finished(task, now_s)
+
+    def failed(self, task: Task, now_s: float) -> None:
+        """A model raised on a task; the instance goes on."""
+        task.state = State.FAILED
+        self._leave(task)
+        self.policy.failed(task, now_s)
+
+    def refused(self, task: Task) -> None:
+        """An instance did not take a task: queue it again, and give that instance nothing until it has done one.
+
+        An instance that has none to do may be given one after :data:`RETRY_S`.
+        """
+        if task.state is not State.PLACED:
+            return  # the instance is gone, and the task was given up with it
+        instance = task.instance
+        self._running[instance].discard(task)
+        self._refused[instance] += 1
+        self._retry_s = min(self._retry_s, task.placed_s + RETRY_S)
+        task.state = State.QUEUED
+        self._of_instance[instance].add(task, first=True)
+        self._changed = True
+
+    def down(self, instance: int, now_s: float) -> None:
+        """An instance is gone, with everything it had."""
+        if not self._is_up[instance]:
+            return
+        self._is_up[instance] = False
+        self._refused[instance] = 0
+        self._of_instance[instance].down(instance)
+        self._changed = True
+        lost, self._running[instance] = self._running[instance], set()
+        for task in sorted(lost, key=lambda task: task.number):
+            task.state = State.FAILED
+            self.policy.failed(task, now_s)
+
+    def up(self, instance: int) -> None:
+        """An instance is there, or there again."""
+        if self._is_up[instance]:
+            return
+        self._is_up[instance] = True
+        self._of_instance[instance].up(instance)
+        self._changed = True
+
+    def wake(self, now_s: float) -> None:
+        """Do what is due: a batching window that closes, timers, deadlines."""
+        if self._close_batch_s <= now_s:
+            self._send_batch(now_s)
+        if self._retry_s <= now_s:
+            self._retry()
+        while self._timers and self._timers[0][0] <= now_s:
+            batch = heapq.heappop(self._timers)[2]
+            if not batch.answered:
+                self.policy.timer(batch, now_s)
+        deadlines = self._deadlines
+        while deadlines and (deadlines[0][1].answered or deadlines[0][0] <= now_s):
+            deadline_s, batch, element = deadlines.popleft()
+            if deadline_s <= now_s and self._default(batch, element):
+                self.policy.expired(batch, now_s)
+
+    def wakes_s(self) -> float:
+        """When :meth:`wake` has something to do, as far as is known; infinity when never."""
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][1].answered:
+            deadlines.popleft()
+        first = self._close_batch_s
+        if self._timers and self._timers[0][0] < first:
+            first = self._timers[0][0]
+        if deadlines and deadlines[0][0] < first:
+            first = deadlines[0][0]
+        if self._retry_s < first:
+            first = self._retry_s
+        return first
+
+    def place(self, now_s: float) -> None:
+        """Move tasks from queues to instances that are free, into ``placements``."""
+        if not self._changed:
+            return
+        self._changed = False
+        for queues in self._queues.values():
+            while (task := queues.place()) is not None:
+                task.state = State.PLACED
+                task.placed_s = now_s
+                task.number = self._tasks
+                self._tasks += 1
+                self._running[task.instance].add(task)
+                self.placements.append(task)
+                self.policy.placed(task, now_s)
+
+    # ---- actions of the policy
+
+    def dispatch(self, task: Task) -> None:
+        task.state = State.QUEUED
+        self._queues[task.role].add(task, task.urgent)
+        self._changed = True
+
+    def cancel(self, task: Task) -> None:
+        if task.state is State.QUEUED:
+            task.state = State.CANCELLED
+            self._queues[task.role].cancelled(task)
+
+    def respond(self, batch: Batch, source: Source, task: Task | None) -> None:
+        if batch.answered:
+            return
+        elements: Sequence[int] = range(len(batch))
+        if source is Source.RECONSTRUCTED:
+            assert batch.group is not None
+            elements = range(batch.group.elements)
+        self._answer(batch, elements, source, task)
+
+    def set_timer(self, at_s: float, batch: Batch) -> None:
+        self._timers_set += 1
+        heapq.heappush(self._timers, (at_s, self._timers_set, batch))
+
+    # ---- helpers
+
+    def _send_batch(self, now_s: float) -> None:
+        batch = Batch(tuple(self._forming), now_s)
+        for element, scheduled_s in enumerate(self._scheduled):
+            self._deadlines.append((scheduled_s + self.slo_s, batch, element))
+        self._forming, self._scheduled, self._close_batch_s = [], [], inf
+        self.policy.arrived(batch, now_s)
+
+    def _leave(self, task: Task) -> None:
+        """A task has left its instance, which goes on."""
+        self._running[task.instance].discard(task)
+        self._of_instance[task.instance].freed(task.instance)
+        if self._refused[task.instance]:
+            self._forgive(task.instance)
+        self._changed = True
+
+    def _retry(self) -> None:
+        """Offer tasks again to instances that refused some and have none."""
+        self._retry_s = inf
+        self._changed = True
+        for instance, refused in enumerate(self._refused):
+            if refused and not self._running[instance]:
+                self._forgive(instance)
+
+    def _forgive(self, instance: int) -> None:
+        """Give back the places of the tasks that an instance refused."""
+        for _ in range(self._refused[instance]):
+            self._of_instance[instance].freed(instance)
+        self._refused[instance] = 0
+
+    def _default(self, batch: Batch, element: int) -> bool:
+        """Answer one element with the default; whether the whole batch has been answered by that."""
+        if batch.answered:
+            return False
+        self._answer(batch, (element,), Source.DEFAULT, None)
+        return batch.answered
+
+    def _answer(self, batch: Batch, elements: Sequence[int], source: Source, task: Task | None) -> None:
+        """Answer those of some elements that have no answer yet."""
+        if batch.left is None and len(elements) < len(batch):
+            batch.left = set(range(len(batch)))
+        if batch.left is not None:
+            elements = [element for element in elements if element in batch.left]
+            batch.left.difference_update(elements)
+            if not elements:
+                return
+        batch.answered = not batch.left
+        self.unanswered -= len(elements)
+        group = batch.group
+        if group is None:
+            self.responses.append(Response(batch, elements, source, task))
+            return
+        place = group.members.index(batch)
+        if source is Source.RECONSTRUCTED:
+            own, parities = tuple(group.own), tuple(group.parities)
+            self.responses.append(Response(batch, elements, source, task, group.number, place, own, parities))
+        else:
+            self.responses.append(Response(batch, elements, source, task, group.number, place))

@@ -1,0 +1,230 @@
+"""The frontend: one loop that brings queries to the desk, tasks to instances, results back, and answers to clients.
+
+It runs the same policies over real instances that a simulation runs over a heap of events. Everything that takes a
+decision is in the desk and the policy; everything that waits is in ``pool.poll``, and every wait ends by a deadline:
+each query is answered by its SLO at the latest, and the run ends when all are.
+"""
+
+import gc
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from parity_exp.serving.desk import Desk, Response
+from parity_exp.serving.disturber import Disturber
+from parity_exp.serving.group_coder import GroupCoder
+from parity_exp.serving.policy import Source, Task
+from parity_exp.serving.pool import Down, Finished, Pool, Raised, Up
+from parity_exp.serving.recorder import Outcome, Recorder
+
+LEAD_S = 0.02
+"""Time between the order to begin and the beginning of the run, for the order to reach everybody."""
+
+LONGEST_POLL_S = 0.5
+TELL_S = 0.25
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What clients ask and when.
+
+    Attributes:
+        queries: ``(N, *query_shape)``, the test split as networks see it.
+        labels: ``(N,)``, true classes.
+        sample_of: ``(total,)``, the test sample that each query is.
+        arrivals_s: scheduled arrivals from the beginning of the run, ascending; of a closed loop each client's first.
+        think_s: of a closed loop: a client's next query follows this long after its answer. None for open loops.
+        default_class: the default prediction.
+    """
+
+    queries: Tensor
+    labels: Tensor
+    sample_of: np.ndarray
+    arrivals_s: np.ndarray
+    think_s: float | None
+    default_class: int
+
+
+class Frontend:
+    """Serves a workload under one policy.
+
+    Args:
+        pool: started, with the desk's instances.
+        desk: runs the policy.
+        coder: encodes and decodes; None for policies without a code.
+        workload: the queries.
+        recorder: is told everything.
+        disturber: started; carries out the straggler trace.
+        progress: is told now and then how many queries have been answered.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        desk: Desk,
+        coder: GroupCoder | None,
+        workload: Workload,
+        recorder: Recorder,
+        disturber: Disturber | None = None,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.pool = pool
+        self.desk = desk
+        self.coder = coder
+        self.recorder = recorder
+        self.disturber = disturber
+        self.progress = progress
+        self.workload = workload
+        self.queries = workload.queries
+        self.labels: list[int] = workload.labels.tolist()
+        self.sample_of: list[int] = workload.sample_of.tolist()
+        self.think_s = workload.think_s
+        self.due_s: list[float] = workload.arrivals_s.tolist()
+        self.tasks: dict[int, Task] = {}
+        self.parity_tasks = 0
+        self.cpu_s = 0.0
+        self._sent = 0
+        self._answered = 0
+        self._zero_s = math.inf
+
+    def run(self) -> None:
+        """Serve all queries, and return when each has its answer.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; the recorder holds what happened until then.
+        """
+        heapify(self.due_s)
+        collecting = gc.isenabled()
+        gc.collect()
+        gc.disable()  # what the loop makes is freed by reference counts; a collection would be a pause
+        cpu_s = time.thread_time()
+        try:
+            with torch.inference_mode():
+                self._loop(len(self.sample_of))
+        finally:
+            self.cpu_s = time.thread_time() - cpu_s
+            if collecting:
+                gc.enable()
+
+    def _loop(self, total: int) -> None:
+        clock, desk, pool, due_s = time.monotonic, self.desk, self.pool, self.due_s
+        zero_s = self._zero_s = clock() + LEAD_S
+        pool.begin(zero_s)
+        if self.disturber is not None:
+            self.disturber.begin(zero_s)
+        disturb_s = math.inf if self.disturber is None else 0.0
+        tell_s = 0.0
+        while True:
+            now_s = clock() - zero_s
+            if now_s >= tell_s:
+                self.progress(self._answered)
+                tell_s = now_s + TELL_S
+            while due_s and due_s[0] <= now_s:
+                self._arrive(heappop(due_s), now_s)
+            if self.disturber is not None and now_s >= disturb_s:
+                disturb_s = self.disturber.tick(now_s + zero_s) - zero_s
+            desk.wake(now_s)
+            desk.place(now_s)
+            if desk.placements:
+                self._send()
+            if desk.responses:
+                self._respond()
+                if self._answered == total:
+                    self.progress(total)
+                    return
+            until_s = min(due_s[0] if due_s else math.inf, desk.wakes_s(), disturb_s)
+            timeout_s = until_s - (clock() - zero_s)
+            for event in pool.poll(min(max(timeout_s, 0.0), LONGEST_POLL_S)):
+                self._handle(event, clock() - zero_s)
+
+    def _arrive(self, scheduled_s: float, now_s: float) -> None:
+        query = self._sent
+        if query == len(self.sample_of):
+            return  # a closed loop's clients would go on for ever
+        self._sent += 1
+        self.recorder.sent(query, scheduled_s, now_s, self.labels[self.sample_of[query]])
+        self.desk.arrive(query, scheduled_s, now_s)
+
+    def _send(self) -> None:
+        placements, self.desk.placements = self.desk.placements, []
+        for task in placements:
+            if self.pool.send(task.instance, task.number, task.model, self._input(task)):
+                self.tasks[task.number] = task
+            else:
+                self.desk.refused(task)
+
+    def _input(self, task: Task) -> Tensor:
+        """What a task's model is to see, ``(n, *query_shape)``."""
+        if task.batch is None:
+            assert task.group is not None and self.coder is not None
+            self.parity_tasks += 1
+            return self.coder.encode(task.group, task.row, self.queries, self.sample_of)
+        samples = [self.sample_of[query] for query in task.batch.queries]
+        if len(samples) == 1:
+            return self.queries[samples[0] : samples[0] + 1]
+        return self.queries[samples]
+
+    def _handle(self, event: Finished | Raised | Down | Up, now_s: float) -> None:
+        if isinstance(event, Finished):
+            task = self.tasks.pop(event.task, None)
+            if task is not None:
+                self._record(task, event.started_s - self._zero_s, event.finished_s - self._zero_s, "done")
+                self.desk.finished(task, now_s, event.outputs)
+        elif isinstance(event, Raised):
+            task = self.tasks.pop(event.task, None)
+            if task is not None:
+                self._record(task, math.nan, now_s, "raised")
+                self.desk.failed(task, now_s)
+        elif isinstance(event, Down):
+            for number in [number for number, task in self.tasks.items() if task.instance == event.instance]:
+                self._record(self.tasks.pop(number), math.nan, now_s, "lost")
+            self.desk.down(event.instance, now_s)
+        else:
+            self.desk.up(event.instance)
+
+    def _record(self, task: Task, started_s: float, finished_s: float, outcome: Outcome) -> None:
+        batch = -1 if task.batch is None else task.batch.queries[0]
+        group = task.group or (task.batch.group if task.batch is not None else None)
+        self.recorder.task(
+            task.number, task.model, task.instance, task.placed_s, started_s, finished_s, outcome, batch,
+            -1 if group is None else group.number,
+        )  # fmt: skip
+
+    def _respond(self) -> None:
+        responses, self.desk.responses = self.desk.responses, []
+        for response in responses:
+            instance = -1 if response.task is None else response.task.instance
+            classes = self._classes(response)
+            now_s = time.monotonic() - self._zero_s
+            for element, predicted in zip(response.elements, classes, strict=True):
+                query = response.batch.queries[element]
+                self.recorder.answered(query, now_s, response.source, instance, response.group, predicted)
+            self._answered += len(classes)
+            if self.think_s is not None:
+                for _ in classes:
+                    heappush(self.due_s, now_s + self.think_s)
+
+    def _classes(self, response: Response) -> Sequence[int]:
+        """The class that each query's client gets."""
+        if response.source is Source.DEFAULT:
+            return [self.workload.default_class] * len(response.elements)
+        if response.source is Source.ERROR:
+            return [-1] * len(response.elements)
+        if response.source is Source.RECONSTRUCTED:
+            assert self.coder is not None
+            return [int(self.coder.decode(response, element).argmax()) for element in response.elements]
+        assert response.task is not None
+        outputs: Tensor = response.task.result
+        classes: list[int] = outputs.argmax(-1).tolist()
+        return [classes[element] for element in response.elements]
+
+    def metrics(self) -> dict[str, float]:
+        """What the frontend itself has cost: CPU time a query, encoding and decoding included."""
+        costs = {"frontend_us": self.cpu_s / max(self._answered, 1) * 1e6, "parity_queries": float(self.parity_tasks)}
+        return costs | (self.coder.metrics() if self.coder is not None else {})

@@ -1,0 +1,22 @@
+"""Load: when queries arrive, and which test samples they are."""
+
+from parity_exp.serving.load.bursts import Bursts
+from parity_exp.serving.load.closed_loop import ClosedLoop
+from parity_exp.serving.load.constant import Constant
+from parity_exp.serving.load.load import Load, OpenLoad
+from parity_exp.serving.load.poisson import Poisson
+from parity_exp.serving.load.query_order import query_indices
+from parity_exp.serving.load.trace_load import TraceLoad, read_arrivals, write_arrivals
+
+__all__ = [
+    "Bursts",
+    "ClosedLoop",
+    "Constant",
+    "Load",
+    "OpenLoad",
+    "Poisson",
+    "TraceLoad",
+    "query_indices",
+    "read_arrivals",
+    "write_arrivals",
+]

@@ -1,0 +1,51 @@
+"""How busy a policy's instances are with queries' own predictions, from what the policy sees."""
+
+from statistics import median
+
+WEIGHT = 0.002
+"""Weight of the newest arrival in the running mean of the times between them: it follows the last thousand or so.
+
+The first ones all have the same weight, so that the mean does not hang on the very first."""
+
+DURATIONS = 200
+"""The typical duration is taken from so many tasks at a time; in the beginning from one, two, four and so on."""
+
+
+class Busyness:
+    """Running estimate of the share of the instances that the base model's work on queries takes.
+
+    By Little's law: arrivals a second times the typical duration of a task is the number of busy instances. The typical
+    duration is a median, so that a few stragglers do not make the instances look busy.
+
+    Args:
+        instances: how many there are.
+    """
+
+    def __init__(self, instances: int) -> None:
+        self.instances = instances
+        self.last_s: float | None = None
+        self.gap_s = 0.0
+        self.gaps = 0
+        self.typical_s = 0.0
+        self.durations_s: list[float] = []
+        self.wanted = 1
+
+    def arrived(self, now_s: float) -> None:
+        """A batch has arrived."""
+        if self.last_s is not None:
+            self.gaps += 1
+            self.gap_s += (now_s - self.last_s - self.gap_s) * max(WEIGHT, 1 / self.gaps)
+        self.last_s = now_s
+
+    def took(self, duration_s: float) -> None:
+        """A task of the base model has taken this long."""
+        self.durations_s.append(duration_s)
+        if len(self.durations_s) == self.wanted:
+            self.typical_s = median(self.durations_s)
+            self.durations_s.clear()
+            self.wanted = min(2 * self.wanted, DURATIONS)
+
+    @property
+    def share(self) -> float:
+        """Between 0 and 1 and, in overload, above; 0 while nothing is known."""
+        return self.typical_s / (self.gap_s * self.instances) if self.gap_s else 0.0

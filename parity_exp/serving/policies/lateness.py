@@ -1,0 +1,55 @@
+"""When a task counts as late: after a fixed time, or after a percentile of what tasks have taken so far."""
+
+from collections import deque
+
+FIRST = 20
+"""Until this many durations are known, nothing counts as late."""
+
+WINDOW = 1_000
+"""Durations that the percentile is taken over: the last this many."""
+
+REFRESH = 50
+"""The percentile is computed again after this many further durations."""
+
+
+class Lateness:
+    """Tells how long after it was placed a task counts as late.
+
+    Args:
+        delay_ms: a fixed time; None takes the percentile.
+        percentile: of the durations of the last :data:`WINDOW` tasks, from placed to finished.
+        margin: the percentile is multiplied by this, so that tasks that take their usual time are not late.
+
+    Raises:
+        ValueError: a value outside its range.
+    """
+
+    def __init__(self, delay_ms: float | None, percentile: float, margin: float) -> None:
+        if delay_ms is not None and delay_ms < 0:
+            raise ValueError(f"delay_ms={delay_ms}: expected a time of 0 or more, or null for the running percentile")
+        if not 0 < percentile < 100:
+            raise ValueError(f"percentile={percentile}: expected a number between 0 and 100")
+        if margin < 1:
+            raise ValueError(f"margin={margin}: expected 1 or more")
+        self.fixed_s = None if delay_ms is None else delay_ms / 1e3
+        self.percentile = percentile
+        self.margin = margin
+        self.durations: deque[float] = deque(maxlen=WINDOW)
+        self.fresh = 0
+        self.running_s: float | None = None
+
+    @property
+    def delay_s(self) -> float | None:
+        """How long; None while nothing is known."""
+        return self.running_s if self.fixed_s is None else self.fixed_s
+
+    def took(self, duration_s: float) -> None:
+        """Learn how long a task has taken."""
+        if self.fixed_s is not None:
+            return
+        self.durations.append(duration_s)
+        self.fresh += 1
+        if self.fresh >= REFRESH or (self.running_s is None and self.fresh >= FIRST):
+            self.fresh = 0
+            ordered = sorted(self.durations)
+            self.running_s = self.margin * ordered[int(len(ordered) * self.percentile / 100)]

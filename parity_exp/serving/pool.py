@@ -1,0 +1,157 @@
+"""What every pool of instances is: it runs models where it is told to, and says what happened.
+
+A pool decides nothing. It takes a task for an instance, and reports results, failures, and instances that come and
+go as events. Everything that waits waits in :meth:`Pool.poll`, for as long as the caller allows.
+
+All times are seconds of ``time.monotonic()``, which the processes of one machine share.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from parity_exp.serving.timeline import Timeline
+
+ModelLoader = Callable[[], nn.Module]
+"""Makes a network with its weights; can be pickled, and is called in the instance's process."""
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that instances can hold.
+
+    Attributes:
+        load: makes the network.
+        query_shape: shape of one query it takes.
+        output_shape: shape of one prediction it gives.
+    """
+
+    load: ModelLoader
+    query_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A task is done.
+
+    Attributes:
+        instance: who did it.
+        task: the number it was sent with.
+        outputs: ``(n, *output_shape)``, float32 on the CPU; the receiver's to keep.
+        started_s: when the instance began with it.
+        finished_s: when the instance sent the outputs, injected delays included.
+    """
+
+    instance: int
+    task: int
+    outputs: Tensor
+    started_s: float
+    finished_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A model raised an exception on a task; the instance lives on."""
+
+    instance: int
+    task: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """An instance died, or hung and was killed; every task it had is gone.
+
+    Attributes:
+        instance: which.
+        reason: one line for people.
+        final: it failed so often that it is left out for the rest of the run.
+    """
+
+    instance: int
+    reason: str
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A restarted instance is ready again."""
+
+    instance: int
+
+
+Event = Finished | Raised | Down | Up
+
+
+class Pool(ABC):
+    """Base class of pools.
+
+    Calls come in this order: :meth:`check`, which may be left out; :meth:`start`; any of the others; :meth:`close`,
+    which may come at any time and more than once.
+
+    Attributes:
+        prefetch: tasks that an instance may hold at a time, the one it works at included; :meth:`send` refuses more.
+    """
+
+    prefetch: int = 1
+
+    def check(self, instances: int) -> None:  # noqa: B027 - not every pool knows anything ahead
+        """Refuse settings that cannot work for so many instances, as far as that is known before anything starts.
+
+        Raises:
+            UserError: which setting, and why.
+        """
+
+    @abstractmethod
+    def start(
+        self,
+        models: dict[str, ServedModel],
+        held: Sequence[Sequence[str]],
+        batch_size: int,
+        timelines: Sequence[Timeline],
+    ) -> None:
+        """Start instances, and return when all of them have their models loaded and warmed up.
+
+        Args:
+            models: by name.
+            held: for each instance the names of the models it holds; instance i is ``held[i]``.
+            batch_size: queries in a task at most.
+            timelines: for each instance what delays to inject into its tasks.
+
+        Raises:
+            UserError: an instance cannot start; with that instance's own error text.
+        """
+
+    @abstractmethod
+    def places(self) -> list[tuple[str, int | None]]:
+        """For each instance its device, and the core it is kept on or None."""
+
+    @abstractmethod
+    def begin(self, zero_s: float) -> None:
+        """Say at which time the timelines begin; until then nothing is injected."""
+
+    @abstractmethod
+    def send(self, instance: int, task: int, model: str, queries: Tensor) -> bool:
+        """Give an instance a task, ``queries`` of shape ``(n, *query_shape)`` on the CPU.
+
+        Returns:
+            False when the instance cannot take it now (its buffers are full, or it is down): the caller keeps it.
+        """
+
+    @abstractmethod
+    def poll(self, timeout_s: float) -> list[Event]:
+        """What has happened, in order; waits for the first event for at most ``timeout_s``.
+
+        Never raises for what instances do; a timeout of 0 returns at once.
+        """
+
+    @abstractmethod
+    def kill(self, instance: int) -> None:
+        """Kill an instance without warning (SIGKILL), as a straggler model's crash does; it is restarted."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End all instances; when it returns no process is left. Bounded in time."""

@@ -1,0 +1,5 @@
+"""Pools of model instances."""
+
+from parity_exp.serving.pools.local import LocalPool
+
+__all__ = ["LocalPool"]

@@ -1,0 +1,205 @@
+"""What happened to every query and every task of one policy, kept in memory while serving and written at the end.
+
+The recorder is on the path of every query, so a call stores a few numbers in arrays that were made before the run
+and does nothing else; tables, histograms and files are made when they are asked for. They can be asked for at any
+time: after an interruption they hold what had happened until then.
+
+All times are seconds from the beginning of the run.
+"""
+
+import io
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
+from hdrh.log import HistogramLogWriter  # type: ignore[import-untyped]
+
+from parity_exp.files import write_bytes, write_text
+from parity_exp.serving.policy import Source
+
+SOURCES = tuple(source.name.lower() for source in Source)
+"""Names of what answered a query, as files have them, in the order of :class:`~parity_exp.serving.policy.Source`."""
+
+Outcome = Literal["done", "raised", "lost"]
+
+NOT_SENT, WAITING = -2, -1  # states of a query without an answer, beside the sources
+
+INTERVAL_S = 1.0
+LONGEST_US = 3_600_000_000  # an hour: what the histograms reach
+SIGNIFICANT_DIGITS = 3
+
+TASK_TYPES = {
+    "task": "int64",
+    "model": "str",
+    "instance": "int64",
+    "placed_s": "float64",
+    "started_s": "float64",
+    "finished_s": "float64",
+    "outcome": "str",
+    "batch": "int64",
+    "group": "int64",
+}
+"""Columns of the tasks table."""
+
+
+class Recorder:
+    """Records one policy's run.
+
+    Queries are numbered from 0 in the order of their arrivals; the first ``warmup`` of them are watched for losses
+    and double answers like all others, and left out of the tables.
+
+    Args:
+        queries: measured queries.
+        warmup: queries before them.
+
+    Attributes:
+        duplicates: answers to queries that had one already or were not sent. Anything but 0 is a defect of the
+            frontend or the policy; the first answer counts.
+    """
+
+    def __init__(self, queries: int, warmup: int) -> None:
+        total = queries + warmup
+        self.warmup = warmup
+        self.duplicates = 0
+        self._scheduled_s = np.zeros(total)
+        self._sent_s = np.zeros(total)
+        self._completed_s = np.zeros(total)
+        self._label = np.zeros(total, dtype=np.int64)
+        self._predicted = np.zeros(total, dtype=np.int64)
+        self._instance = np.zeros(total, dtype=np.int64)
+        self._group = np.zeros(total, dtype=np.int64)
+        self._state = np.full(total, NOT_SENT, dtype=np.int8)
+        self._tasks: list[tuple[int, str, int, float, float, float, Outcome, int, int]] = []
+
+    def sent(self, query: int, scheduled_s: float, sent_s: float, label: int) -> None:
+        """A query has reached the frontend.
+
+        Args:
+            query: its number.
+            scheduled_s: when it was due by the load; latency counts from here.
+            sent_s: when it was really handed over.
+            label: its true class.
+        """
+        self._scheduled_s[query] = scheduled_s
+        self._sent_s[query] = sent_s
+        self._label[query] = label
+        self._state[query] = WAITING
+
+    def answered(
+        self, query: int, completed_s: float, source: int, instance: int = -1, group: int = -1, predicted: int = -1
+    ) -> None:
+        """A query's client has its answer.
+
+        Args:
+            query: its number.
+            completed_s: when.
+            source: a :class:`Source`, or its value.
+            instance: that gave the answer; -1 none.
+            group: the query's coding group; -1 none.
+            predicted: the class that the client got; -1 none.
+        """
+        if self._state[query] != WAITING:
+            self.duplicates += 1
+            return
+        self._state[query] = source
+        self._completed_s[query] = completed_s
+        self._instance[query] = instance
+        self._group[query] = group
+        self._predicted[query] = predicted
+
+    def task(
+        self,
+        task: int,
+        model: str,
+        instance: int,
+        placed_s: float,
+        started_s: float,
+        finished_s: float,
+        outcome: Outcome,
+        batch: int = -1,
+        group: int = -1,
+    ) -> None:
+        """A task that was placed on an instance has ended.
+
+        Args:
+            task: its number.
+            model: that it ran.
+            instance: where.
+            placed_s: when it was sent there.
+            started_s: when the instance began with it; NaN where that is not known.
+            finished_s: when its result, its error or the news of its loss came.
+            outcome: which of these.
+            batch: the batch of queries that it held; -1 for a parity task.
+            group: the coding group; -1 none.
+        """
+        self._tasks.append((task, model, instance, placed_s, started_s, finished_s, outcome, batch, group))
+
+    @property
+    def lost(self) -> int:
+        """Queries, warm-up included, that were sent and have no answer."""
+        return int(np.count_nonzero(self._state == WAITING))
+
+    def queries(self) -> pd.DataFrame:
+        """A row a measured query that has been answered, in the order of their arrivals."""
+        rows = np.flatnonzero(self._state >= 0)
+        rows = rows[rows >= self.warmup]
+        scheduled_s, completed_s = self._scheduled_s[rows], self._completed_s[rows]
+        return pd.DataFrame(
+            {
+                "query": rows,
+                "scheduled_s": scheduled_s,
+                "sent_s": self._sent_s[rows],
+                "completed_s": completed_s,
+                "latency_ms": (completed_s - scheduled_s) * 1000,
+                "source": pd.Series(np.array(SOURCES)[self._state[rows]], dtype="str"),
+                "instance": self._instance[rows],
+                "group": self._group[rows],
+                "correct": self._predicted[rows] == self._label[rows],
+                "label": self._label[rows],
+                "predicted": self._predicted[rows],
+            }
+        )
+
+    def tasks(self) -> pd.DataFrame:
+        """A row a task that was placed on an instance and has ended, in the order of their ends."""
+        return pd.DataFrame(self._tasks, columns=list(TASK_TYPES)).astype(TASK_TYPES)
+
+    def save(self, folder: Path, policy: str) -> list[Path]:
+        """Write queries, tasks and the latency log of a policy; return the paths.
+
+        Raises:
+            OSError: the folder is missing, read-only or full.
+        """
+        queries = self.queries()
+        paths = [folder / f"queries-{policy}.parquet", folder / f"tasks-{policy}.parquet"]
+        for path, table in zip(paths, (queries, self.tasks()), strict=True):
+            stream = io.BytesIO()
+            table.to_parquet(stream, index=False)
+            write_bytes(path, stream.getvalue())
+        log = folder / f"latency-{policy}.hlog"
+        write_text(log, latency_log(queries))
+        return [*paths, log]
+
+
+def latency_log(queries: pd.DataFrame) -> str:
+    """An HdrHistogram log, format 1.2: a histogram of latencies in microseconds for each second of completions.
+
+    The interval's greatest value, its third column, is in milliseconds.
+    """
+    stream = io.StringIO()
+    log = HistogramLogWriter(stream)
+    log.output_log_format_version()
+    log.output_comment("[latency from the scheduled arrival, in microseconds; times from the beginning of the run]")
+    log.output_legend()
+    interval = np.floor(queries["completed_s"].to_numpy() / INTERVAL_S).astype(np.int64)
+    latency_us = np.rint(queries["latency_ms"].to_numpy() * 1000).clip(1, LONGEST_US).astype(np.int64)
+    for index in np.unique(interval):
+        histogram = HdrHistogram(1, LONGEST_US, SIGNIFICANT_DIGITS)
+        for value, count in zip(*np.unique(latency_us[interval == index], return_counts=True), strict=True):
+            histogram.record_value(int(value), int(count))
+        histogram.set_start_time_stamp(index * INTERVAL_S * 1000)
+        histogram.set_end_time_stamp((index + 1) * INTERVAL_S * 1000)
+        log.output_interval_histogram(histogram, max_value_unit_ratio=1000.0)
+    return stream.getvalue()

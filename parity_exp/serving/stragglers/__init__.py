@@ -1,0 +1,29 @@
+"""Straggler models: what slows, stops or competes with instances, written down ahead of a run as a trace."""
+
+from parity_exp.serving.stragglers.contention import Contention
+from parity_exp.serving.stragglers.crash import Crash
+from parity_exp.serving.stragglers.degraded import Degraded
+from parity_exp.serving.stragglers.distribution import Constant, Distribution, Exponential, LogNormal, Pareto
+from parity_exp.serving.stragglers.multitenancy import Multitenancy
+from parity_exp.serving.stragglers.replay import Replay
+from parity_exp.serving.stragglers.shuffle import Shuffle
+from parity_exp.serving.stragglers.slowdown import Slowdown
+from parity_exp.serving.stragglers.straggler import Straggler, all_helpers, compose
+
+__all__ = [
+    "Constant",
+    "Contention",
+    "Crash",
+    "Degraded",
+    "Distribution",
+    "Exponential",
+    "LogNormal",
+    "Multitenancy",
+    "Pareto",
+    "Replay",
+    "Shuffle",
+    "Slowdown",
+    "Straggler",
+    "all_helpers",
+    "compose",
+]

@@ -1,0 +1,68 @@
+"""Instances are killed without warning (SIGKILL); the pool restarts them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from parity_exp.errors import ConfigError
+from parity_exp.serving.checks import at_most_one, number, whole
+from parity_exp.serving.stragglers.straggler import Straggler
+from parity_exp.serving.trace import KILL, Disturbance
+
+KEY = "straggler.crash"
+
+DEFAULT_RATE_PER_S = 0.1
+
+
+class Crash(Straggler):
+    """Kills at given times, at regular intervals, or at random times; give one of the three, or none.
+
+    Args:
+        times_s: when.
+        interval_s: one kill after each such interval.
+        rate_per_s: mean number of kills a second in the whole cluster, a Poisson process; 0.1 where nothing is given.
+        instance: who is killed; None: each time one at random.
+    """
+
+    def __init__(
+        self,
+        times_s: Sequence[float] | None = None,
+        interval_s: float | None = None,
+        rate_per_s: float | None = None,
+        instance: int | None = None,
+    ) -> None:
+        at_most_one({f"{KEY}.times_s": times_s, f"{KEY}.interval_s": interval_s, f"{KEY}.rate_per_s": rate_per_s})
+        if isinstance(times_s, str) or (times_s is not None and not isinstance(times_s, Sequence)):
+            raise ConfigError(f"{KEY}.times_s={times_s}: expected a list of seconds, such as [5, 12.5]")
+        self.times_s = None if times_s is None else [number(f"{KEY}.times_s", time_s, least=0) for time_s in times_s]
+        self.interval_s = None if interval_s is None else number(f"{KEY}.interval_s", interval_s, above=0)
+        rate = DEFAULT_RATE_PER_S if rate_per_s is None else rate_per_s
+        self.rate_per_s = number(f"{KEY}.rate_per_s", rate, above=0)
+        self.instance = None if instance is None else whole(f"{KEY}.instance", instance, 0)
+
+    def trace(
+        self, instances: int, duration_s: float, random: np.random.Generator, service_s: float
+    ) -> list[Disturbance]:
+        if self.instance is not None and self.instance >= instances:
+            raise ConfigError(
+                f"{KEY}.instance={self.instance}: expected 0 to {instances - 1}, there are {instances} instances"
+            )
+        when, who = random.spawn(2)
+        times_s = self._times(duration_s, when)
+        victims = who.integers(instances, size=len(times_s)).tolist()
+        return [
+            Disturbance(KILL, victim if self.instance is None else self.instance, time_s, time_s)
+            for time_s, victim in zip(times_s, victims, strict=True)
+        ]
+
+    def _times(self, duration_s: float, random: np.random.Generator) -> list[float]:
+        if self.times_s is not None:
+            return [time_s for time_s in self.times_s if time_s < duration_s]
+        if self.interval_s is not None:
+            return np.arange(self.interval_s, duration_s, self.interval_s).tolist()
+        times_s = []
+        time_s = random.exponential(1 / self.rate_per_s)
+        while time_s < duration_s:
+            times_s.append(time_s)
+            time_s += random.exponential(1 / self.rate_per_s)
+        return times_s

@@ -1,0 +1,42 @@
+"""One instance is slow for good: a throttled processor, a bad disk, a noisy neighbour that stays."""
+
+import numpy as np
+
+from parity_exp.errors import ConfigError
+from parity_exp.serving.checks import number, whole
+from parity_exp.serving.stragglers.straggler import Straggler
+from parity_exp.serving.trace import SLOW, Disturbance
+
+KEY = "straggler.degraded"
+
+
+class Degraded(Straggler):
+    """Every task of one instance takes longer, from ``start_s`` to the end of the trace.
+
+    Args:
+        factor: how many times as long.
+        extra_ms: how much longer still.
+        instance: which; None: one at random.
+        start_s: since when.
+    """
+
+    def __init__(
+        self, factor: float = 4.0, extra_ms: float = 0.0, instance: int | None = None, start_s: float = 0.0
+    ) -> None:
+        self.factor = number(f"{KEY}.factor", factor, above=0)
+        self.extra_ms = number(f"{KEY}.extra_ms", extra_ms, least=0)
+        self.instance = None if instance is None else whole(f"{KEY}.instance", instance, 0)
+        self.start_s = number(f"{KEY}.start_s", start_s, least=0)
+
+    def trace(
+        self, instances: int, duration_s: float, random: np.random.Generator, service_s: float
+    ) -> list[Disturbance]:
+        drawn = int(random.integers(instances))
+        instance = drawn if self.instance is None else self.instance
+        if instance >= instances:
+            raise ConfigError(
+                f"{KEY}.instance={instance}: expected 0 to {instances - 1}, there are {instances} instances"
+            )
+        if self.start_s >= duration_s:
+            return []
+        return [Disturbance(SLOW, instance, self.start_s, duration_s, self.factor, self.extra_ms)]

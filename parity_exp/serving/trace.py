@@ -1,0 +1,144 @@
+"""The straggler trace: everything that will happen to the cluster, written down before the run begins.
+
+A trace is a list of rows, each a :class:`Disturbance` of one instance. It is made ahead of the run from a seed, is the
+same for every policy of an experiment (common random numbers; a policy with fewer instances never meets the rows of
+the others), is written to the run directory, and can be read back and injected again.
+
+Times are seconds from the beginning of the run, the zero from which scheduled arrivals count too.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from parity_exp.errors import UserError
+from parity_exp.files import write_text
+from parity_exp.serving.csv_rows import finite_number, read_rows
+from parity_exp.serving.timeline import Timeline
+
+SLOW, KILL, CONTENTION, TENANT = "slow", "kill", "contention", "tenant"
+KINDS = (SLOW, KILL, CONTENTION, TENANT)
+
+COLUMNS = ("kind", "instance", "start_s", "end_s", "factor", "extra_ms")
+REQUIRED = ("instance", "start_s", "end_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """Something that happens to one instance.
+
+    Attributes:
+        kind: ``slow``: a task that the instance begins in ``[start_s, end_s)`` takes ``factor`` times as long, and
+            then ``extra_ms`` longer; where rows overlap, factors multiply and extra times add up (see
+            :class:`~parity_exp.serving.timeline.Timeline`). ``kill``: the instance is killed at ``start_s``.
+            ``contention``: from ``start_s`` to ``end_s`` a real process competes for its device. ``tenant``: in that
+            time a second service runs on its device.
+        instance: which, from 0.
+        start_s: when it begins.
+        end_s: when it ends.
+        factor: of ``slow`` rows; 1 in others.
+        extra_ms: of ``slow`` rows; 0 in others.
+    """
+
+    kind: str
+    instance: int
+    start_s: float
+    end_s: float
+    factor: float = 1.0
+    extra_ms: float = 0.0
+
+
+def timelines(rows: Iterable[Disturbance], instances: int) -> list[Timeline]:
+    """What delays each instance's tasks; rows of instances that there are not are left out."""
+    slowdowns: list[list[tuple[float, float, float, float]]] = [[] for _ in range(instances)]
+    for row in rows:
+        if row.kind == SLOW and row.instance < instances:
+            slowdowns[row.instance].append((row.start_s, row.end_s, row.factor, row.extra_ms / 1000))
+    return [Timeline(of_instance) for of_instance in slowdowns]
+
+
+def write_trace(path: str | Path, rows: Iterable[Disturbance]) -> None:
+    """Write a trace as CSV; numbers come back from :func:`read_trace` exactly as they are."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows((row.kind, row.instance, row.start_s, row.end_s, row.factor, row.extra_ms) for row in rows)
+    write_text(path, text.getvalue())
+
+
+def read_trace(path: str | Path, kinds: Collection[str] = KINDS) -> list[Disturbance]:
+    """Read a trace from CSV.
+
+    The file has a header and the columns ``instance, start_s, end_s``, one or both of ``factor`` and ``extra_ms``,
+    and, where not all rows are ``slow``, ``kind``; in any order. Empty cells of the last three are neutral.
+
+    Args:
+        path: the file.
+        kinds: the kinds that are known.
+
+    Raises:
+        UserError: the file is missing or wrong, with its name, the row's number in the file, and the column.
+    """
+    (_, header), *body = read_rows(path)
+    _check_header(path, header)
+    rows = []
+    for number, cells in body:
+        if len(cells) != len(header):
+            raise UserError(f"{path}: row {number}: {len(cells)} cells, but the header names {len(header)} columns")
+        rows.append(_Row(path, number, dict(zip(header, cells, strict=True))).disturbance(kinds))
+    return rows
+
+
+def _check_header(path: str | Path, header: list[str]) -> None:
+    unknown = [name for name in header if name not in COLUMNS]
+    missing = [name for name in REQUIRED if name not in header]
+    if unknown:
+        raise UserError(f"{path}: row 1: unknown column {unknown[0]!r}; columns are {', '.join(COLUMNS)}")
+    if len(set(header)) < len(header):
+        raise UserError(f"{path}: row 1: a column occurs twice in {', '.join(header)}")
+    if missing:
+        raise UserError(f"{path}: row 1: column {missing[0]} is missing; needed are {', '.join(REQUIRED)}")
+    if not {"kind", "factor", "extra_ms"} & set(header):
+        raise UserError(f"{path}: row 1: column factor or extra_ms is missing; one of them is needed")
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of a file, and where it stands."""
+
+    path: str | Path
+    number: int
+    cells: dict[str, str]
+
+    def disturbance(self, kinds: Collection[str]) -> Disturbance:
+        kind = self.cells.get("kind") or SLOW
+        if kind not in kinds:
+            raise self._refuse("kind", f"one of {', '.join(kinds)}")
+        start_s = self._number("start_s", lambda start: start >= 0, "a time of 0 or more seconds")
+        return Disturbance(
+            kind=kind,
+            instance=int(self._number("instance", _is_index, "a whole number, 0 or more")),
+            start_s=start_s,
+            end_s=self._number("end_s", lambda end: end >= start_s, f"a time not before start_s={start_s:g}"),
+            factor=self._number("factor", lambda factor: factor > 0, "a number above 0", neutral=1.0),
+            extra_ms=self._number("extra_ms", lambda extra: extra >= 0, "0 or more milliseconds", neutral=0.0),
+        )
+
+    def _number(self, column: str, fits: Callable[[float], bool], wanted: str, neutral: float | None = None) -> float:
+        text = self.cells.get(column, "")
+        if not text and neutral is not None:
+            return neutral
+        value = finite_number(text)
+        if value is None or not fits(value):
+            raise self._refuse(column, wanted)
+        return value
+
+    def _refuse(self, column: str, wanted: str) -> UserError:
+        found = self.cells.get(column) or "an empty cell"
+        return UserError(f"{self.path}: row {self.number}, column {column}: {found}, expected {wanted}")
+
+
+def _is_index(value: float) -> bool:
+    return value >= 0 and value.is_integer()

@@ -1,0 +1,160 @@
+"""How tensors get from the frontend to an instance and back: messages over a socket, or memory that both see.
+
+Each instance has a pair of Unix sockets of its own, of the kind that keeps messages whole (``SOCK_SEQPACKET``): a
+message is sent entirely or not at all, so that a full buffer never leaves half of one behind. A message is a header
+of fixed layout, and behind it raw float32 numbers; nothing is pickled. What is too large for a message goes through
+memory that both processes have mapped, in numbered slots; the message then only says which slot.
+
+Rules:
+
+* The frontend's end never blocks: a send that finds the buffer full is refused, and the caller keeps the task.
+* The end of a process, however it ends, is the end of its socket. What it had sent before is still there to read.
+* A slot belongs to one task from when it is sent until its answer has been read.
+"""
+
+import mmap
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from math import prod
+from multiprocessing import reduction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TASK = struct.Struct("<HhIqd40x")
+"""Frontend to instance: number of the model, slot or -1, queries, task, zero of the timeline in seconds or NaN.
+
+Padded to 64 bytes, so that the numbers behind it are aligned as torch aligns its own.
+"""
+
+ANSWER = struct.Struct("<BxhIqdd")
+"""Instance to frontend: kind, slot or -1, queries, task (heartbeat: process id), started_s, finished_s.
+
+Behind it: float32 numbers where the kind is FINISHED and there is no slot; UTF-8 text where it is RAISED or FAILED.
+"""
+
+HEARTBEAT, READY, FAILED, FINISHED, RAISED = range(5)
+
+INLINE = -1
+"""In the place of a slot: the numbers are in the message itself."""
+
+MAX_TEXT = 1000
+"""Characters of an error text at most."""
+
+SEND_BUFFER_BYTES = 4 * 2**20
+"""Size of socket buffers to ask for; the system grants ``net.core.wmem_max``, doubled, at most."""
+
+_KERNEL_RESERVE_BYTES = 64
+_ALIGNMENT_BYTES = 4096
+
+
+def channel() -> tuple[socket.socket, socket.socket, int]:
+    """A connected pair of sockets.
+
+    Returns:
+        The frontend's end, which does not block; the instance's end, which does; and the bytes of numbers that fit
+        in one message with these buffers.
+    """
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    granted = []
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        granted.append(end.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF))
+    frontend, instance = ends
+    frontend.setblocking(False)
+    return frontend, instance, min(granted) - _KERNEL_RESERVE_BYTES - max(TASK.size, ANSWER.size)
+
+
+def one_line(text: str) -> str:
+    """An error text as one line, cut to what goes into a message."""
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 3] + "..."
+
+
+class Parcel:
+    """Bytes for processes that are being started, as an argument of theirs.
+
+    They go through memory. Multiprocessing writes arguments into a pipe, and more than 64 kB of them would make the
+    writer wait for a process that may never read.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._descriptor = os.memfd_create("parity_exp")
+        with os.fdopen(os.dup(self._descriptor), "wb") as stream:
+            stream.write(content)
+
+    def unpack(self) -> bytes:
+        """The bytes."""
+        return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __getstate__(self) -> Any:
+        return reduction.DupFd(self._descriptor)
+
+    def __setstate__(self, state: Any) -> None:
+        self._descriptor = state.detach()
+
+
+class Slots:
+    """Memory that frontend and instance share, one slot a task that an instance may hold.
+
+    Can be sent to a process that is being started, as an argument of it.
+
+    Args:
+        count: slots.
+        queries: float32 numbers of a task's queries at most.
+        outputs: float32 numbers of a task's outputs at most.
+    """
+
+    def __init__(self, count: int, queries: int, outputs: int) -> None:
+        self._layout = (count, queries, outputs)
+        self._descriptor = os.memfd_create("parity_exp")
+        os.ftruncate(self._descriptor, count * sum(_region_bytes(numbers) for numbers in (queries, outputs)))
+        self._map()
+
+    def _map(self) -> None:
+        count, queries, outputs = self._layout
+        # The mapping lives as long as the tensors over it, which is longer than the descriptor is needed.
+        memory = mmap.mmap(self._descriptor, 0)
+        regions: list[Tensor] = []
+        offset = 0
+        for _ in range(count):
+            for numbers in (queries, outputs):
+                regions.append(torch.frombuffer(memory, dtype=torch.float32, count=numbers, offset=offset))
+                offset += _region_bytes(numbers)
+        self._queries, self._outputs = regions[::2], regions[1::2]
+
+    def queries(self, slot: int, shape: Sequence[int]) -> Tensor:
+        """The place for a task's queries, in the given shape."""
+        return self._queries[slot][: prod(shape)].view(*shape)
+
+    def outputs(self, slot: int, shape: Sequence[int]) -> Tensor:
+        """The place for a task's outputs, in the given shape."""
+        return self._outputs[slot][: prod(shape)].view(*shape)
+
+    def close(self) -> None:
+        """Give the descriptor back; the memory goes with the last tensor over it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"layout": self._layout, "descriptor": reduction.DupFd(self._descriptor)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._layout = state["layout"]
+        self._descriptor = state["descriptor"].detach()
+        self._map()
+        self.close()
+
+
+def _region_bytes(numbers: int) -> int:
+    return -(-4 * numbers // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES

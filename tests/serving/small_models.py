@@ -1,0 +1,116 @@
+"""Networks and loaders for tests of pools; importable, so that instances can load them."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from parity_exp.errors import UserError
+from parity_exp.serving.pool import ServedModel
+
+SHAPE = (1, 28, 28)
+LARGE = (3, 224, 224)
+
+
+class Scale(nn.Module):
+    """``(n, *shape) -> (n, *shape)``: every number times a constant."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, queries: Tensor) -> Tensor:
+        return queries * self.factor
+
+
+class Sums(nn.Module):
+    """``(n, *shape) -> (n, 2)``: the sum of a query, and how many queries came together."""
+
+    def forward(self, queries: Tensor) -> Tensor:
+        sums = queries.flatten(1).sum(1)
+        return torch.stack([sums, torch.full_like(sums, len(queries))], dim=1)
+
+
+class Corner(nn.Module):
+    """``(n, 1, 28, 28) -> (n, 10)``: as little work as there can be."""
+
+    def forward(self, queries: Tensor) -> Tensor:
+        return queries[:, 0, 0, :10]
+
+
+class Obedient(nn.Module):
+    """Does what a task's first number says.
+
+    1 raises, 2 never ends, 3 exits, 4 takes 0.2 s, 5 gives a wrong shape, 6 reads outside of a tensor, which a GPU does
+    not recover from.
+    """
+
+    def forward(self, queries: Tensor) -> Tensor:
+        order = int(queries.flatten()[0])
+        if order == 1:
+            raise ValueError("this query\nis not to be answered")
+        while order == 2:
+            pass
+        if order == 3:
+            os._exit(7)
+        if order == 4:
+            time.sleep(0.2)
+        if order == 5:
+            return queries.flatten()
+        if order == 6:
+            return torch.zeros(1, device=queries.device)[torch.full((1, 1), 10**6, device=queries.device)]
+        return queries.flatten(1)[:, :1]
+
+
+class Dies(nn.Module):
+    """Takes its process down on any task that is not zeros, as a warm-up is."""
+
+    def forward(self, queries: Tensor) -> Tensor:
+        if queries.any():
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return queries.flatten(1)[:, :1]
+
+
+def scale(factor: float) -> nn.Module:
+    return Scale(factor)
+
+
+def mlp() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 200), nn.ReLU(), nn.Linear(200, 100), nn.ReLU(), nn.Linear(100, 10)
+    )
+
+
+def missing_checkpoint() -> nn.Module:
+    raise UserError("base.checkpoint=nowhere.ckpt: no such file")
+
+
+def out_of_memory() -> nn.Module:
+    raise RuntimeError("out of memory.\n  Tried to allocate 20.00 GiB")
+
+
+def exits() -> nn.Module:
+    os._exit(9)
+
+
+def never_ready() -> nn.Module:
+    time.sleep(600)
+    raise AssertionError
+
+
+def only_first_time(marker: Path) -> nn.Module:
+    """A network for who comes first; an error for everybody after."""
+    if marker.exists():
+        raise RuntimeError("the checkpoint is gone")
+    marker.touch()
+    return Dies()
+
+
+CORNER = ServedModel(Corner, SHAPE, (10,))
+SUMS = ServedModel(Sums, SHAPE, (2,))
+OBEDIENT = ServedModel(Obedient, (2,), (1,))
+DIES = ServedModel(Dies, (2,), (1,))

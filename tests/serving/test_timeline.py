@@ -1,0 +1,36 @@
+"""A timeline agrees with looking at every slowdown at every time."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parity_exp.serving.timeline import Timeline
+
+# Few different times, so that edges meet.
+TIMES = st.integers(0, 12).map(lambda step: step / 4)
+SLOWDOWNS = st.lists(
+    st.tuples(TIMES, TIMES, st.sampled_from([0.5, 1.0, 2.0, 3.0]), st.sampled_from([0.0, 0.25, 1.5])).filter(
+        lambda row: row[0] <= row[1]
+    ),
+    max_size=12,
+)
+
+
+@given(SLOWDOWNS, st.lists(st.floats(-1, 5), max_size=10))
+def test_factors_multiply_and_extra_times_add_up(
+    slowdowns: list[tuple[float, float, float, float]], times: list[float]
+) -> None:
+    timeline = Timeline(slowdowns)
+    edges = [edge for start_s, end_s, _, _ in slowdowns for edge in (start_s, end_s)]
+    for time_s in [*times, *edges]:
+        active = [row for row in slowdowns if row[0] <= time_s < row[1]]
+        factor, extra_s = timeline.at(time_s)
+        assert factor == pytest.approx(math.prod(row[2] for row in active))
+        assert extra_s == pytest.approx(sum(row[3] for row in active))
+
+
+def test_without_slowdowns_nothing_is_delayed() -> None:
+    assert not Timeline()
+    assert Timeline().at(3.0) == (1.0, 0.0)
