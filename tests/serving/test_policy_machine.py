@@ -344,7 +344,7 @@ def test_whatever_happens_queries_are_answered_once_tasks_have_causes_and_nothin
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         lambda: PolicyMachine(POLICIES[policy]),
         settings=settings(
-            max_examples=100,
+            max_examples=50,
             stateful_step_count=40,
             deadline=None,
             phases=[phase for phase in Phase if phase is not Phase.explain],
