@@ -30,9 +30,9 @@ class Classification(Task):
         return F.cross_entropy(predictions, labels)
 
     def scores(self, predictions: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
-        # The rank of the true class is the number of classes with a greater logit; ties count for the prediction.
+        # The true class is among the first n when fewer than n others are not below it; NaN is never below anything.
         true = predictions.gather(-1, labels.unsqueeze(-1))
-        above = (predictions > true).sum(-1)
+        above = (~(predictions <= true)).sum(-1)
         return {"accuracy" if rank == 1 else f"accuracy_top{rank}": (above < rank).float() for rank in self.ranks}
 
     def agreement(self, predictions: Tensor, own: Tensor) -> Tensor:
