@@ -5,7 +5,6 @@ defect of ours (with its traceback), 2 something the user can mend (one line), 1
 """
 
 import contextlib
-import difflib
 import errno
 import importlib
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 import parity_exp
+from parity_exp import suggestions
 from parity_exp.errors import UserError
 
 COMMANDS = {
@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MEND
     except SystemExit as ended:
         # Hydra's own flags and its parser end the program themselves.
+        hint = suggestions.for_flags(overrides) if ended.code == MEND else ""
+        if hint:
+            print(f"{PROGRAM} {command}: {hint}", file=sys.stderr)
         return ended.code if isinstance(ended.code, int) else DONE
     except Exception as error:
         line = explanation(error)
@@ -88,9 +91,8 @@ def usage() -> str:
 def _unknown_command(given: Sequence[str]) -> str:
     if not given:
         return usage()
-    near = difflib.get_close_matches(given[0], COMMANDS, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"{PROGRAM}: {given[0]!r} is not a command{hint}\n\n{usage()}"
+    hint = suggestions.did_you_mean(given[0], COMMANDS)
+    return f"{PROGRAM}: {given[0]!r} is not a command{hint and f'; {hint}'}\n\n{usage()}"
 
 
 def _resume_in_place(command: str, overrides: Sequence[str]) -> list[str]:
@@ -164,8 +166,11 @@ def explanation(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         cause = error.__cause__
-        lines = [str(error), *([str(cause)] if isinstance(cause, HydraException | OmegaConfBaseException) else [])]
-        return "\n".join(line.strip() for line in lines if line.strip())
+        hint = suggestions.for_error(error, config_folder(), sys.argv[1:])
+        reason = str(cause) if isinstance(cause, HydraException | OmegaConfBaseException) else ""
+        return "\n".join(text.strip() for text in (str(error), hint, reason) if text.strip())
+    if isinstance(error, ValueError) and str(error).startswith("Only one of --run"):
+        return str(error)  # Hydra's, about flags that exclude each other
     if isinstance(error, OSError) and error.filename is not None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free some space" if full else "make it a folder that can be written to"

@@ -66,7 +66,10 @@ def accuracy_by_class(per_class: pd.DataFrame, shown: int = 30) -> Figure:
     place = np.arange(len(table))
     axis.bar(place - 0.2, table["available_accuracy"], 0.4, color=AVAILABLE, label="available")
     axis.bar(place + 0.2, table["degraded_accuracy"], 0.4, color=DEGRADED, label="degraded")
-    axis.set_xticks(place, table["class"], rotation=45 if table["class"].str.len().max() > 2 else 0, ha="center")
+    if table["class"].str.len().max() > 2:
+        axis.set_xticks(place, table["class"], rotation=40, ha="right", rotation_mode="anchor")
+    else:
+        axis.set_xticks(place, table["class"])
     axis.set(title=title, ylim=(0, 1))
     axis.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
     _clean(axis)
@@ -92,7 +95,7 @@ def groups(examples: Examples, class_names: Sequence[str], mean: Sequence[float]
     """Coding groups, one a row: queries, parity queries, and what comes back when each prediction is lost."""
     rows, k = examples.labels.shape
     r = examples.parity_queries.shape[1]
-    figure = Figure(figsize=(1.55 * (k + r) + 0.3, 2.15 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(1.55 * (k + r) + 0.3, 1.95 * rows + 0.3), layout="constrained")
     axes = figure.subplots(rows, k + r, squeeze=False)
     own = examples.predictions.argmax(-1)
     back = examples.decoded.argmax(-1)

@@ -13,6 +13,7 @@ import shutil
 import socket
 import struct
 import tempfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -72,17 +73,16 @@ class Source(ABC):
             staged = Path(temporary, self.folder)
             staged.mkdir(parents=True)
             for name in self.files:
-                self._stage(folder, name, staged / name)
-                self.check_readable(staged / name, folder / name)
+                origin = _variant(folder, name)
+                assert origin is not None
+                try:
+                    _stage(origin, staged / name)
+                    self.check(staged / name)
+                except DataError as error:
+                    raise DataError(
+                        f"dataset={self.name}: {origin} {error}; delete it and put a complete copy in its place"
+                    ) from None
             yield temporary
-
-    def check_readable(self, path: Path, origin: Path) -> None:
-        try:
-            self.check(path)
-        except DataError as error:
-            raise DataError(
-                f"dataset={self.name}: {origin} {error}; delete it and put a complete copy in its place"
-            ) from None
 
     def _find(self) -> Path | None:
         places = [self.root, self.root / self.folder]
@@ -92,22 +92,6 @@ class Source(ABC):
             if all(_variant(place, name) for name in self.files):
                 return place
         return None
-
-    def _stage(self, folder: Path, name: str, target: Path) -> None:
-        """Make one file appear unpacked at ``target``."""
-        path = _variant(folder, name)
-        assert path is not None
-        if path.suffix != ".gz":
-            target.symlink_to(path.resolve())
-            return
-        try:
-            with gzip.open(path) as packed, target.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked)
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise DataError(
-                f"dataset={self.name}: {path} is cut short or damaged ({error}); "
-                "delete it and put a complete copy in its place"
-            ) from None
 
     def _download(self) -> Path:
         """Fetch the files into the root, whole or not at all, once for all processes that want them."""
@@ -210,6 +194,18 @@ class _ArraysOnly(pickle.Unpickler):
         if (module, name) not in self.ALLOWED:
             raise pickle.UnpicklingError(f"it wants to run {module}.{name}")
         return super().find_class(module, name)
+
+
+def _stage(origin: Path, target: Path) -> None:
+    """Make a file appear unpacked at ``target``."""
+    if origin.suffix != ".gz":
+        target.symlink_to(origin.resolve())
+        return
+    try:
+        with gzip.open(origin) as packed, target.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"is cut short or damaged ({error})") from None
 
 
 def _variant(folder: Path, name: str) -> Path | None:

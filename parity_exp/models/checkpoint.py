@@ -80,13 +80,12 @@ def load_content(path: str | Path, key: str) -> Any:
     """
     if not Path(path).is_file():
         raise CheckpointError(f"{key}={path}: no such file; give the path of a checkpoint")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:
-        # On bytes that are no checkpoint, torch's reader fails in whatever way those bytes lead it to.
-        reason = _reason(error)
+    with Path(path).open("rb") as stream:
+        try:
+            return torch.load(stream, map_location="cpu", weights_only=True)
+        except Exception as error:
+            # On bytes that are no checkpoint, torch's reader fails in whatever way those bytes lead it to.
+            reason = _reason(error)
     raise CheckpointError(
         f"{key}={path}: not a readable PyTorch checkpoint ({reason}); "
         "expected a file of tensors as torch.save writes it"

@@ -25,16 +25,19 @@ class Default(Initialisation):
 
 
 class Paper(Initialisation):
-    """ParM's: linear layers from N(0, 0.01), convolutions from Xavier's uniform, batch norm at 1 and 0."""
+    """ParM's: linear layers from N(0, 0.01), convolutions Xavier uniform for ReLU, batch norm at 1, biases at 0."""
 
     def __call__(self, network: nn.Module, base: nn.Module) -> None:
         for module in network.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.01)
             elif isinstance(module, nn.Conv2d):
-                nn.init.xavier_uniform_(module.weight)
+                nn.init.xavier_uniform_(module.weight, gain=nn.init.calculate_gain("relu"))
             elif isinstance(module, _NORMALISATIONS) and module.affine:
                 nn.init.ones_(module.weight)
+            else:
+                continue
+            if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
 

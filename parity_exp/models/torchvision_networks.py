@@ -7,11 +7,16 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
 SMALL_IMAGE = 64
 """Images with a side below this get a stem that does not shrink them."""
+
+IMAGENET_SIDE = 224
+"""Side of the images that all of torchvision's classification networks take."""
 
 
 class ResNet(nn.Module):
@@ -69,6 +74,9 @@ class MobileNetV2(nn.Module):
 class TorchvisionNetwork(nn.Module):
     """Any of torchvision's classification networks, by name.
 
+    Networks that cannot take the data set's images, as a vision transformer of one fixed size or AlexNet on 28x28,
+    get them enlarged to 224x224.
+
     Args:
         input_shape: ``(C, H, W)``; the first convolution is replaced where its channels differ.
         outputs: numbers in one prediction; the head is built with it.
@@ -92,10 +100,26 @@ class TorchvisionNetwork(nn.Module):
             options = {"aux_logits": False, "init_weights": True, **options}
         self.network = _build(name, num_classes=outputs, **options)
         _fit_first_layer(self.network, input_shape[0])
+        self.enlarges = not _takes(self.network, input_shape)
 
     def forward(self, queries: Tensor) -> Tensor:
+        if self.enlarges:
+            queries = F.interpolate(queries, size=(IMAGENET_SIDE, IMAGENET_SIDE), mode="bilinear")
         outputs: Tensor = self.network(queries)
         return outputs
+
+
+@torch.no_grad()
+def _takes(network: nn.Module, shape: Sequence[int]) -> bool:
+    """Whether a network can take images of a shape ``(C, H, W)``."""
+    mode = network.training
+    try:
+        network.eval()(torch.zeros(1, *shape))
+    except (RuntimeError, ValueError, AssertionError):
+        return False
+    finally:
+        network.train(mode)
+    return True
 
 
 def _build(name: str, **options: Any) -> nn.Module:

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import netrc
 import os
+import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,13 +19,15 @@ from parity_exp.tracking.tracker import Job, Tracker
 log = logging.getLogger(__name__)
 
 INIT_TIMEOUT_S = 30.0
+"""How long to wait for the server, unless W&B's own ``WANDB_INIT_TIMEOUT`` says otherwise."""
 
 
 class WandbTracker(Tracker):
     """One W&B run a job, in the job's run directory.
 
-    The run is online when ``WANDB_MODE`` says so, or when it says nothing and somebody is logged in; when the
-    server cannot be reached, and whenever nobody is logged in, it is offline, and ``wandb sync`` sends it later.
+    The run is online when somebody is logged in and ``WANDB_MODE`` does not say otherwise; when the server cannot be
+    reached, and whenever nobody is logged in, it is offline, and ``wandb sync`` sends it later. It never asks for a
+    login, not even with ``WANDB_MODE=online``.
 
     Args:
         project: W&B project.
@@ -50,8 +53,9 @@ class WandbTracker(Tracker):
         self.run: Any = None
 
     def start(self, job: Job) -> None:
-        mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
-        if mode == "offline" and "WANDB_MODE" not in os.environ:
+        mode = os.environ.get("WANDB_MODE") or "online"
+        if mode == "online" and not logged_in():
+            mode = "offline"
             log.info("Weights & Biases: nobody is logged in, so the run is tracked offline in %s", job.run_dir)
         try:
             self.run = self._init(job, mode)
@@ -60,13 +64,18 @@ class WandbTracker(Tracker):
                 raise
             reason = str(error).splitlines()[0]
             log.warning("Weights & Biases: %s; the run is tracked offline in %s", reason, job.run_dir)
+            self._forget_online_run(job)
             self.run = self._init(job, "offline")
         self.run.define_metric("coded/*", step_metric="coded/epoch")
         self.run.define_metric("base/*", step_metric="base/epoch")
 
     def _init(self, job: Job, mode: str) -> Any:
         settings = wandb.Settings(
-            init_timeout=INIT_TIMEOUT_S, silent=True, console="off", disable_git=True, root_dir=str(job.run_dir)
+            init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", INIT_TIMEOUT_S)),
+            silent=True,
+            console="off",
+            disable_git=True,
+            root_dir=str(job.run_dir),
         )
         return wandb.init(
             project=self.project,
@@ -83,6 +92,13 @@ class WandbTracker(Tracker):
             reinit="finish_previous",
             settings=settings,
         )
+
+    @staticmethod
+    def _forget_online_run(job: Job) -> None:
+        """End W&B's service, which still tries to start the run online, and remove what it wrote of it."""
+        wandb.teardown(exit_code=1)
+        for attempt in (job.run_dir / "wandb").glob(f"run-*-{run_id(job.run_dir)}"):
+            shutil.rmtree(attempt, ignore_errors=True)
 
     def epoch(self, phase: str, row: Mapping[str, float]) -> None:
         self.run.log({f"{phase}/{name}": value for name, value in row.items()})

@@ -99,14 +99,14 @@ class BestAndLast(Checkpoint):
     """Keeps the weights of the best epoch, and what is needed to go on after a kill.
 
     ``last.ckpt`` holds the state of training and the best weights so far; each part's best weights also go to a
-    file of their own. Saving is put off while it would cost more than a twentieth of the time, and always done
+    file of their own. Saving is put off while it would cost more than a fiftieth of the time, and always done
     at the end.
 
     Args:
         folder: where the checkpoints go.
     """
 
-    COST = 0.05
+    COST = 0.02
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

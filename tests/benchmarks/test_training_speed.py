@@ -50,7 +50,15 @@ def predictions() -> torch.Tensor:
 
 
 @pytest.fixture
-def bare_loop(splits: Splits, predictions: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
+def epochs(benchmark: BenchmarkFixture) -> int:
+    """One where nothing is measured, only that both paths work."""
+    return EPOCHS if benchmark.enabled else 1
+
+
+@pytest.fixture
+def bare_loop(
+    splits: Splits, predictions: torch.Tensor, epochs: int, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], float]:
     # As in a process without Lightning, whose import slows every optimizer step down: see training/fit.py.
     monkeypatch.delenv(NVML_CHECK, raising=False)
 
@@ -59,7 +67,7 @@ def bare_loop(splits: Splits, predictions: torch.Tensor, monkeypatch: pytest.Mon
         optimizer = OPTIMIZER(network.parameters())
         inputs = splits.train.inputs
         total = torch.zeros(())
-        for epoch in range(EPOCHS):
+        for epoch in range(epochs):
             for groups in coding_groups(SAMPLES, K, seed=0, epoch=epoch).split(GROUPS):
                 parity_queries = inputs[groups].sum(1)
                 loss = F.mse_loss(network(parity_queries), predictions[groups].sum(1))
@@ -74,7 +82,7 @@ def bare_loop(splits: Splits, predictions: torch.Tensor, monkeypatch: pytest.Mon
 
 @pytest.mark.benchmark(group=f"parity training, {EPOCHS} epochs of 430 steps")
 def test_bare_loop(benchmark: BenchmarkFixture, bare_loop: Callable[[], float]) -> None:
-    assert benchmark.pedantic(bare_loop, rounds=5, warmup_rounds=1) > 0
+    assert benchmark.pedantic(bare_loop, rounds=5 if benchmark.enabled else 1, warmup_rounds=int(benchmark.enabled)) > 0
 
 
 @pytest.mark.benchmark(group=f"parity training, {EPOCHS} epochs of 430 steps")
@@ -83,6 +91,7 @@ def test_lightning_path(
     bare_loop: Callable[[], float],
     splits: Splits,
     predictions: torch.Tensor,
+    epochs: int,
     tmp_path: Path,
 ) -> None:
     quiet_libraries()
@@ -101,7 +110,7 @@ def test_lightning_path(
         make_trainer = partial(
             Trainer,
             accelerator="cpu",
-            max_epochs=EPOCHS,
+            max_epochs=epochs,
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -112,7 +121,7 @@ def test_lightning_path(
         return fit(module, data, make_trainer, tmp_path, tmp_path / "history.csv", "coded").epochs
 
     # On a shared machine speed drifts within a minute, so each round has a bare loop right before it to compare to.
-    assert benchmark.pedantic(train, setup=train_bare, rounds=5) == EPOCHS
+    assert benchmark.pedantic(train, setup=train_bare, rounds=5 if benchmark.enabled else 1) == epochs
     if benchmark.stats:
         ratio = statistics.median(bare_s) / benchmark.stats.stats.median
         benchmark.extra_info["steps per second, ratio to the bare loop"] = ratio

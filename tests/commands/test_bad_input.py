@@ -1,5 +1,6 @@
 """Bad input gives exit status 2, one line that names the key or path, no traceback, and leaves nothing behind."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,12 @@ def test_an_outputs_folder_that_cannot_be_written_is_named(
     run: Run, capfd: pytest.CaptureFixture[str], outputs: str
 ) -> None:
     assert outputs in refuse(run, capfd, f"outputs={outputs}")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to a read-only folder")
+def test_a_read_only_outputs_folder_is_named(run: Run, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("locked").mkdir(mode=0o555)
+    assert "locked" in refuse(run, capfd, "outputs=locked")
 
 
 def test_missing_data_without_a_network_say_what_is_wanted(

@@ -24,6 +24,40 @@ def test_a_mistyped_command_is_recognised(run: Run, capsys: pytest.CaptureFixtur
     assert "did you mean train?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["encodr=concat"], "encoder"),
+        (["encoder=conct"], "concat"),
+        (["trainer.max_epoch=3"], "trainer.max_epochs"),
+        (["max_epochs=3"], "base.max_epochs or trainer.max_epochs"),
+        (["encoder=conv", "encoder.widht=3"], "encoder.width"),
+        (["-m", "k=2,3", "dataset.rot=x"], "dataset.root"),
+        (["experiment=parm_adition_10_epochs"], "parm_addition_10_epochs"),
+        (["scheduler@base.shceduler=cosine"], "scheduler@base.scheduler"),
+        (["--multirn", "k=2,3"], "--multirun"),
+        (["--cgf", "job"], "--cfg"),
+    ],
+)
+def test_a_mistyped_key_choice_or_flag_is_recognised(
+    run: Run, arguments: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("train", *arguments) == 2
+    shown = capsys.readouterr().err
+    assert "did you mean" in shown.lower() and meant in shown.lower().partition("did you mean")[2]
+
+
+def test_flags_that_exclude_each_other_are_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "-m", "--cfg", "job") == 2
+    assert "Only one of" in capsys.readouterr().err
+
+
+def test_a_key_like_no_other_gets_no_suggestion(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "zzz=1") == 2
+    shown = capsys.readouterr().err
+    assert "zzz" in shown and "did you mean" not in shown
+
+
 def test_version_and_help(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--version") == 0
     assert __version__ in capsys.readouterr().out

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
+from parity_exp.data.sources import SYSTEM_FOLDERS
 from tests.conftest import QUICK, Run, metrics, run_dirs, start
 from tests.tracking.wandb_file import read_run
+
+FASHION_MNIST = any(Path(folder, "fashion-mnist").is_dir() for folder in SYSTEM_FOLDERS)
 
 
 def test_a_run_directory_holds_what_the_contract_says(run: Run, folder: Path) -> None:
@@ -52,6 +56,28 @@ def test_evaluate_repeats_what_train_measured(run: Run, folder: Path) -> None:
 )
 def test_choices_train(run: Run, folder: Path, choices: list[str]) -> None:
     assert run("train", *QUICK, "tracker=none", *choices) == 0
+
+
+def test_a_foreign_state_dict_is_the_base_model_and_scores_the_same(run: Run, folder: Path) -> None:
+    assert run("train", *QUICK, "base.max_epochs=10", "tracker=none") == 0
+    (first,) = run_dirs(folder)
+    ours = torch.load(first / "checkpoints" / "base.ckpt", weights_only=True)["state_dict"]
+    torch.save({key.replace("layers.1", "nn.0"): value for key, value in ours.items()}, "foreign.pt")
+    assert run("train", *QUICK, "base.checkpoint=foreign.pt", "k=3", "tracker=none") == 0
+    second = run_dirs(folder)[-1]
+    assert metrics(second)["test/available_accuracy"] == metrics(first)["test/available_accuracy"] > 0.5
+    assert not (second / "base_history.csv").exists(), "nothing was trained in its place"
+
+
+@pytest.mark.skipif(not FASHION_MNIST, reason="Fashion-MNIST is not installed")
+def test_real_images_of_clothing(run: Run, folder: Path) -> None:
+    choices = ["dataset=fashion_mnist", "encoder=concat", "k=4", "base.max_epochs=2", "trainer.max_epochs=3"]
+    assert run("train", *choices, "initialisation=base", "tracker=none") == 0
+    (run_dir,) = run_dirs(folder)
+    values = metrics(run_dir)
+    assert values["test/available_accuracy"] > 0.8
+    assert values["test/degraded_accuracy"] > 0.25
+    assert pd.read_csv(run_dir / "per_class.csv")["samples"].tolist() == [1_000] * 10
 
 
 def test_a_sweep_trains_one_base_model_and_ends_with_a_table(run: Run, folder: Path) -> None:

@@ -55,12 +55,16 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes)
         load_weights(tmp_path / "junk", network(), "base.checkpoint")
 
 
-def test_a_checkpoint_cut_short_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [0.01, 0.1, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("hidden", [8, 400])
+def test_a_checkpoint_cut_short_is_refused(tmp_path: Path, left: float, hidden: int) -> None:
     path = tmp_path / "net.ckpt"
-    save_weights(path, "base", network().state_dict())
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(CheckpointError):
-        load_weights(path, network(), "base.checkpoint")
+    larger = MLP((1, 4, 4), 3, hidden=(hidden, hidden))
+    save_weights(path, "base", larger.state_dict())
+    content = path.read_bytes()
+    path.write_bytes(content[: int(left * len(content))])
+    with pytest.raises(CheckpointError, match=r"net\.ckpt"):
+        load_weights(path, larger, "base.checkpoint")
 
 
 class _Runs:

@@ -1,3 +1,8 @@
+import contextlib
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -58,6 +63,46 @@ def test_without_a_login_runs_are_offline_and_say_so_once(
     assert run("train", *QUICK) == 0
     assert capfd.readouterr().out.count("nobody is logged in") == 1
     assert len(list(folder.rglob("offline-run-*/*.wandb"))) == 1
+
+
+def in_a_terminal(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Run a command line with a terminal as its input and output; return its exit status and what it showed."""
+    controller, terminal = pty.openpty()
+    names = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    job = subprocess.Popen(
+        [sys.executable, "-m", "parity_exp", *arguments],
+        cwd=folder,
+        env={**names, "NETRC": str(folder / "none"), **environment},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    shown = b""
+    # Reading fails once nobody has the terminal open any more.
+    with contextlib.suppress(OSError):
+        while part := os.read(controller, 4096):
+            shown += part
+    os.close(controller)
+    return job.wait(timeout=10), shown.decode(errors="replace")
+
+
+def test_nobody_is_asked_for_a_login(folder: Path) -> None:
+    status, shown = in_a_terminal(folder, "train", *QUICK, WANDB_MODE="online")
+    assert status == 0, shown
+    assert shown.count("nobody is logged in") == 1
+    assert len(list(folder.rglob("offline-run-*/*.wandb"))) == 1
+
+
+def test_a_server_out_of_reach_makes_the_run_an_offline_one(folder: Path) -> None:
+    status, shown = in_a_terminal(
+        folder, "train", *QUICK, WANDB_API_KEY="k" * 40, WANDB_BASE_URL="http://127.0.0.1:9", WANDB_INIT_TIMEOUT="2"
+    )
+    assert status == 0, shown
+    assert shown.count("tracked offline") == 1
+    (path,) = folder.rglob("*.wandb")
+    assert path.parent.name.startswith("offline-run-")
+    assert read_run(path).exit_code == 0
 
 
 def test_a_key_in_the_environment_or_in_netrc_is_a_login(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
-"""Reads a W&B run's own file back: a log of W&B's protobuf records in LevelDB's framing."""
+"""Reads a W&B run's own file back: W&B's protobuf records, which its package reads, in LevelDB's framing."""
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,15 @@ class TrackedRun:
     exit_code: int | None = None
 
 
-def read_run(path: Path) -> TrackedRun:
+def read_run(path: Path, patience_s: float = 30) -> TrackedRun:
+    """What the file of a closed run says. W&B's own process writes it, and may do so after `finish` has returned."""
+    deadline = time.monotonic() + patience_s
+    while (run := _read(path)).exit_code is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return run
+
+
+def _read(path: Path) -> TrackedRun:
     run = TrackedRun()
     for record in _records(path.read_bytes()):
         kind = record.WhichOneof("record_type")
@@ -43,11 +52,19 @@ def read_run(path: Path) -> TrackedRun:
 
 
 def _values(items: Any) -> dict[str, Any]:
-    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+    """Values by key; where W&B wrote the parts of a value one by one, together again."""
+    values: dict[str, Any] = {}
+    for item in items:
+        *parents, last = item.nested_key or [item.key]
+        place = values
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = json.loads(item.value_json)
+    return values
 
 
 def _records(data: bytes) -> Iterator[Any]:
-    assert data.startswith(b":W&B")
+    assert not data or data.startswith(b":W&B")
     place, content = HEADER, b""
     while place + FRAME <= len(data):
         left_in_block = BLOCK - place % BLOCK
@@ -55,6 +72,8 @@ def _records(data: bytes) -> Iterator[Any]:
             place += left_in_block
             continue
         _, length, kind = struct.unpack_from("<IHB", data, place)
+        if place + FRAME + length > len(data):
+            return  # not written to its end yet
         content += data[place + FRAME : place + FRAME + length]
         place += FRAME + length
         if kind in (FULL, LAST):

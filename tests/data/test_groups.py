@@ -1,0 +1,75 @@
+"""Coding groups, and how an epoch's batches are made of them and shared among processes."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parity_exp.data import Batches, coding_groups, covering_groups
+from parity_exp.data.groups import Runs
+
+
+@settings(max_examples=50, deadline=None)
+@given(samples=st.integers(2, 200), k=st.integers(2, 9), seed=st.integers(0, 2**40), epoch=st.integers(0, 1000))
+def test_a_sample_is_in_one_group_at_most(samples: int, k: int, seed: int, epoch: int) -> None:
+    if samples < k:
+        with pytest.raises(ValueError, match=f"k={k}"):
+            coding_groups(samples, k, seed, epoch)
+        return
+    groups = coding_groups(samples, k, seed, epoch)
+    assert groups.shape == (samples // k, k)
+    assert len(groups.unique()) == groups.numel()
+    assert groups.min() >= 0 and groups.max() < samples
+
+
+def test_groups_are_drawn_afresh_each_epoch_from_the_seed() -> None:
+    drawn = [coding_groups(100, 2, seed, epoch) for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0))]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2]) and not torch.equal(drawn[0], drawn[3])
+
+
+@settings(max_examples=50, deadline=None)
+@given(samples=st.integers(2, 200), k=st.integers(2, 9), seed=st.integers(0, 1000))
+def test_covering_groups_count_every_sample_once(samples: int, k: int, seed: int) -> None:
+    if samples < k:
+        return
+    groups, counted = covering_groups(samples, k, seed)
+    assert groups.shape == counted.shape == (-(-samples // k), k)
+    assert groups[counted].sort().values.tolist() == list(range(samples))
+    assert all(len(group.unique()) == k for group in groups), "no sample twice in a group"
+
+
+def indices(batches: Batches) -> list[list[int]]:
+    return [batch.tolist() for batch in batches]
+
+
+def batches_of(rows: int, size: int, rank: int = 0, world_size: int = 1, even: bool = True) -> Batches:
+    return Batches(lambda _: torch.arange(rows), lambda index, *_: index, rows, size, lambda: 0, rank, world_size, even)
+
+
+def test_one_process_gets_every_row_in_order() -> None:
+    assert indices(batches_of(7, 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+@settings(max_examples=50, deadline=None)
+@given(rows=st.integers(1, 60), size=st.integers(1, 9), world_size=st.integers(1, 4))
+def test_processes_share_an_epoch(rows: int, size: int, world_size: int) -> None:
+    uneven = [batches_of(rows, size, rank, world_size, even=False) for rank in range(world_size)]
+    assert sorted(itertools.chain(*(row for share in uneven for row in indices(share)))) == list(range(rows))
+    even = [batches_of(rows, size, rank, world_size) for rank in range(world_size)]
+    assert len({len(share) for share in even}) == 1
+    assert all(len(indices(share)) == len(share) > 0 for share in even)
+    together = [row for share in even for batch in indices(share) for row in batch]
+    if -(-rows // size) >= world_size:
+        assert len(together) == len(set(together)), "processes work on different rows"
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 50])
+def test_runs_hold_the_same_batches(length: int) -> None:
+    runs = Runs(batches_of(20, 3), length)
+    steps = list(runs)
+    assert len(steps) == len(runs)
+    assert [run.end_epoch for run in steps] == [False] * (len(runs) - 1) + [True]
+    assert [batch.tolist() for run in Runs(batches_of(20, 3), length) for batch in run] == indices(batches_of(20, 3))

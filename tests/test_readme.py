@@ -1,0 +1,65 @@
+"""Every command and example of the README works."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+
+from parity_exp.data.sources import SYSTEM_FOLDERS
+from parity_exp.models import MLP
+from tests.conftest import QUICK, Run, run_dirs
+
+README = Path(__file__).parent.parent / "README.md"
+
+FASHION_MNIST = any(Path(folder, "fashion-mnist").is_dir() for folder in SYSTEM_FOLDERS)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """The arguments of every ``python -m parity_exp`` that is not part of an installation."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    words = [shlex.split(line, comments=True)[3:] for line in lines if line.startswith("python -m parity_exp")]
+    # Two processes are started, in a sweep moreover, by tests/commands/test_train.py.
+    return [given for given in words if "trainer=ddp_cpu" not in given]
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(commands()) >= 8 and len(blocks("python")) == 1
+
+
+@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+def test_a_command_of_the_readme_works(
+    run: Run, folder: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "dataset=fashion_mnist" in arguments and not FASHION_MNIST:
+        pytest.skip("Fashion-MNIST is not installed")
+    torch.save(MLP((1, 28, 28), 10).state_dict(), "model.pt")
+    (folder / "my_conf" / "encoder").mkdir(parents=True)
+    (yaml,) = blocks("yaml")
+    (folder / "my_conf" / "encoder" / "mean.yaml").write_text(yaml)
+    (folder / "my_codes.py").write_text(
+        "from parity_exp.coding import Encoder\n"
+        "class MeanEncoder(Encoder):\n"
+        "    def forward(self, prepared):\n"
+        "        return prepared.mean(dim=1, keepdim=True)\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    quick = [*QUICK, *([] if any(word.startswith("tracker=") for word in arguments) else ["tracker=none"])]
+    if any("DATE/TIME" in word for word in arguments):
+        assert run("train", *quick) == 0
+        (trained,) = run_dirs(folder)
+        arguments = [word.replace("outputs/train/DATE/TIME", str(trained)) for word in arguments]
+        quick = ["tracker=none"]
+    assert run(*arguments, *quick) == 0
+
+
+def test_the_library_example_decodes_what_was_lost() -> None:
+    (example,) = blocks("python")
+    names: dict[str, torch.Tensor] = {}
+    exec(example, names)
+    torch.testing.assert_close(names["decoded"], names["predictions"], rtol=1e-3, atol=1e-3)
