@@ -97,7 +97,7 @@ class WandbTracker(Tracker):
     def _forget_online_run(job: Job) -> None:
         """End W&B's service, which still tries to start the run online, and remove what it wrote of it."""
         wandb.teardown(exit_code=1)
-        for attempt in (job.run_dir / "wandb").glob(f"run-*-{run_id(job.run_dir)}"):
+        for attempt in (job.run_dir / "wandb").glob(f"run-*-{run_id(job.run_dir, job.command)}"):
             shutil.rmtree(attempt, ignore_errors=True)
 
     def epoch(self, phase: str, row: Mapping[str, float]) -> None:
