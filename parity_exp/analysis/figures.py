@@ -1,4 +1,6 @@
-"""Pictures of a run: learning curves, accuracy by class, overall accuracy, and what a code does to images.
+"""Pictures of a run: learning curves, quality by class, overall quality, and what a code does to images.
+
+Quality is what the run's task is judged by, such as accuracy.
 
 Every function returns a Matplotlib figure and leaves saving to the caller.
 """
@@ -10,11 +12,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from parity_exp.analysis.tables import score_name
+from parity_exp.tasks import Task
 from parity_exp.training.evaluation import Examples
 
 AVAILABLE, DEGRADED, RECONSTRUCTION = "#3b6ea5", "#d9822b", "#5a9367"
+COLOURS = {"degraded": DEGRADED, "reconstruction": RECONSTRUCTION}
 DPI = 150
 
 
@@ -30,42 +36,40 @@ def save(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
 
 
 def learning_curves(coded: pd.DataFrame, base: pd.DataFrame | None) -> Figure:
-    """Loss and validation accuracy over epochs, of the coded model and, where it was trained here, the base model."""
+    """Loss and validation quality over epochs, of the coded model and, where it was trained here, the base model."""
     phases = [("coded model", coded)] + ([("base model", base)] if base is not None else [])
     figure = Figure(figsize=(9, 3.4 * len(phases)), layout="constrained")
     axes = figure.subplots(len(phases), 2, squeeze=False)
-    colours = {
-        "val/accuracy": AVAILABLE,
-        "val/degraded_accuracy": DEGRADED,
-        "val/reconstruction_accuracy": RECONSTRUCTION,
-    }
-    for (name, history), (loss, accuracy) in zip(phases, axes, strict=True):
+    for (name, history), (loss, quality) in zip(phases, axes, strict=True):
         loss.plot(history["epoch"], history["train/loss"], color="#555555")
         loss.set(title=f"{name}: training loss", xlabel="epoch", yscale="log")
-        for column, colour in colours.items():
-            if column in history:
-                label = column.removeprefix("val/").replace("_", " ")
-                accuracy.plot(history["epoch"], history[column], color=colour, label=label)
-        accuracy.set(title=f"{name}: validation accuracy", xlabel="epoch")
-        accuracy.legend(frameon=False, loc="lower right")
+        columns = [str(column) for column in history.columns if str(column).startswith("val/")]
+        for column in columns:
+            kind = column.removeprefix("val/").partition("_")[0]
+            label = score_name(column.removeprefix("val/"))
+            quality.plot(history["epoch"], history[column], color=COLOURS.get(kind, AVAILABLE), label=label)
+        measured = score_name(columns[0].rpartition("_")[2].removeprefix("val/")) if columns else "quality"
+        quality.set(title=f"{name}: validation {measured}", xlabel="epoch")
+        quality.legend(frameon=False, loc="lower right")
     for axis in axes.flat:
         _clean(axis)
     return figure
 
 
-def accuracy_by_class(per_class: pd.DataFrame, shown: int = 30) -> Figure:
-    """Available and degraded accuracy of each class; of more classes than ``shown``, those that lose most."""
+def quality_by_class(per_class: pd.DataFrame, quality: str, shown: int = 30) -> Figure:
+    """Available and degraded quality of each class; of more classes than ``shown``, those that lose most."""
     table = per_class
-    title = "Accuracy by class"
+    available, degraded, name = f"available_{quality}", f"degraded_{quality}", _sentence(quality)
+    title = f"{name} by class"
     if len(table) > shown:
-        lost = table["available_accuracy"] - table["degraded_accuracy"]
+        lost = table[available] - table[degraded]
         table = table.loc[lost.nlargest(shown).index]
-        title = f"Accuracy of the {shown} classes that lose most, of {len(per_class)}"
+        title = f"{name} of the {shown} classes that lose most, of {len(per_class)}"
     figure = Figure(figsize=(max(6.0, 0.55 * len(table) + 2), 4), layout="constrained")
     axis = figure.subplots()
     place = np.arange(len(table))
-    axis.bar(place - 0.2, table["available_accuracy"], 0.4, color=AVAILABLE, label="available")
-    axis.bar(place + 0.2, table["degraded_accuracy"], 0.4, color=DEGRADED, label="degraded")
+    axis.bar(place - 0.2, table[available], 0.4, color=AVAILABLE, label="available")
+    axis.bar(place + 0.2, table[degraded], 0.4, color=DEGRADED, label="degraded")
     if table["class"].str.len().max() > 2:
         axis.set_xticks(place, table["class"], rotation=40, ha="right", rotation_mode="anchor")
     else:
@@ -76,39 +80,48 @@ def accuracy_by_class(per_class: pd.DataFrame, shown: int = 30) -> Figure:
     return figure
 
 
-def overall_accuracy(overall: pd.DataFrame, available: float, classes: int) -> Figure:
-    """Overall accuracy by fraction unavailable, with the code and with a guess in place of what is lost."""
+def overall_quality(overall: pd.DataFrame, quality: str, available: float, default: float) -> Figure:
+    """Overall quality by fraction unavailable, with the code and with the default prediction for what is lost.
+
+    Args:
+        overall: ``fraction_unavailable`` and ``overall_<quality>``.
+        quality: what the task is judged by.
+        available: quality of the base model's predictions.
+        default: quality of the default prediction.
+    """
+    name = score_name(quality)
     figure = Figure(figsize=(5.5, 4), layout="constrained")
     axis = figure.subplots()
     fractions = overall["fraction_unavailable"]
-    axis.plot(fractions, overall["overall_accuracy"], color=DEGRADED, marker="o", ms=4, label="reconstructed")
-    guess = (1 - fractions) * available + fractions / classes
-    axis.plot(fractions, guess, color="#888888", ls="--", label="default prediction (a guess)")
+    axis.plot(fractions, overall[f"overall_{quality}"], color=DEGRADED, marker="o", ms=4, label="reconstructed")
+    guess = (1 - fractions) * available + fractions * default
+    axis.plot(fractions, guess, color="#888888", ls="--", label="default prediction")
     axis.axhline(available, color=AVAILABLE, lw=1, label="nothing lost")
-    axis.set(xlabel="fraction unavailable $f_u$", ylabel="overall accuracy $A_o$", title="Overall accuracy")
+    axis.set(xlabel="fraction unavailable $f_u$", ylabel=f"overall {name} $A_o$", title=f"Overall {name}")
     axis.legend(frameon=False, loc="lower left")
     _clean(axis)
     return figure
 
 
-def groups(examples: Examples, class_names: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> Figure:
-    """Coding groups, one a row: queries, parity queries, and what comes back when each prediction is lost."""
-    rows, k = examples.labels.shape
+def groups(examples: Examples, task: Task, mean: Sequence[float], std: Sequence[float]) -> Figure:
+    """Coding groups, one a row: queries, parity queries, and what comes back when each prediction is lost.
+
+    Where predictions are places in the image, the base model's own one is drawn with a line, the rebuilt one dashed.
+    """
+    rows, k = examples.labels.shape[:2]
     r = examples.parity_queries.shape[1]
     figure = Figure(figsize=(1.55 * (k + r) + 0.3, 1.95 * rows + 0.3), layout="constrained")
     axes = figure.subplots(rows, k + r, squeeze=False)
-    own = examples.predictions.argmax(-1)
-    back = examples.decoded.argmax(-1)
+    own, back = examples.predictions, examples.decoded
+    same = task.scores(back, task.answer(own))["accuracy"] > 0
     for row in range(rows):
         for place in range(k):
             axis = axes[row, place]
             _image(axis, examples.queries[row, place], mean, std)
-            same = bool(back[row, place] == own[row, place])
-            axis.set_xlabel(
-                f"own: {class_names[int(own[row, place])]}\nrebuilt: {class_names[int(back[row, place])]}",
-                color="#2c6e3f" if same else "#b03a2e",
-                fontsize=8,
-            )
+            _outline(axis, task.outline(own[row, place]), examples.queries, AVAILABLE, "-")
+            _outline(axis, task.outline(back[row, place]), examples.queries, DEGRADED, "--")
+            text = task.caption(own[row, place], back[row, place], examples.labels[row, place])
+            axis.set_xlabel(text, color="#2c6e3f" if same[row, place] else "#b03a2e", fontsize=8)
         for parity in range(r):
             _image(axes[row, k + parity], examples.parity_queries[row, parity], None, None)
     for place in range(k):
@@ -129,6 +142,21 @@ def _image(axis: Axes, image: Tensor, mean: Sequence[float] | None, std: Sequenc
     array = pixels.clamp(0, 1).permute(1, 2, 0).numpy()
     axis.imshow(array[..., 0] if array.shape[2] == 1 else array, cmap="gray", vmin=0, vmax=1)
     axis.set(xticks=[], yticks=[])
+
+
+def _outline(axis: Axes, shares: Sequence[float] | None, images: Tensor, colour: str, style: str) -> None:
+    """Draw a rectangle ``(left, top, width, height)``, in shares of the sides of images ``(..., H, W)``."""
+    if shares is None:
+        return
+    left, top, width, height = shares
+    rows, columns = images.shape[-2:]
+    corner = (left * columns - 0.5, top * rows - 0.5)
+    axis.add_patch(Rectangle(corner, width * columns, height * rows, fill=False, ec=colour, ls=style, lw=1.8))
+
+
+def _sentence(quality: str) -> str:
+    name = score_name(quality)
+    return name[:1].upper() + name[1:]
 
 
 def _clean(axis: Axes) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from parity_exp.analysis.serving_tables import number, percent
+from parity_exp.analysis.tables import score_name
 
 BASELINE = "equal_resources"
 
@@ -33,16 +34,29 @@ def accuracy_findings(metrics: Metrics, overall: pd.DataFrame | None = None) -> 
     )
     same = metrics.get("test/reconstruction_accuracy")
     if same is not None:
-        sentence += f" It is the same class as the base model's own in {percent(same)}."
-    sentences = [sentence]
+        sentence += f" It agrees with the base model's own in {percent(same)}."
+    sentences = [sentence, *_box_findings(metrics)]
     if overall is not None and not overall.empty:
         most = overall.iloc[-1]
-        share, reached = float(most["fraction_unavailable"]), float(most["overall_accuracy"])
+        column = next(str(name) for name in overall.columns if str(name).startswith("overall_"))
+        quality = column.removeprefix("overall_")
+        share, reached = float(most["fraction_unavailable"]), float(most[column])
+        unanswered = (1 - share) * metrics.get(f"test/available_{quality}", available)
         sentences.append(
-            f"With {100 * share:g} % of the predictions unavailable, overall accuracy is {percent(reached)}; if they "
-            f"stayed unanswered, it would be {percent((1 - share) * available)}."
+            f"With {100 * share:g} % of the predictions unavailable, overall {score_name(quality)} is "
+            f"{percent(reached)}; if they stayed unanswered, it would be {percent(unanswered)}."
         )
     return sentences
+
+
+def _box_findings(metrics: Metrics) -> Iterator[str]:
+    values = [metrics.get(f"test/{kind}_iou") for kind in ("available", "degraded", "reconstruction")]
+    if None not in values:
+        available, degraded, same = values
+        yield (
+            f"The base model's boxes overlap the true ones with a mean IoU of {available:.3f}, reconstructed ones with "
+            f"{degraded:.3f}; these overlap the base model's own with {same:.3f}."
+        )
 
 
 def serving_findings(policies: Mapping[str, Metrics]) -> list[str]:

@@ -25,6 +25,7 @@ from parity_exp.analysis.recordings import Recordings, read_recordings
 from parity_exp.analysis.run_facts import coded_facts, load_sentences, serving_facts, straggler_rows, title_of
 from parity_exp.analysis.serving_figures import serving_figures
 from parity_exp.analysis.serving_tables import cost_table, metrics_by_policy, percentile_table, written
+from parity_exp.analysis.tables import quality_table, score_name
 from parity_exp.errors import UserError
 from parity_exp.files import write_text
 from parity_exp.run_directory import RunDirectory
@@ -54,10 +55,11 @@ CAPTIONS = {
     ),
     "learning_curves": "Training. The best epoch by validation is the one that was kept.",
     "overall_accuracy": "Accuracy over all queries when a fraction of the predictions is unavailable.",
+    "overall_iou": "Mean IoU over all queries when a fraction of the predictions is unavailable.",
     "degraded_by_class": "Accuracy by class, of the base model and of reconstructions.",
     "groups": (
-        "Coding groups of the test split, their parity queries, and the class that comes back when a prediction is "
-        "lost; red where it differs from the base model's own."
+        "Coding groups of the test split, their parity queries, and what comes back when a prediction is lost; red "
+        "where it is not the base model's own. Boxes: the base model's own is solid, the rebuilt one dashed."
     ),
 }
 SERVING_PICTURES = (
@@ -67,7 +69,7 @@ SERVING_PICTURES = (
     "latency_over_time",
     "instance_timeline",
 )
-CODE_PICTURES = ("overall_accuracy", "groups", "degraded_by_class", "learning_curves")
+CODE_PICTURES = ("overall_accuracy", "overall_iou", "groups", "degraded_by_class", "learning_curves")
 
 TERMS = {
     "latency": "from a query's scheduled arrival to its answer; a stalled frontend cannot hide",
@@ -75,8 +77,9 @@ TERMS = {
     "gap": "p99.9 - p50",
     "available accuracy": "of the base model's own predictions",
     "degraded accuracy": "of reconstructed predictions, averaged over which prediction of a group is lost",
-    "reconstruction accuracy": "share of reconstructed predictions that are the base model's own class",
-    "overall accuracy": "(1 - f) x available + f x degraded accuracy, f the fraction of predictions unavailable",
+    "reconstruction accuracy": "share of reconstructed predictions that agree with the base model's own",
+    "IoU": "area that two boxes share over the area that they cover; a box is right from 0.75 on",
+    "overall accuracy, IoU": "(1 - f) x available + f x degraded, f the fraction of predictions unavailable",
     "accuracy (serving)": "of the answers that clients got, whatever their source",
     "lost": "queries that were sent and never answered; must be 0",
 }
@@ -222,22 +225,26 @@ class _Page:
         overall, per_class = self._csv("overall"), self._csv("per_class")
         if overall is not None:
             columns = ["fraction unavailable", *(f"{value:g}" for value in overall["fraction_unavailable"])]
-            cells = ["overall accuracy", *(f"{value:.4f}" for value in overall["overall_accuracy"])]
-            tables.append(Table(columns, [cells], "Overall accuracy"))
+            column = next(str(name) for name in overall.columns if str(name).startswith("overall_"))
+            name = f"overall {score_name(column.removeprefix('overall_'))}"
+            cells = [name, *(f"{value:.4f}" for value in overall[column])]
+            tables.append(Table(columns, [cells], f"O{name[1:]}"))
         if per_class is not None:
-            tables.append(_table(per_class, "Accuracy by class", folded=True))
+            tables.append(_table(per_class, "By class", folded=True))
         return Section("code", "The code", tables=tables, pictures=pictures)
 
     def _accuracy(self) -> list[Table]:
-        """A row a kind of accuracy on the test split, a column a rank."""
-        rows: dict[str, dict[str, str]] = {}
-        for key, value in self.metrics.items():
-            if key.startswith("test/"):
-                name, _, rank = key.removeprefix("test/").partition("_top")
-                rows.setdefault(name.replace("_", " "), {})[f"top-{rank or 1}"] = f"{value:.4f}"
-        ranks = list(dict.fromkeys(rank for cells in rows.values() for rank in cells))
-        body = [[name, *(cells.get(rank, "-") for rank in ranks)] for name, cells in rows.items()]
-        return [Table(["test split", *ranks], body, "Accuracy")] if rows else []
+        """A row for what was measured on the test split, a column a score."""
+        prefix = "test/"
+        table = quality_table(
+            {key.removeprefix(prefix): v for key, v in self.metrics.items() if key.startswith(prefix)}
+        )
+        if table.empty:
+            return []
+        rows = [
+            [name, *(f"{v:.4f}" if v == v else "-" for v in cells)] for name, *cells in table.itertuples(index=False)
+        ]
+        return [Table(["test split", *(str(name) for name in table.columns[1:])], rows, "Quality")]
 
     def _training(self) -> list[Table]:
         values = {key.removeprefix("train/"): value for key, value in self.metrics.items() if key.startswith("train/")}

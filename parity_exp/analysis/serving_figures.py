@@ -122,13 +122,12 @@ def accuracy_against_slo(queries: QueriesByPolicy, slo_ms: float | None = None) 
     whole, top = figure.subplots(1, 2)
     medians = [float(table["latency_ms"].median()) for table in queries.values()]
     longest = max(float(table["latency_ms"].max()) for table in queries.values())
-    default = default_class(queries)
     first_ms = 0.8 * min(medians)
     zoom_ms = min(1.5 * min(medians), longest)
     deadlines_ms = np.geomspace(first_ms, longest, 600)
     zoomed: list[float] = []
     for policy, colour in policy_colours(queries).items():
-        accuracy = accuracy_at(queries[policy], deadlines_ms, default)
+        accuracy = accuracy_at(queries[policy], deadlines_ms)
         whole.plot(deadlines_ms, accuracy, color=colour, label=policy)
         top.plot(deadlines_ms, accuracy, color=colour)
         zoomed.extend(accuracy[deadlines_ms >= zoom_ms])
@@ -146,29 +145,20 @@ def accuracy_against_slo(queries: QueriesByPolicy, slo_ms: float | None = None) 
     return figure
 
 
-def accuracy_at(
-    queries: pd.DataFrame, deadlines_ms: NDArray[np.float64], default: int | None = None
-) -> NDArray[np.float64]:
-    """Accuracy of what clients would have got under each deadline, shape as ``deadlines_ms``.
+def accuracy_at(queries: pd.DataFrame, deadlines_ms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Accuracy of what clients would have got under each deadline, the default in place of late answers.
 
     Args:
         queries: a row a query, of one policy.
-        deadlines_ms: in any order.
-        default: the class that stands for a late answer; None counts late answers as wrong.
+        deadlines_ms: in any order; the result has their shape.
     """
     order = np.argsort(queries["latency_ms"].to_numpy())
     latency_ms = queries["latency_ms"].to_numpy()[order]
     right = np.concatenate([[0], np.cumsum(queries["correct"].to_numpy()[order])])
-    by_default = np.concatenate([[0], np.cumsum(queries["label"].to_numpy()[order] == default)])
+    by_default = np.concatenate([[0], np.cumsum(queries["default_correct"].to_numpy()[order])])
     in_time = np.searchsorted(latency_ms, deadlines_ms, side="right")
     accuracy: NDArray[np.float64] = (right[in_time] + by_default[-1] - by_default[in_time]) / len(queries)
     return accuracy
-
-
-def default_class(queries: QueriesByPolicy) -> int | None:
-    """The class that the default answers had, or None where there were none."""
-    given = pd.concat([table.loc[table["source"] == "default", "predicted"] for table in queries.values()])
-    return None if given.empty else int(given.mode().iloc[0])
 
 
 def answer_sources(queries: QueriesByPolicy) -> Figure:

@@ -16,8 +16,13 @@ LATENCIES = {**{f"{name} ms": f"latency_ms/{name}" for name in PER_MILLE}, "max 
 SHARES = {source: f"fraction/{source}" for source in SOURCES if source != "own"}
 COSTS = {
     "extra instances": "extra_instances",
+    "tasks a query": "tasks_per_query",
+    "extra queries": "extra_queries",
+    "parity queries": "parity_queries",
     "encode us": "encode_us",
+    "encode s": "encode_s",
     "decode us": "decode_us",
+    "decode s": "decode_s",
     "frontend us": "frontend_us",
     "throughput q/s": "throughput_qps",
 }
@@ -45,7 +50,8 @@ def percentile_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFram
         for name, key in SHARES.items()
         if name in ("reconstructed", "default") or any(values.get(key) for values in policies.values())
     }
-    what = {"gap ms": "gap_ms", "accuracy": "accuracy", **used, "lost": "lost"}
+    boxes = {"IoU": "iou"} if any("iou" in values for values in policies.values()) else {}
+    what = {"gap ms": "gap_ms", **boxes, "accuracy": "accuracy", **used, "lost": "lost"}
     return _table(policies, {"instances": "instances", **LATENCIES, **what})
 
 
@@ -77,9 +83,9 @@ def _cell(name: str, value: str | float) -> str:
         return "-"
     if name in SOURCES:
         return percent(value)
-    if name == "accuracy":
+    if name in ("accuracy", "IoU", "tasks a query"):
         return f"{value:.4f}"
-    if name.endswith((" ms", " us", " q/s")):
+    if name.endswith((" ms", " us", " s", " q/s")):
         return number(value)
     return f"{value:,.0f}"
 

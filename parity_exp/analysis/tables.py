@@ -1,10 +1,30 @@
-"""Tables for the terminal."""
+"""Tables of how good a code is, and tables for the terminal."""
 
+import re
 import sys
+from collections.abc import Mapping
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+
+MEASURED = re.compile(r"((?:losses_\d+/)?(?:available|degraded|reconstruction))_(.+)")
+"""What was measured, and by which score: ``degraded_accuracy_top5``."""
+
+
+def quality_table(metrics: Mapping[str, float]) -> pd.DataFrame:
+    """A row for what was measured, a column a score, from metrics without their ``test/``; NaN where one lacks."""
+    rows: dict[str, dict[str, float]] = {}
+    for key, value in metrics.items():
+        measured = MEASURED.fullmatch(key)
+        if measured:
+            rows.setdefault(measured[1].replace("_", " "), {})[score_name(measured[2])] = value
+    return pd.DataFrame([{"": name, **values} for name, values in rows.items()])
+
+
+def score_name(score: str) -> str:
+    """A score as people read it: ``accuracy_top5`` as top-5, ``iou`` as IoU."""
+    return score.replace("accuracy_top", "top-").replace("iou", "IoU").replace("_", " ")
 
 
 def show(title: str, table: pd.DataFrame, footer: str | None = None) -> None:

@@ -28,6 +28,7 @@ from parity_exp.errors import ConfigError, UserError
 from parity_exp.models import load_weights, predict
 from parity_exp.quiet import quiet_libraries
 from parity_exp.serving.checks import whole
+from parity_exp.tasks import Task
 from parity_exp.training import BaseModule, CodedModule, Evaluator, Objective, Optimisation, TrainedModule
 
 log = logging.getLogger(__name__)
@@ -185,6 +186,10 @@ class Experiment:
             raise ConfigError(f"k={self.k}: dataset={self.config.dataset.name} has a split of {smallest} samples only")
         return splits
 
+    @property
+    def task(self) -> Task:
+        return self.splits.task
+
     @cached_property
     def device(self) -> torch.device:
         """Where predictions and evaluation run: as the trainer says, in one process."""
@@ -215,13 +220,14 @@ class Experiment:
             return [copy.deepcopy(base) for _ in range(self.r)]
         networks = self.new_parity_networks()
         initialisation = build(self.config.initialisation, "initialisation")
+        centre = self.task.centre(self.splits.train.labels).expand(1, self.k, -1)
         with self._random_weights(PARITY_WEIGHTS, self.seed):
-            for network in networks:
-                initialisation(network, base)
+            for network, row in zip(networks, self.code.targets(centre)[0], strict=True):
+                initialisation(network, base, row)
         return networks
 
     def _network(self, architecture: DictConfig, key: str, shape: tuple[int, ...]) -> nn.Module:
-        network: nn.Module = build(architecture, key, input_shape=shape, outputs=self.splits.classes)
+        network: nn.Module = build(architecture, key, input_shape=shape, outputs=self.task.outputs)
         target = architecture.get("_target_")
         try:
             with torch.no_grad():
@@ -229,8 +235,8 @@ class Experiment:
         except (RuntimeError, ValueError, AssertionError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ConfigError(f"{key} ({target}) cannot take queries of shape {shape}: {reason}") from None
-        if not isinstance(output, Tensor) or output.shape != (2, self.splits.classes):
-            raise ConfigError(f"{key} ({target}) must output ({self.splits.classes},) for a query of shape {shape}")
+        if not isinstance(output, Tensor) or output.shape != (2, self.task.outputs):
+            raise ConfigError(f"{key} ({target}) must output ({self.task.outputs},) for a query of shape {shape}")
         return network.train()
 
     # ---- code
@@ -242,7 +248,7 @@ class Experiment:
         with self._random_weights(CODE_WEIGHTS, self.seed):
             encoder = build(self.config.encoder, "encoder", k=self.k, r=self.r, query_shape=shape, generator=generator)
             decoder = build(
-                self.config.decoder, "decoder", k=self.k, r=self.r, output_shape=(self.splits.classes,),
+                self.config.decoder, "decoder", k=self.k, r=self.r, output_shape=(self.task.outputs,),
                 generator=generator,
             )  # fmt: skip
         for key, part in (("encoder", encoder), ("decoder", decoder)):
@@ -286,7 +292,7 @@ class Experiment:
         """What trains the base model, or the small one of an approximate backup."""
         settings = self.config[section]
         network, optimisation = self.new_base_network(section), self.base_optimisation(section)
-        module = BaseModule(network, self.splits.classes, optimisation, settings.seed)
+        module = BaseModule(network, self.task, optimisation, settings.seed)
         return module, BaseDataModule(self.splits, settings.batch_size, settings.seed)
 
     def coded_phase(self, base: nn.Module) -> tuple[CodedModule, GroupDataModule]:
@@ -303,7 +309,7 @@ class Experiment:
         return self._coded_module(base), data
 
     def _coded_module(self, base: nn.Module) -> CodedModule:
-        objective: Objective = build(self.config.objective, "objective")
+        objective = self._objective()
         networks = self.initial_parity_networks(base)
         parts: dict[str, list[nn.Module]] = {
             "encoder": [self.code.encoder],
@@ -312,7 +318,16 @@ class Experiment:
         }
         frozen = [part for key, modules in parts.items() if not self._trained[key] for part in modules]
         optimisation = self._optimisation(self.config, "")
-        return CodedModule(self.code, networks, self.splits.classes, objective, optimisation, self.seed, frozen)
+        return CodedModule(self.code, networks, self.task, objective, optimisation, self.seed, frozen)
+
+    def _objective(self) -> Objective:
+        objective: Objective = build(self.config.objective, "objective")
+        try:
+            objective.check(self.task)
+        except ValueError as error:
+            name, task = self.config.dataset.name, type(self.task).__name__.lower()
+            raise ConfigError(f"objective: {error}, but dataset={name} is for {task}; choose objective=mse") from None
+        return objective
 
     @cached_property
     def _trained(self) -> dict[str, bool]:

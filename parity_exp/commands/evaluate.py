@@ -13,7 +13,7 @@ MAY_CHANGE = ("dataset", "evaluation", "trainer", "tracker", "outputs")
 
 
 def run(composed: DictConfig) -> float:
-    """Evaluate ``run=``, write a run directory of its own; return the degraded accuracy."""
+    """Evaluate ``run=``, write a run directory of its own; return the degraded quality."""
     if composed.run is None:
         raise ConfigError("run: evaluate needs the run directory of a `train`; give run=outputs/train/<date>/<time>")
     trained = RunDirectory.existing(composed.run, "run")
@@ -23,4 +23,4 @@ def run(composed: DictConfig) -> float:
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
     with tracked("evaluate", config, directory) as tracker:
         metrics = evaluate_test_split(experiment, base, parities, directory, tracker, {})
-    return metrics["test/degraded_accuracy"]
+    return metrics[f"test/degraded_{experiment.task.quality}"]

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from torch import nn
+from torch import Tensor, nn
 
 from parity_exp.analysis import figures
-from parity_exp.analysis.tables import show
+from parity_exp.analysis.tables import quality_table, score_name, show
 from parity_exp.commands.assembly import Experiment
 from parity_exp.data import Samples
 from parity_exp.files import write_text
 from parity_exp.models import load_weights
 from parity_exp.run_directory import RunDirectory
+from parity_exp.tasks import Task
 from parity_exp.tracking import Tracker
-from parity_exp.training import Evaluation
 
 EXAMPLE_GROUPS = 4
 
@@ -59,30 +59,31 @@ def evaluate_test_split(
     Returns:
         Everything in ``metrics.json``.
     """
-    splits, settings = experiment.splits, experiment.config.evaluation
+    splits, task, settings = experiment.splits, experiment.task, experiment.config.evaluation
     test = Samples(splits.normalise(splits.test.inputs), splits.test.labels)
     predictions = experiment.predictions(base, splits.test.inputs)
     evaluator = experiment.evaluator(parities)
     evaluation = evaluator.evaluate(
-        test, predictions, splits.class_names, settings.fractions_unavailable, settings.seed, settings.groupings
+        test, predictions, task, settings.fractions_unavailable, settings.seed, settings.groupings
     )
     metrics = {f"test/{name}": value for name, value in evaluation.metrics.items()} | training
     tables = {"per_class": evaluation.per_class, "overall": evaluation.overall}
+    tables = {name: table for name, table in tables.items() if not table.empty}
     for name, table in tables.items():
         write_text(run.path / f"{name}.csv", table.to_csv(index=False))
 
+    examples = evaluator.examples(test, predictions, settings.seed, EXAMPLE_GROUPS)
     pictures = {
-        "degraded_by_class": figures.accuracy_by_class(evaluation.per_class),
-        "overall_accuracy": figures.overall_accuracy(
-            evaluation.overall, evaluation.metrics["available_accuracy"], splits.classes
+        f"overall_{task.quality}": figures.overall_quality(
+            evaluation.overall,
+            task.quality,
+            evaluation.metrics[f"available_{task.quality}"],
+            default_quality(task, splits.train.labels, splits.test.labels),
         ),
-        "groups": figures.groups(
-            evaluator.examples(test, predictions, settings.seed, EXAMPLE_GROUPS),
-            splits.class_names,
-            splits.mean,
-            splits.std,
-        ),
+        "groups": figures.groups(examples, task, splits.mean, splits.std),
     }
+    if "per_class" in tables:
+        pictures["degraded_by_class"] = figures.quality_by_class(evaluation.per_class, task.quality)
     curves = [pd.read_csv(path) for path in histories if path.is_file()]
     if curves:
         pictures["learning_curves"] = figures.learning_curves(curves[0], curves[1] if len(curves) > 1 else None)
@@ -90,19 +91,17 @@ def evaluate_test_split(
 
     # Last of the files: who sees metrics.json finds everything else in place.
     run.write_metrics(metrics)
-    tracker.results(metrics, {**tables, "results": accuracy_table(evaluation)})
+    tracker.results(metrics, {**tables, "results": quality_table(evaluation.metrics)})
     tracker.figures(paths)
     title = (
-        f"{experiment.config.dataset.name}, k={experiment.k}, r={experiment.r}: accuracy on {len(test):,} test queries"
+        f"{experiment.config.dataset.name}, k={experiment.k}, r={experiment.r}: "
+        f"{score_name(task.quality)} on {len(test):,} test queries"
     )
-    show(title, accuracy_table(evaluation), f"run directory: {run.path}")
+    show(title, quality_table(evaluation.metrics), f"run directory: {run.path}")
     return metrics
 
 
-def accuracy_table(evaluation: Evaluation) -> pd.DataFrame:
-    """A row a kind of accuracy, a column a rank."""
-    rows: dict[str, dict[str, float]] = {}
-    for key, value in evaluation.metrics.items():
-        name, _, rank = key.partition("_top")
-        rows.setdefault(name.replace("_", " "), {})[f"top-{rank or 1}"] = value
-    return pd.DataFrame([{"": name, **values} for name, values in rows.items()])
+def default_quality(task: Task, train_labels: Tensor, test_labels: Tensor) -> float:
+    """How good the default prediction is, which clients get of what is lost without a code."""
+    default = task.default(train_labels).expand(len(test_labels), -1)
+    return float(task.scores(default, test_labels)[task.quality].mean())

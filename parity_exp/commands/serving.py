@@ -158,7 +158,7 @@ class Serving:
             backup: where the small model's is.
         """
         experiment = self.experiment
-        shape, outputs = experiment.splits.query_shape, (experiment.splits.classes,)
+        shape, outputs = experiment.splits.query_shape, (experiment.task.outputs,)
 
         def served(section: str, path: object, query_shape: tuple[int, ...]) -> ServedModel:
             node: Any = OmegaConf.to_container(experiment.architecture(section), resolve=True)
@@ -175,9 +175,9 @@ class Serving:
         return models
 
     @cached_property
-    def _default_class(self) -> int:
-        """The default prediction: the most frequent class of the training samples."""
-        return int(torch.bincount(self.experiment.splits.train.labels).argmax())
+    def default(self) -> torch.Tensor:
+        """The default prediction, as far as the training samples tell."""
+        return self.experiment.task.default(self.experiment.splits.train.labels)
 
     # ---- the scene
 
@@ -194,7 +194,8 @@ class Serving:
             sample_of=query_indices(len(splits.test), load.total, np.random.default_rng([seed, SAMPLES])),
             arrivals_s=arrivals_s,
             think_s=load.think_ms / 1e3 if isinstance(load, ClosedLoop) else None,
-            default_class=self._default_class,
+            task=self.experiment.task,
+            default=self.default,
         )
         # An overloaded run goes on after its last arrival, and a closed loop's end is a guess: be generous.
         expected_s = max(float(arrivals_s[-1]), load.total / rate_qps)
@@ -242,7 +243,8 @@ class Serving:
         policy = self.policy(name)
         desk = Desk(policy, self.instances, self.queues, pool.prefetch, self.batch_size, self.window_s, self.slo_s)
         held = desk.held
-        recorder = Recorder(self.load.queries, self.load.warmup)
+        task = self.experiment.task
+        recorder = Recorder(self.load.queries, self.load.warmup, task, task.answer(self.default).tolist())
         coder = GroupCoder(code, self.batch_size) if policy.uses_groups else None
         wanted = {model: models[model] for names in held for model in names}
         disturber: Disturber | None = None

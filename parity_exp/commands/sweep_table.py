@@ -1,5 +1,6 @@
 """After a multirun: one table of all its jobs, as a file and in the terminal."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from parity_exp.analysis.tables import show
 from parity_exp.files import write_text
 from parity_exp.run_directory import RunDirectory
 
-SHOWN = ("test/available_accuracy", "test/degraded_accuracy", "test/reconstruction_accuracy")
+SHOWN = re.compile(r"test/(available|degraded|reconstruction)_[a-z]+")
+"""The metrics of the short table: no ranks beyond the first, and one loss."""
 
 
 class SweepTable(Callback):
@@ -23,7 +25,7 @@ class SweepTable(Callback):
         if table.empty:
             return
         write_text(folder / "sweep.csv", table.to_csv(index=False))
-        shown = [name for name in table.columns if not name.startswith(("test/", "train/")) or name in SHOWN]
+        shown = [name for name in table.columns if not name.startswith(("test/", "train/")) or SHOWN.fullmatch(name)]
         short = table[shown].rename(columns=lambda name: name.removeprefix("test/").replace("_", " "))
         show(f"{len(table)} jobs", short, f"all columns: {folder / 'sweep.csv'}")
 

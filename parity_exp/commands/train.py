@@ -1,6 +1,4 @@
-"""``train``: a base model, a code for it, and their accuracies on the test split."""
-
-from pathlib import Path
+"""``train``: a base model, a code for it, and how good both are on the test split."""
 
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
@@ -18,7 +16,7 @@ MAY_CHANGE_ON_RESUME = ("trainer", "tracker", "evaluation")
 
 
 def run(composed: DictConfig) -> float:
-    """Train, evaluate and write the run directory; return the degraded accuracy, for sweepers to maximise."""
+    """Train, evaluate and write the run directory; return the degraded quality, for sweepers to maximise."""
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
     resumed = composed.resume is not None
     config = resolved(composed)
@@ -29,7 +27,7 @@ def run(composed: DictConfig) -> float:
     experiment.rehearse()
     with tracked("train", config, directory, resumed) as tracker:
         metrics = train_and_evaluate(experiment, directory, tracker)
-    return metrics["test/degraded_accuracy"]
+    return metrics[f"test/degraded_{experiment.task.quality}"]
 
 
 def train_and_evaluate(experiment: Experiment, directory: RunDirectory, tracker: Tracker) -> dict[str, float]:
@@ -43,21 +41,30 @@ def train_and_evaluate(experiment: Experiment, directory: RunDirectory, tracker:
         parities,
         directory,
         tracker,
-        training_metrics(experiment, directory.history, fitted),
+        training_metrics(experiment, directory, fitted),
         [directory.history, directory.base_history],
     )
     tracker.checkpoints(sorted(directory.checkpoints.glob("*.ckpt")))
     return metrics
 
 
-def training_metrics(experiment: Experiment, history: Path, fitted: Fitted) -> dict[str, float]:
-    """How training went, from its history."""
-    seconds = float(pd.read_csv(history)["train/seconds"].mean())
+def training_metrics(experiment: Experiment, run: RunDirectory, fitted: Fitted) -> dict[str, float]:
+    """How training went, from its histories.
+
+    ``parity_seconds`` is what training the code took, validation included; ``base_seconds`` what training the base
+    model took when it was trained, here or by an earlier job; a user's own model has none.
+    """
+    epochs_s = pd.read_csv(run.history)["train/seconds"]
+    seconds = float(epochs_s.mean())
+    costs = {"train/parity_seconds": float(epochs_s.sum())}
+    if run.base_history.is_file():
+        costs["train/base_seconds"] = float(pd.read_csv(run.base_history)["train/seconds"].sum())
     queries = len(experiment.splits.train) // experiment.k * experiment.k
     return {
         "train/epochs": fitted.epochs,
         "train/best_epoch": fitted.best_epoch,
-        "train/best_val_reconstruction_accuracy": fitted.best_value,
+        f"train/best_val_reconstruction_{experiment.task.quality}": fitted.best_value,
         "train/seconds_per_epoch": seconds,
         "train/queries_per_second": queries / seconds,
+        **costs,
     }

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from parity_exp.data.augmentation import Augmentation
 from parity_exp.errors import DataError
+from parity_exp.tasks import Classification, Task
 
 VALIDATION_SAMPLES = 5_000
 """Samples held out for validation, as in ParM's evaluation."""
@@ -28,7 +29,7 @@ class Samples:
 
     Attributes:
         inputs: ``(N, C, H, W)`` float32.
-        labels: ``(N,)`` int64.
+        labels: ``(N,)`` int64, numbers of classes; or ``(N, *label)``, whatever the data set's task takes.
     """
 
     inputs: Tensor
@@ -52,7 +53,7 @@ class Splits:
         train: samples to learn from.
         validation: samples held out of the training set, to choose the best epoch by.
         test: samples that nothing is chosen by.
-        class_names: one a class, in the order of the labels.
+        task: what the labels mean.
         mean: per channel, subtracted from inputs.
         std: per channel, inputs are divided by it.
         augmentation: random change of training inputs, before normalisation; none if not given.
@@ -61,14 +62,10 @@ class Splits:
     train: Samples
     validation: Samples
     test: Samples
-    class_names: tuple[str, ...]
+    task: Task
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentation: Augmentation | None = None
-
-    @property
-    def classes(self) -> int:
-        return len(self.class_names)
 
     @property
     def query_shape(self) -> tuple[int, ...]:
@@ -86,7 +83,9 @@ class Splits:
 
     def fingerprint(self) -> str:
         """Hash of everything a network trained on these samples depends on; for cache keys."""
-        digest = hashlib.blake2b(repr((self.mean, self.std, self.augmentation)).encode())
+        task = type(self.task)
+        content = (self.mean, self.std, self.augmentation, f"{task.__module__}.{task.__qualname__}", self.task.outputs)
+        digest = hashlib.blake2b(repr(content).encode())
         for samples in (self.train, self.validation):
             digest.update(repr(tuple(samples.inputs.shape)).encode())
             digest.update(samples.inputs.contiguous().view(torch.uint8).numpy().data)
@@ -127,11 +126,15 @@ class Dataset(ABC):
 
     @abstractmethod
     def read(self) -> tuple[Samples, Samples, Sequence[str]]:
-        """Return training samples, test samples and class names; inputs in [0, 1].
+        """Return training samples, test samples and class names (none without classes); inputs in [0, 1].
 
         Raises:
             DataError: the data are missing or damaged.
         """
+
+    def task(self, class_names: Sequence[str]) -> Task:
+        """What networks are to do with the samples; classification unless a data set says otherwise."""
+        return Classification(class_names)
 
     def load(self) -> Splits:
         """Read the data set and hold out the validation samples.
@@ -150,7 +153,7 @@ class Dataset(ABC):
             train=train[order[held_out:]],
             validation=train[order[:held_out]],
             test=test,
-            class_names=tuple(class_names),
+            task=self.task(class_names),
             mean=self.mean,
             std=self.std,
             augmentation=self.augmentation,

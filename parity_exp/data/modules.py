@@ -27,7 +27,7 @@ Make = Callable[[Tensor, int, int], object]
 
 
 class LabelledBatch(NamedTuple):
-    """What the base model learns from: inputs ``(B, C, H, W)`` and labels ``(B,)``."""
+    """What the base model learns from: inputs ``(B, C, H, W)`` and labels ``(B, *label)``."""
 
     inputs: Tensor
     labels: Tensor
@@ -39,7 +39,7 @@ class GroupBatch(NamedTuple):
     Attributes:
         prepared: ``(B, k, *prepared)``, queries as :meth:`parity_exp.coding.Encoder.prepare` leaves them.
         predictions: ``(B, k, *out)``, the base model's predictions for the queries without augmentation.
-        labels: ``(B, k)``.
+        labels: ``(B, k, *label)``.
         counted: ``(B, k)``, false for samples that only fill up a group; all true in training.
     """
 

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from parity_exp.errors import ConfigError
 
@@ -13,21 +14,33 @@ class Initialisation(ABC):
     """Base class of initialisations."""
 
     @abstractmethod
-    def __call__(self, network: nn.Module, base: nn.Module) -> None:
-        """Set the weights of ``network`` in place; ``base`` is the trained base model."""
+    def __call__(self, network: nn.Module, base: nn.Module, centre: Tensor) -> None:
+        """Set a network's weights in place.
+
+        Args:
+            network: a parity model.
+            base: the trained base model.
+            centre: what its outputs are to be spread around, ``(outputs,)``: ``sum_i c[j, i]`` times the task's
+                centre, zeros for logits and the mean box of the training labels for boxes.
+        """
 
 
 class Default(Initialisation):
     """Leave what PyTorch's layers start from."""
 
-    def __call__(self, network: nn.Module, base: nn.Module) -> None:
+    def __call__(self, network: nn.Module, base: nn.Module, centre: Tensor) -> None:
         pass
 
 
 class Paper(Initialisation):
-    """ParM's: linear layers from N(0, 0.01), convolutions Xavier uniform for ReLU, batch norm at 1, biases at 0."""
+    """ParM's: linear layers from N(0, 0.01), convolutions Xavier uniform for ReLU, batch norm at 1, biases at 0.
 
-    def __call__(self, network: nn.Module, base: nn.Module) -> None:
+    The bias of the last linear layer starts at the centre of what the network is to learn, since of small weights comes
+    nothing else at first. For k boxes of one parity query that is k times the mean box, as in ParM's localization;
+    logits are spread around 0.
+    """
+
+    def __call__(self, network: nn.Module, base: nn.Module, centre: Tensor) -> None:
         for module in network.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.01)
@@ -39,6 +52,10 @@ class Paper(Initialisation):
                 continue
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+        last = _last_linear(network)
+        if last is not None and last.bias is not None and last.bias.shape == centre.shape:
+            with torch.no_grad():
+                last.bias.copy_(centre)
 
 
 class FromBase(Initialisation):
@@ -48,7 +65,7 @@ class FromBase(Initialisation):
         ConfigError: the networks' weights differ in name or shape.
     """
 
-    def __call__(self, network: nn.Module, base: nn.Module) -> None:
+    def __call__(self, network: nn.Module, base: nn.Module, centre: Tensor) -> None:
         ours, theirs = network.state_dict(), base.state_dict()
         different = [key for key in {**ours, **theirs} if _shape(ours, key) != _shape(theirs, key)]
         if different:
@@ -58,6 +75,11 @@ class FromBase(Initialisation):
                 "or choose initialisation=default"
             )
         network.load_state_dict(theirs)
+
+
+def _last_linear(network: nn.Module) -> nn.Linear | None:
+    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    return linear[-1] if linear else None
 
 
 def _shape(weights: dict[str, object], key: str) -> object:

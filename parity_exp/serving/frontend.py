@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parity_exp import tasks
 from parity_exp.serving.desk import Desk, Response
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.group_coder import GroupCoder
 from parity_exp.serving.policy import Source, Task
 from parity_exp.serving.pool import Down, Finished, Pool, Raised, Up
-from parity_exp.serving.recorder import Outcome, Recorder
+from parity_exp.serving.recorder import Answer, Outcome, Recorder
 
 LEAD_S = 0.02
 """Time between the order to begin and the beginning of the run, for the order to reach everybody."""
@@ -36,11 +37,12 @@ class Workload:
 
     Attributes:
         queries: ``(N, *query_shape)``, the test split as networks see it.
-        labels: ``(N,)``, true classes.
+        labels: ``(N, *label)``, true ones.
         sample_of: ``(total,)``, the test sample that each query is.
         arrivals_s: scheduled arrivals from the beginning of the run, ascending; of a closed loop each client's first.
         think_s: of a closed loop: a client's next query follows this long after its answer. None for open loops.
-        default_class: the default prediction.
+        task: says what clients are told.
+        default: the default prediction, ``(*out)``.
     """
 
     queries: Tensor
@@ -48,7 +50,8 @@ class Workload:
     sample_of: np.ndarray
     arrivals_s: np.ndarray
     think_s: float | None
-    default_class: int
+    task: tasks.Task
+    default: Tensor
 
 
 class Frontend:
@@ -82,12 +85,15 @@ class Frontend:
         self.progress = progress
         self.workload = workload
         self.queries = workload.queries
-        self.labels: list[int] = workload.labels.tolist()
+        self.labels: list[Answer] = workload.labels.tolist()
+        self.answer = workload.task.answer
+        self.default_answer: Answer = self.answer(workload.default).tolist()
         self.sample_of: list[int] = workload.sample_of.tolist()
         self.think_s = workload.think_s
         self.due_s: list[float] = workload.arrivals_s.tolist()
         self.tasks: dict[int, Task] = {}
-        self.parity_tasks = 0
+        self.first_queries = self.parity_queries = self.repeated_queries = 0
+        self._placed = bytearray(len(self.sample_of))
         self.cpu_s = 0.0
         self._sent = 0
         self._answered = 0
@@ -156,14 +162,25 @@ class Frontend:
         for task in placements:
             if self.pool.send(task.instance, task.number, task.model, self._input(task)):
                 self.tasks[task.number] = task
+                self._count(task)
             else:
                 self.desk.refused(task)
+
+    def _count(self, task: Task) -> None:
+        """Count the queries that an instance was given: for the first time, as parity queries, or once more."""
+        if task.batch is None:
+            assert task.group is not None
+            self.parity_queries += task.group.elements
+        elif self._placed[task.batch.queries[0]]:
+            self.repeated_queries += len(task.batch.queries)
+        else:
+            self._placed[task.batch.queries[0]] = True
+            self.first_queries += len(task.batch.queries)
 
     def _input(self, task: Task) -> Tensor:
         """What a task's model is to see, ``(n, *query_shape)``."""
         if task.batch is None:
             assert task.group is not None and self.coder is not None
-            self.parity_tasks += 1
             return self.coder.encode(task.group, task.row, self.queries, self.sample_of)
         samples = [self.sample_of[query] for query in task.batch.queries]
         if len(samples) == 1:
@@ -200,31 +217,44 @@ class Frontend:
         responses, self.desk.responses = self.desk.responses, []
         for response in responses:
             instance = -1 if response.task is None else response.task.instance
-            classes = self._classes(response)
+            answers = self._answers(response)
             now_s = time.monotonic() - self._zero_s
-            for element, predicted in zip(response.elements, classes, strict=True):
+            for element, predicted in zip(response.elements, answers, strict=True):
                 query = response.batch.queries[element]
                 self.recorder.answered(query, now_s, response.source, instance, response.group, predicted)
-            self._answered += len(classes)
+            self._answered += len(answers)
             if self.think_s is not None:
-                for _ in classes:
+                for _ in answers:
                     heappush(self.due_s, now_s + self.think_s)
 
-    def _classes(self, response: Response) -> Sequence[int]:
-        """The class that each query's client gets."""
+    def _answers(self, response: Response) -> Sequence[Answer]:
+        """What each query's client is told."""
         if response.source is Source.DEFAULT:
-            return [self.workload.default_class] * len(response.elements)
+            return [self.default_answer] * len(response.elements)
         if response.source is Source.ERROR:
-            return [-1] * len(response.elements)
+            return [self.workload.task.no_answer] * len(response.elements)
         if response.source is Source.RECONSTRUCTED:
             assert self.coder is not None
-            return [int(self.coder.decode(response, element).argmax()) for element in response.elements]
+            return [self.answer(self.coder.decode(response, element)).tolist() for element in response.elements]
         assert response.task is not None
         outputs: Tensor = response.task.result
-        classes: list[int] = outputs.argmax(-1).tolist()
-        return [classes[element] for element in response.elements]
+        answers: list[Answer] = self.answer(outputs).tolist()
+        return [answers[element] for element in response.elements]
 
     def metrics(self) -> dict[str, float]:
-        """What the frontend itself has cost: CPU time a query, encoding and decoding included."""
-        costs = {"frontend_us": self.cpu_s / max(self._answered, 1) * 1e6, "parity_queries": float(self.parity_tasks)}
+        """What answering has cost, warm-up included.
+
+        ``tasks_per_query`` is how many queries instances were given for each one answered; of these, ``extra_queries``
+        were not a client's query for the first time: parity queries, replicas, hedges, backups, and what was sent again
+        after a failure. A task of a batch counts its queries.
+        ``frontend_us`` is the frontend's CPU time a query, encoding and decoding included.
+        """
+        answered = max(self._answered, 1)
+        extra = self.parity_queries + self.repeated_queries
+        costs = {
+            "frontend_us": self.cpu_s / answered * 1e6,
+            "parity_queries": float(self.parity_queries),
+            "tasks_per_query": (self.first_queries + extra) / answered,
+            "extra_queries": float(extra),
+        }
         return costs | (self.coder.metrics() if self.coder is not None else {})

@@ -59,6 +59,7 @@ class GroupCoder:
         return decoded
 
     def metrics(self) -> dict[str, float]:
-        """Medians in microseconds; without an encoding or a reconstruction there is none."""
-        times = {"encode_us": self.encode_s, "decode_us": self.decode_s}
-        return {name: median(values) * 1e6 for name, values in times.items() if values}
+        """Medians in microseconds, and sums in seconds; without an encoding or a reconstruction there is none."""
+        times = {name: values for name, values in (("encode", self.encode_s), ("decode", self.decode_s)) if values}
+        medians = {f"{name}_us": median(values) * 1e6 for name, values in times.items()}
+        return medians | {f"{name}_s": sum(values) for name, values in times.items()}

@@ -23,7 +23,8 @@ def serving_metrics(queries: pd.DataFrame, lost: int = 0, duplicates: int = 0) -
     """Latency, accuracy and sources of the answers that clients got.
 
     ``gap_ms`` is p99.9 - p50, ParM's measure of how predictable latency is (SOSP 2019). Throughput is answers over
-    the time from the first scheduled arrival to the last answer.
+    the time from the first scheduled arrival to the last answer. Beside ``accuracy``, the mean score goes by the name
+    of the task's quality.
 
     Args:
         queries: a row a measured query, as :meth:`Recorder.queries` gives them.
@@ -45,6 +46,7 @@ def serving_metrics(queries: pd.DataFrame, lost: int = 0, duplicates: int = 0) -
         "latency_ms/mean": float(latency_ms.mean()),
         "latency_ms/max": float(latency_ms.max()),
         "gap_ms": at["p99.9"] - at["p50"],
+        queries.attrs.get("quality", "accuracy"): float(queries["score"].mean()),
         "accuracy": float(queries["correct"].mean()),
         **{f"fraction/{source}": float(shares.get(source, 0.0)) for source in SOURCES},
         **counts,

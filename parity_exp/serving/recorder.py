@@ -8,19 +8,29 @@ All times are seconds from the beginning of the run.
 """
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import torch
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 from hdrh.log import HistogramLogWriter  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 
 from parity_exp.files import write_bytes, write_text
 from parity_exp.serving.policy import Source
+from parity_exp.tasks import Classification, Task
 
 SOURCES = tuple(source.name.lower() for source in Source)
 """Names of what answered a query, as files have them, in the order of :class:`~parity_exp.serving.policy.Source`."""
+
+Answer = int | Sequence[float]
+"""What a client is told, or should have been: a class, or a box."""
+
+CLASSES = Classification(())
+"""The task of labels and answers that are numbers of classes, however many there are."""
 
 Outcome = Literal["done", "raised", "lost"]
 
@@ -53,34 +63,39 @@ class Recorder:
     Args:
         queries: measured queries.
         warmup: queries before them.
+        task: says what answers and labels are, and how good an answer is.
+        default: the default answer; None where there is none.
 
     Attributes:
         duplicates: answers to queries that had one already or were not sent. Anything but 0 is a defect of the
             frontend or the policy; the first answer counts.
     """
 
-    def __init__(self, queries: int, warmup: int) -> None:
+    def __init__(self, queries: int, warmup: int, task: Task = CLASSES, default: Answer | None = None) -> None:
         total = queries + warmup
         self.warmup = warmup
         self.duplicates = 0
         self._scheduled_s = np.zeros(total)
         self._sent_s = np.zeros(total)
         self._completed_s = np.zeros(total)
-        self._label = np.zeros(total, dtype=np.int64)
-        self._predicted = np.zeros(total, dtype=np.int64)
+        nothing = np.asarray(task.no_answer)
+        self._task = task
+        self._default = nothing if default is None else np.asarray(default, dtype=nothing.dtype)
+        self._label = np.full((total, *nothing.shape), nothing)
+        self._predicted = np.full((total, *nothing.shape), nothing)
         self._instance = np.zeros(total, dtype=np.int64)
         self._group = np.zeros(total, dtype=np.int64)
         self._state = np.full(total, NOT_SENT, dtype=np.int8)
         self._tasks: list[tuple[int, str, int, float, float, float, Outcome, int, int]] = []
 
-    def sent(self, query: int, scheduled_s: float, sent_s: float, label: int) -> None:
+    def sent(self, query: int, scheduled_s: float, sent_s: float, label: Answer) -> None:
         """A query has reached the frontend.
 
         Args:
             query: its number.
             scheduled_s: when it was due by the load; latency counts from here.
             sent_s: when it was really handed over.
-            label: its true class.
+            label: the true answer.
         """
         self._scheduled_s[query] = scheduled_s
         self._sent_s[query] = sent_s
@@ -88,7 +103,13 @@ class Recorder:
         self._state[query] = WAITING
 
     def answered(
-        self, query: int, completed_s: float, source: int, instance: int = -1, group: int = -1, predicted: int = -1
+        self,
+        query: int,
+        completed_s: float,
+        source: int,
+        instance: int = -1,
+        group: int = -1,
+        predicted: Answer | None = None,
     ) -> None:
         """A query's client has its answer.
 
@@ -98,7 +119,7 @@ class Recorder:
             source: a :class:`Source`, or its value.
             instance: that gave the answer; -1 none.
             group: the query's coding group; -1 none.
-            predicted: the class that the client got; -1 none.
+            predicted: what the client was told; None nothing.
         """
         if self._state[query] != WAITING:
             self.duplicates += 1
@@ -107,7 +128,8 @@ class Recorder:
         self._completed_s[query] = completed_s
         self._instance[query] = instance
         self._group[query] = group
-        self._predicted[query] = predicted
+        if predicted is not None:
+            self._predicted[query] = predicted
 
     def task(
         self,
@@ -142,11 +164,17 @@ class Recorder:
         return int(np.count_nonzero(self._state == WAITING))
 
     def queries(self) -> pd.DataFrame:
-        """A row a measured query that has been answered, in the order of their arrivals."""
+        """A row a measured query that has been answered, in the order of their arrivals.
+
+        ``score`` is the task's quality of the answer, and the table's ``attrs`` say which that is; ``correct`` whether
+        the client would call it right, ``default_correct`` whether it would have called the default answer right.
+        """
         rows = np.flatnonzero(self._state >= 0)
         rows = rows[rows >= self.warmup]
+        label, predicted = self._label[rows], self._predicted[rows]
+        scores = self._scores(predicted, label)
         scheduled_s, completed_s = self._scheduled_s[rows], self._completed_s[rows]
-        return pd.DataFrame(
+        table = pd.DataFrame(
             {
                 "query": rows,
                 "scheduled_s": scheduled_s,
@@ -156,11 +184,19 @@ class Recorder:
                 "source": pd.Series(np.array(SOURCES)[self._state[rows]], dtype="str"),
                 "instance": self._instance[rows],
                 "group": self._group[rows],
-                "correct": self._predicted[rows] == self._label[rows],
-                "label": self._label[rows],
-                "predicted": self._predicted[rows],
+                "correct": scores["accuracy"] > 0,
+                "score": scores[self._task.quality],
+                "default_correct": self._scores(np.broadcast_to(self._default, label.shape), label)["accuracy"] > 0,
+                **self._task.columns("label", label),
+                **self._task.columns("predicted", predicted),
             }
         )
+        table.attrs["quality"] = self._task.quality
+        return table
+
+    def _scores(self, answers: NDArray[Any], labels: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+        scores = self._task.answer_scores(torch.tensor(answers), torch.tensor(labels))
+        return {name: values.numpy().astype(np.float64) for name, values in scores.items()}
 
     def tasks(self) -> pd.DataFrame:
         """A row a task that was placed on an instance and has ended, in the order of their ends."""

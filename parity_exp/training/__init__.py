@@ -1,7 +1,7 @@
 """Training and evaluation of base models and codes."""
 
 from parity_exp.training.coded_batch import CodedBatch
-from parity_exp.training.evaluation import Evaluation, Evaluator, Examples, overall_accuracy
+from parity_exp.training.evaluation import Evaluation, Evaluator, Examples, overall_quality
 from parity_exp.training.fit import Fitted, fit
 from parity_exp.training.modules import BaseModule, CodedModule, Optimisation, TrainedModule
 from parity_exp.training.objectives import (
@@ -34,5 +34,5 @@ __all__ = [
     "cosine",
     "fit",
     "one_cycle",
-    "overall_accuracy",
+    "overall_quality",
 ]

@@ -17,7 +17,7 @@ class CodedBatch:
     Attributes:
         code: the code.
         predictions: ``(B, k, *out)``, the base model's.
-        labels: ``(B, k)``, true classes.
+        labels: ``(B, k, *label)``, true ones.
         parities: ``(B, r, *out)``, the parity models' outputs.
         patterns: ``(P, k)``, loss patterns to decode under, true where a prediction is available.
         lost: ``(M, 2)``, pattern and place in the group of every missing prediction: ``(~patterns).nonzero()``.
@@ -48,5 +48,5 @@ class CodedBatch:
 
     @cached_property
     def lost_labels(self) -> Tensor:
-        """True classes where a prediction is missing, ``(B, M)``."""
+        """True labels where a prediction is missing, ``(B, M, *label)``."""
         return self.labels[:, self.lost[:, 1]]

@@ -6,28 +6,26 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics import MeanMetric
 
 from parity_exp.coding import Code, loss_patterns
 from parity_exp.data import Samples, covering_groups
-
-TOP = (2, 5, 10, 20)
-"""Besides top-1, accuracies are taken at these ranks, as far as there are more classes than that."""
+from parity_exp.tasks import Task
 
 GROUPS_IN_BATCH = 250
-NOT_COUNTED = -1
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracies of a code on a split.
+    """How good a code is on a split.
 
     Attributes:
-        metrics: ``available_accuracy``, ``degraded_accuracy`` and ``reconstruction_accuracy`` for one lost
-            prediction, each also with ``_top<n>``; where r > 1 the same for every number of losses as
-            ``losses_<l>/...``.
-        per_class: a row a class with its samples and its available, degraded and reconstruction accuracy.
-        overall: overall accuracy ``A_o = (1 - f_u) A_a + f_u A_d`` by fraction unavailable ``f_u``.
+        metrics: for each score of the task, ``available_<score>``, ``degraded_<score>`` and
+            ``reconstruction_<score>`` for one lost prediction; where r > 1 the last two for every number of losses
+            as ``losses_<l>/...``. So ``degraded_accuracy``, ``degraded_accuracy_top5``, ``degraded_iou``.
+        per_class: a row a class with its samples and its available, degraded and reconstruction quality; none where
+            the task has no classes.
+        overall: overall quality ``A_o = (1 - f_u) A_a + f_u A_d`` by fraction unavailable ``f_u``.
     """
 
     metrics: dict[str, float]
@@ -44,7 +42,7 @@ class Examples:
         parity_queries: ``(B, r, *parity_query)``.
         predictions: ``(B, k, *out)``.
         decoded: ``(B, k, *out)``, each reconstructed as if it alone was lost.
-        labels: ``(B, k)``.
+        labels: ``(B, k, *label)``.
     """
 
     queries: Tensor
@@ -73,46 +71,47 @@ class Evaluator:
         self,
         samples: Samples,
         predictions: Tensor,
-        class_names: Sequence[str],
+        task: Task,
         fractions_unavailable: Sequence[float],
         seed: int,
         groupings: int = 1,
     ) -> Evaluation:
-        """Measure accuracies with every sample lost once a grouping and loss pattern.
+        """Measure how good predictions are with every sample lost once a grouping and loss pattern.
 
         Args:
-            samples: normalised queries ``(N, C, H, W)`` and labels ``(N,)``.
-            predictions: the base model's, ``(N, classes)``.
-            class_names: names in the order of the labels.
-            fractions_unavailable: the f_u to give the overall accuracy at.
+            samples: normalised queries ``(N, C, H, W)`` and labels ``(N, *label)``.
+            predictions: the base model's, ``(N, *out)``.
+            task: scores predictions.
+            fractions_unavailable: the f_u to give the overall quality at.
             seed: seed of the grouping.
             groupings: random groupings to average over.
         """
-        classes = predictions.shape[1]
-        ranks = [1, *(rank for rank in TOP if rank < classes)]
-        available = _Accuracies(classes, ranks, self.device)
+        available = _Scores(task, self.device)
         available.update(predictions.to(self.device), samples.labels.to(self.device))
-        by_losses = {losses: _LossAccuracies(classes, ranks, self.device) for losses in self._loss_counts()}
+        by_losses = {losses: _LossScores(task, self.device) for losses in self._loss_counts()}
         for grouping in range(groupings):
             for batch in self._batches(samples, predictions, seed + grouping):
-                for losses, accuracies in by_losses.items():
-                    self._measure(batch, losses, accuracies)
+                for losses, scores in by_losses.items():
+                    self._measure(batch, losses, scores)
 
         one_loss = by_losses[1]
-        metrics = {**available.named("available_accuracy"), **one_loss.named()}
+        metrics = {**available.named("available"), **one_loss.named()}
         if len(by_losses) > 1:
-            for losses, accuracies in by_losses.items():
-                metrics |= {f"losses_{losses}/{name}": value for name, value in accuracies.named().items()}
+            for losses, scores in by_losses.items():
+                metrics |= {f"losses_{losses}/{name}": value for name, value in scores.named().items()}
         per_class = pd.DataFrame(
             {
-                "class": list(class_names),
-                "samples": torch.bincount(samples.labels, minlength=classes).tolist(),
-                "available_accuracy": available.by_class(),
-                "degraded_accuracy": one_loss.degraded.by_class(),
-                "reconstruction_accuracy": one_loss.reconstruction.by_class(),
+                "class": list(task.class_names),
+                "samples": available.samples_by_class(),
+                f"available_{task.quality}": available.by_class(),
+                f"degraded_{task.quality}": one_loss.degraded.by_class(),
+                f"reconstruction_{task.quality}": one_loss.reconstruction.by_class(),
             }
         )
-        overall = overall_accuracy(metrics["available_accuracy"], metrics["degraded_accuracy"], fractions_unavailable)
+        quality = task.quality
+        overall = overall_quality(
+            quality, metrics[f"available_{quality}"], metrics[f"degraded_{quality}"], fractions_unavailable
+        )
         return Evaluation(metrics, per_class, overall)
 
     @torch.no_grad()
@@ -154,14 +153,12 @@ class Evaluator:
                 counted=counted[rows].to(self.device),
             )
 
-    def _measure(self, batch: "_Batch", losses: int, accuracies: "_LossAccuracies") -> None:
+    def _measure(self, batch: "_Batch", losses: int, scores: "_LossScores") -> None:
         patterns = loss_patterns(self.code.k, losses).to(self.device)
         pattern, place = (~patterns).nonzero(as_tuple=True)
         decoded = self.code.decode_patterns(batch.predictions, batch.parities, patterns)[:, pattern, place]
-        counted = batch.counted[:, place].flatten()
-        own = batch.predictions.argmax(-1)[:, place].flatten()
-        labels = batch.labels[:, place].flatten()
-        accuracies.update(decoded.flatten(0, 1)[counted], own[counted], labels[counted])
+        counted = batch.counted[:, place]
+        scores.update(decoded[counted], batch.predictions[:, place][counted], batch.labels[:, place][counted])
 
 
 @dataclass(frozen=True)
@@ -172,47 +169,57 @@ class _Batch:
     counted: Tensor
 
 
-def overall_accuracy(available: float, degraded: float, fractions: Sequence[float]) -> pd.DataFrame:
+def overall_quality(quality: str, available: float, degraded: float, fractions: Sequence[float]) -> pd.DataFrame:
     """``A_o = (1 - f_u) A_a + f_u A_d`` for each fraction unavailable (Parity Models, section 2.3)."""
     values = [(1 - fraction) * available + fraction * degraded for fraction in fractions]
-    return pd.DataFrame({"fraction_unavailable": list(fractions), "overall_accuracy": values})
+    return pd.DataFrame({"fraction_unavailable": list(fractions), f"overall_{quality}": values})
 
 
-class _Accuracies:
-    """Accuracy at several ranks, and by class at the first."""
+class _Scores:
+    """Means of a task's scores over all samples, and of its quality by class."""
 
-    def __init__(self, classes: int, ranks: Sequence[int], device: torch.device) -> None:
-        def accuracy(rank: int, average: str) -> MulticlassAccuracy:
-            metric = MulticlassAccuracy(classes, top_k=rank, average=average, validate_args=False)  # type: ignore[arg-type]
-            return metric.to(device)
+    def __init__(self, task: Task, device: torch.device) -> None:
+        self.task = task
+        self.device = device
+        self.means: dict[str, MeanMetric] = {}
+        self.class_sums = torch.zeros(len(task.class_names), device=device)
+        self.class_counts = torch.zeros(len(task.class_names), dtype=torch.int64, device=device)
 
-        self.ranks = {rank: accuracy(rank, "micro") for rank in ranks}
-        self.classes = accuracy(1, "none")
-
-    def update(self, outputs: Tensor, labels: Tensor) -> None:
-        for metric in (*self.ranks.values(), self.classes):
-            metric.update(outputs, labels)
+    def update(self, predictions: Tensor, labels: Tensor) -> None:
+        """Count predictions ``(N, *out)`` against labels ``(N, *label)``."""
+        scores = self.task.scores(predictions, labels)
+        for name, values in scores.items():
+            if name not in self.means:
+                self.means[name] = MeanMetric().to(self.device)
+            self.means[name].update(values)
+        if self.task.class_names:
+            self.class_sums.index_add_(0, labels, scores[self.task.quality])
+            self.class_counts += torch.bincount(labels, minlength=len(self.class_counts))
 
     def named(self, name: str) -> dict[str, float]:
-        return {
-            name if rank == 1 else f"{name}_top{rank}": float(metric.compute()) for rank, metric in self.ranks.items()
-        }
+        return {f"{name}_{score}": float(mean.compute()) for score, mean in self.means.items()}
 
     def by_class(self) -> list[float]:
-        values: list[float] = self.classes.compute().tolist()
+        values: list[float] = (self.class_sums / self.class_counts.clamp(min=1)).tolist()
         return values
 
+    def samples_by_class(self) -> list[int]:
+        counts: list[int] = self.class_counts.tolist()
+        return counts
 
-class _LossAccuracies:
-    """Degraded and reconstruction accuracy for one number of losses."""
 
-    def __init__(self, classes: int, ranks: Sequence[int], device: torch.device) -> None:
-        self.degraded = _Accuracies(classes, ranks, device)
-        self.reconstruction = _Accuracies(classes, ranks, device)
+class _LossScores:
+    """Degraded and reconstruction quality for one number of losses."""
+
+    def __init__(self, task: Task, device: torch.device) -> None:
+        self.task = task
+        self.degraded = _Scores(task, device)
+        self.reconstruction = _Scores(task, device)
 
     def update(self, decoded: Tensor, own: Tensor, labels: Tensor) -> None:
+        """Count reconstructions and the base model's own predictions, ``(N, *out)``."""
         self.degraded.update(decoded, labels)
-        self.reconstruction.update(decoded, own)
+        self.reconstruction.update(decoded, self.task.answer(own))
 
     def named(self) -> dict[str, float]:
-        return self.degraded.named("degraded_accuracy") | self.reconstruction.named("reconstruction_accuracy")
+        return self.degraded.named("degraded") | self.reconstruction.named("reconstruction")

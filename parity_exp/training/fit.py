@@ -43,7 +43,7 @@ class Fitted:
     Attributes:
         epochs: epochs of the whole run, those before a resume included.
         best_epoch: the epoch whose weights were kept, counted from 1.
-        best_value: the validation accuracy it was chosen by.
+        best_value: the validation quality it was chosen by.
     """
 
     epochs: int

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics import MeanMetric
 
 from parity_exp.coding import Code, all_loss_patterns
 from parity_exp.data import GroupBatch, LabelledBatch
 from parity_exp.data.groups import Runs, Steps, epoch_generator
+from parity_exp.tasks import Task
 from parity_exp.training.coded_batch import CodedBatch
 from parity_exp.training.objectives import Objective
 
@@ -34,9 +34,6 @@ DROPOUT = 2
 
 SCHEDULE_POSITION = ("last_epoch", "_step_count", "_last_lr")
 """What of a scheduler's state says how far it has come; the rest says how far it is to go."""
-
-NOT_COUNTED = -1
-"""Label of samples that only fill up a group."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class Optimisation:
 
 
 class TrainedModule(LightningModule):
-    """What both modules share: optimisation, the mean loss of an epoch, and where validation accuracy is found.
+    """What both modules share: optimisation, the mean loss of an epoch, and where validation quality is found.
 
     Lightning hands over training batches in runs and leaves the steps to this class ("manual optimization"): what
     Lightning does around a batch takes longer than a step of a small network.
@@ -65,6 +62,9 @@ class TrainedModule(LightningModule):
     Args:
         optimisation: how parameters are moved.
         seed: seed of what networks draw at random while training.
+
+    Attributes:
+        monitor: the metric by which the best epoch is chosen; the greatest is best.
     """
 
     monitor: str
@@ -154,24 +154,31 @@ class TrainedModule(LightningModule):
 
 
 class BaseModule(TrainedModule):
-    """Trains a base model on labels with cross-entropy."""
+    """Trains a base model on labels.
 
-    monitor = "val/accuracy"
+    Args:
+        network: what is trained.
+        task: says with which loss, and how good it is.
+        optimisation: how parameters are moved.
+        seed: seed of what networks draw at random while training.
+    """
 
-    def __init__(self, network: nn.Module, classes: int, optimisation: Optimisation, seed: int) -> None:
+    def __init__(self, network: nn.Module, task: Task, optimisation: Optimisation, seed: int) -> None:
         super().__init__(optimisation, seed)
         self.network = network
-        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
+        self.task = task
+        self.monitor = f"val/{task.quality}"
+        self.quality = MeanMetric()
 
     def loss(self, batch: LabelledBatch) -> Tensor:
-        return F.cross_entropy(self.network(batch.inputs), batch.labels)
+        return self.task.base_loss(self.network(batch.inputs), batch.labels)
 
     def validation_step(self, batch: LabelledBatch, _: int) -> None:
-        self.accuracy.update(self.network(batch.inputs), batch.labels)
+        self.quality.update(self.task.scores(self.network(batch.inputs), batch.labels)[self.task.quality])
 
     def on_validation_epoch_end(self) -> None:
-        self.log(self.monitor, self.accuracy.compute(), rank_zero_only=True)
-        self.accuracy.reset()
+        self.log(self.monitor, self.quality.compute(), rank_zero_only=True)
+        self.quality.reset()
 
     def parts(self) -> dict[str, str]:
         return {"base": "network."}
@@ -183,14 +190,12 @@ class CodedModule(TrainedModule):
     Args:
         code: encoder and decoder.
         parity_models: r networks.
-        classes: numbers in one prediction.
+        task: says how good reconstructions are.
         objective: what to minimise.
         optimisation: how parameters are moved.
         seed: seed of what networks draw at random while training.
         frozen: modules, of those above, that are not trained.
     """
-
-    monitor = "val/reconstruction_accuracy"
 
     patterns: Tensor
     lost: Tensor
@@ -199,7 +204,7 @@ class CodedModule(TrainedModule):
         self,
         code: Code,
         parity_models: Sequence[nn.Module],
-        classes: int,
+        task: Task,
         objective: Objective,
         optimisation: Optimisation,
         seed: int,
@@ -208,6 +213,8 @@ class CodedModule(TrainedModule):
         super().__init__(optimisation, seed)
         self.code = code
         self.parity_models = nn.ModuleList(parity_models)
+        self.task = task
+        self.monitor = f"val/reconstruction_{task.quality}"
         self.objective = objective
         for module in frozen:
             # Lightning keeps the mode it finds; evaluation mode also stops batch norm from adapting.
@@ -215,8 +222,8 @@ class CodedModule(TrainedModule):
         patterns = all_loss_patterns(code.k, code.r, PATTERNS_IN_TRAINING, seed)
         self.register_buffer("patterns", patterns, persistent=False)
         self.register_buffer("lost", (~patterns).nonzero(), persistent=False)
-        self.degraded = MulticlassAccuracy(classes, average="micro", ignore_index=NOT_COUNTED, validate_args=False)
-        self.reconstruction = self.degraded.clone()
+        self.degraded = MeanMetric()
+        self.reconstruction = MeanMetric()
 
     def forward(self, prepared: Tensor) -> Tensor:
         """Encode prepared groups and run the parity models, ``(B, k, *prepared) -> (B, r, *out)``."""
@@ -233,15 +240,14 @@ class CodedModule(TrainedModule):
 
     def validation_step(self, batch: GroupBatch, _: int) -> None:
         coded = self.coded_batch(batch)
-        counted = batch.counted[:, self.lost[:, 1]].flatten()
-        decoded = coded.decoded.flatten(0, 1)
-        own = coded.lost_predictions.argmax(-1).flatten()
-        self.degraded.update(decoded, coded.lost_labels.flatten().where(counted, NOT_COUNTED))
-        self.reconstruction.update(decoded, own.where(counted, NOT_COUNTED))
+        counted = batch.counted[:, self.lost[:, 1]].float()
+        own = self.task.answer(coded.lost_predictions)
+        for metric, labels in ((self.degraded, coded.lost_labels), (self.reconstruction, own)):
+            metric.update(self.task.scores(coded.decoded, labels)[self.task.quality], counted)
 
     def on_validation_epoch_end(self) -> None:
         # compute() gathers from all processes, so every one of them has to take part; one reports.
-        self.log("val/degraded_accuracy", self.degraded.compute(), rank_zero_only=True)
+        self.log(f"val/degraded_{self.task.quality}", self.degraded.compute(), rank_zero_only=True)
         self.log(self.monitor, self.reconstruction.compute(), rank_zero_only=True)
         self.degraded.reset()
         self.reconstruction.reset()

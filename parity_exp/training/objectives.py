@@ -10,11 +10,27 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
+from parity_exp.tasks import Classification, Task
 from parity_exp.training.coded_batch import CodedBatch
 
 
 class Objective(ABC):
-    """Base class of objectives."""
+    """Base class of objectives.
+
+    Attributes:
+        task: the tasks that it can be used for.
+    """
+
+    task: type[Task] = Task  # type: ignore[type-abstract]
+
+    def check(self, task: Task) -> None:
+        """Refuse a task whose predictions the objective cannot compare.
+
+        Raises:
+            ValueError: the objective is of no use for the task.
+        """
+        if not isinstance(task, self.task):
+            raise ValueError(f"{type(self).__name__} is for {self.task.__name__.lower()}")
 
     @abstractmethod
     def __call__(self, batch: CodedBatch) -> Tensor:
@@ -38,6 +54,8 @@ class DecodedMSE(Objective):
 class DecodedKL(Objective):
     """Kullback-Leibler divergence of the reconstruction's softmax from the base model's."""
 
+    task = Classification
+
     def __call__(self, batch: CodedBatch) -> Tensor:
         decoded = F.log_softmax(batch.decoded.flatten(0, 1), dim=1)
         wanted = F.log_softmax(batch.lost_predictions.flatten(0, 1), dim=1)
@@ -46,6 +64,8 @@ class DecodedKL(Objective):
 
 class DecodedCrossEntropy(Objective):
     """Cross-entropy of reconstructions against the true labels."""
+
+    task = Classification
 
     def __call__(self, batch: CodedBatch) -> Tensor:
         return F.cross_entropy(batch.decoded.flatten(0, 1), batch.lost_labels.flatten())
@@ -68,6 +88,10 @@ class WeightedSum(Objective):
         self.terms = {name: (float(weights[name]), terms[name]) for name in terms if weights[name]}
         if not self.terms:
             raise ValueError("every weight is 0, so there is nothing to minimise")
+
+    def check(self, task: Task) -> None:
+        for _, objective in self.terms.values():
+            objective.check(task)
 
     def __call__(self, batch: CodedBatch) -> Tensor:
         losses = [weight * objective(batch) for weight, objective in self.terms.values()]

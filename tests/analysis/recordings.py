@@ -81,7 +81,7 @@ class Recordings:
             here = bands[(bands[:, 0] == instance) & (bands[:, 1] <= at_s) & (at_s < bands[:, 2])]
             return float(here[:, 3].sum()) / 1000
 
-        self.recorders = {name: Recorder(queries, warmup) for name in ("equal_resources", "parity")}
+        self.recorders = {name: Recorder(queries, warmup, default=0) for name in ("equal_resources", "parity")}
         self._equal_resources(first_free(self.arrivals_s, range(6), delay_s, rng))
         filled_s = self.arrivals_s[1::2]
         parities = first_free(filled_s, range(4, 6), delay_s, rng)
@@ -151,6 +151,7 @@ class Recordings:
         for name, recorder in self.recorders.items():
             own = serving_metrics(recorder.queries(), recorder.lost, recorder.duplicates)
             own |= {"instances": 6, "extra_instances": 2, "encode_us": 4.5, "decode_us": 8.25, "frontend_us": 61.0}
+            own |= {"tasks_per_query": 1.5, "extra_queries": 1025.0, "parity_queries": 1025.0}
             values |= {f"serve/{name}/{key}": value for key, value in own.items()}
         return values
 

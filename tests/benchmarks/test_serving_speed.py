@@ -26,6 +26,7 @@ from parity_exp.serving.pool import ServedModel
 from parity_exp.serving.pools import LocalPool
 from parity_exp.serving.recorder import Recorder
 from parity_exp.serving.timeline import Timeline
+from parity_exp.tasks import Classification
 from tests.serving.small_models import CORNER, SHAPE, mlp
 
 MLP = ServedModel(mlp, SHAPE, (10,))
@@ -54,7 +55,8 @@ def serve(
         sample_of=np.arange(queries) % SAMPLES,
         arrivals_s=arrivals_s,
         think_s=think_s,
-        default_class=0,
+        task=Classification([str(number) for number in range(10)]),
+        default=torch.zeros(10),
     )
     pool = LocalPool(devices="cpu", prefetch=prefetch)
     try:

@@ -24,11 +24,13 @@ from parity_exp.coding import AdditionEncoder, Code, SubtractionDecoder
 from parity_exp.data import GroupDataModule, Samples, Splits, coding_groups
 from parity_exp.models import MLP
 from parity_exp.quiet import quiet_libraries
+from parity_exp.tasks import Classification
 from parity_exp.training import CodedModule, Optimisation, ParityMSE, constant, fit
 from parity_exp.training.fit import NVML_CHECK
 
 SAMPLES, K, GROUPS, EPOCHS = 55_000, 2, 64, 5
 SHAPE, CLASSES = (1, 28, 28), 10
+TASK = Classification([str(name) for name in range(CLASSES)])
 OPTIMIZER = partial(torch.optim.Adam, lr=1e-3, weight_decay=1e-5, fused=True)
 
 
@@ -40,8 +42,7 @@ def splits() -> Splits:
         inputs = torch.rand(count, *SHAPE, generator=random)
         return Samples(inputs, torch.randint(CLASSES, (count,), generator=random))
 
-    names = tuple(str(name) for name in range(CLASSES))
-    return Splits(samples(SAMPLES), samples(100), samples(100), names, (0.0,), (1.0,))
+    return Splits(samples(SAMPLES), samples(100), samples(100), TASK, (0.0,), (1.0,))
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_lightning_path(
     def train() -> int:
         code = Code(AdditionEncoder(K, 1, SHAPE), SubtractionDecoder(K, 1, (CLASSES,)))
         optimisation = Optimisation(OPTIMIZER, constant)
-        module = CodedModule(code, [MLP(SHAPE, CLASSES)], CLASSES, ParityMSE(), optimisation, seed=0)
+        module = CodedModule(code, [MLP(SHAPE, CLASSES)], TASK, ParityMSE(), optimisation, seed=0)
         data = GroupDataModule(splits, K, code.encoder.prepare, predictions, predictions[:100], GROUPS, seed=0)
         make_trainer = partial(
             Trainer,

@@ -94,7 +94,7 @@ def test_the_papers_initialisation() -> None:
     network = nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.Flatten(), nn.Linear(1_000, 100))
     for weights in network.parameters():
         nn.init.constant_(weights, 7)
-    Paper()(network, base=network)
+    Paper()(network, base=network, centre=torch.zeros(100))
     convolution, normalisation, _, linear = network
     assert linear.weight.std().item() == pytest.approx(0.01, rel=0.02)
     # Xavier's uniform with ReLU's gain: bound sqrt(2) * sqrt(6 / (fan_in + fan_out)).
@@ -104,12 +104,20 @@ def test_the_papers_initialisation() -> None:
     assert all((module.bias == 0).all() for module in (convolution, normalisation, linear))
 
 
+def test_the_papers_last_bias_starts_where_outputs_are_to_be() -> None:
+    network = MLP((1, 4, 4), 4)
+    centre = torch.tensor([-1.0, -1.2, 2.0, 2.2])
+    Paper()(network, base=network, centre=centre)
+    first, *_, last = [module.bias for module in network.modules() if isinstance(module, nn.Linear)]
+    assert torch.equal(last, centre) and (first == 0).all()
+
+
 def test_the_base_models_weights_as_a_start() -> None:
     base, parity = MLP((1, 4, 4), 3), MLP((1, 4, 4), 3)
     before = [weights.clone() for weights in parity.parameters()]
-    Default()(parity, base)
+    Default()(parity, base, torch.zeros(3))
     assert all(torch.equal(a, b) for a, b in zip(before, parity.parameters(), strict=True))
-    FromBase()(parity, base)
+    FromBase()(parity, base, torch.zeros(3))
     assert all(torch.equal(a, b) for a, b in zip(base.parameters(), parity.parameters(), strict=True))
     with torch.no_grad():
         next(parity.parameters()).add_(1)

@@ -23,6 +23,8 @@ QUERY_COLUMNS = [
     "instance",
     "group",
     "correct",
+    "score",
+    "default_correct",
     "label",
     "predicted",
 ]
@@ -56,11 +58,14 @@ def test_a_query_comes_out_as_it_went_in() -> None:
         "instance": 2,
         "group": 7,
         "correct": True,
+        "score": 1.0,
+        "default_correct": False,
         "label": 3,
         "predicted": 3,
     }
     assert table["source"].tolist() == ["own", "reconstructed"]
     assert table["correct"].tolist() == [True, False]
+    assert table["score"].tolist() == [1, 0]
 
 
 def test_sources_have_the_names_of_the_contract() -> None:

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from parity_exp.coding import AdditionEncoder, Chebyshev, Code, SubtractionDecoder, loss_patterns
 from parity_exp.data import Samples, covering_groups
-from parity_exp.training import Evaluation, Evaluator, overall_accuracy
+from parity_exp.tasks import Classification
+from parity_exp.training import Evaluation, Evaluator, overall_quality
 
 FRACTIONS = [0, 0.05, 0.1]
 
@@ -28,9 +29,9 @@ def evaluate(
     r, classes = len(parity_models), predictions.shape[1]
     c = Chebyshev().matrix(k, r)
     code = Code(AdditionEncoder(k, r, (classes,), c), SubtractionDecoder(k, r, (classes,), c))
-    names = [f"class {number}" for number in range(classes)]
+    task = Classification([f"class {number}" for number in range(classes)])
     evaluator = Evaluator(code, parity_models, torch.device("cpu"))
-    return evaluator.evaluate(Samples(predictions, labels), predictions, names, FRACTIONS, seed=0, groupings=groupings)
+    return evaluator.evaluate(Samples(predictions, labels), predictions, task, FRACTIONS, seed=0, groupings=groupings)
 
 
 def test_accuracies_of_a_case_worked_out_by_hand() -> None:
@@ -116,6 +117,6 @@ def test_groupings_are_averaged() -> None:
     assert evaluate(predictions, labels, [Squares()], groupings=3).metrics["degraded_accuracy"] == once[1]
 
 
-def test_overall_accuracy_is_the_papers_formula() -> None:
-    table = overall_accuracy(0.9, 0.5, [0, 0.1, 1])
+def test_overall_quality_is_the_papers_formula() -> None:
+    table = overall_quality("accuracy", 0.9, 0.5, [0, 0.1, 1])
     assert table["overall_accuracy"].tolist() == pytest.approx([0.9, 0.86, 0.5])

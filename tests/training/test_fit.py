@@ -52,7 +52,7 @@ def coded(
     torch.manual_seed(1)
     parity = nn.Sequential(MLP(splits.query_shape, 10, hidden=(16,)), nn.Dropout(dropout))
     code = Code(AdditionEncoder(K, 1, splits.query_shape), SubtractionDecoder(K, 1, (10,)))
-    module = CodedModule(code, [parity], 10, ParityMSE(), optimisation, seed=0)
+    module = CodedModule(code, [parity], splits.task, ParityMSE(), optimisation, seed=0)
     cpu = torch.device("cpu")
     made = (predict(base, samples.inputs, cpu) for samples in (splits.train, splits.validation))
     return module, GroupDataModule(splits, K, code.encoder.prepare, *made, 8, seed=0)
@@ -172,7 +172,13 @@ def test_frozen_parts_stay_as_they_are_while_others_learn(splits: Splits, tmp_pa
     encoder = ConvolutionalEncoder(K, 1, splits.query_shape, width=2, dilations=(1,))
     decoder = MLPDecoder(K, 1, (10,))
     module = CodedModule(
-        Code(encoder, decoder), [frozen], 10, DecodedKL(), Optimisation(ADAM, constant), seed=0, frozen=[frozen]
+        Code(encoder, decoder),
+        [frozen],
+        splits.task,
+        DecodedKL(),
+        Optimisation(ADAM, constant),
+        seed=0,
+        frozen=[frozen],
     )
     cpu = torch.device("cpu")
     made = (predict(frozen, samples.inputs, cpu) for samples in (splits.train, splits.validation))
@@ -189,7 +195,7 @@ def test_frozen_parts_stay_as_they_are_while_others_learn(splits: Splits, tmp_pa
 
 
 def test_the_base_model_learns_the_labels(splits: Splits, tmp_path: Path) -> None:
-    module = BaseModule(MLP(splits.query_shape, 10), 10, Optimisation(ADAM, one_cycle), seed=0)
+    module = BaseModule(MLP(splits.query_shape, 10), splits.task, Optimisation(ADAM, one_cycle), seed=0)
     fitted = train(module, BaseDataModule(splits, 16, seed=0), tmp_path, epochs=15)
     assert fitted.best_value > 0.6
     assert (tmp_path / "base.ckpt").is_file()
