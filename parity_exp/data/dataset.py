@@ -70,11 +70,11 @@ class Splits:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentation: Augmentation | None = None
-    task: Task = None  # type: ignore[assignment] # never None once it is made
+    task: Task = None  # type: ignore[assignment] # and never None once it is made
 
     def __post_init__(self) -> None:
         if self.task is None:
-            object.__setattr__(self, "task", Classification(self.class_names))
+            object.__setattr__(self, "task", Classification(self.class_names))  # type: ignore[unreachable]
 
     @property
     def classes(self) -> int:
