@@ -56,25 +56,24 @@ class Splits:
         train: samples to learn from.
         validation: samples held out of the training set, to choose the best epoch by.
         test: samples that nothing is chosen by.
-        class_names: one a class, in the order of the labels.
+        task: what the labels mean.
         mean: per channel, subtracted from inputs.
         std: per channel, inputs are divided by it.
         augmentation: random change of training inputs, before normalisation; none if not given.
-        task: what a prediction and a label are; classification into ``class_names`` if not given.
     """
 
     train: Samples
     validation: Samples
     test: Samples
-    class_names: tuple[str, ...]
+    task: Task
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentation: Augmentation | None = None
-    task: Task = None  # type: ignore[assignment] # and never None once it is made
 
-    def __post_init__(self) -> None:
-        if self.task is None:
-            object.__setattr__(self, "task", Classification(self.class_names))  # type: ignore[unreachable]
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the labels; none where there are no classes."""
+        return self.task.class_names if isinstance(self.task, Classification) else ()
 
     @property
     def classes(self) -> int:
@@ -99,7 +98,9 @@ class Splits:
 
     def fingerprint(self) -> str:
         """Hash of everything a network trained on these samples depends on; for cache keys."""
-        digest = hashlib.blake2b(repr((self.mean, self.std, self.augmentation)).encode())
+        task = type(self.task)
+        content = (self.mean, self.std, self.augmentation, f"{task.__module__}.{task.__qualname__}", self.task.outputs)
+        digest = hashlib.blake2b(repr(content).encode())
         for samples in (self.train, self.validation):
             digest.update(repr(tuple(samples.inputs.shape)).encode())
             if samples.digest is not None:
@@ -148,11 +149,15 @@ class Dataset(ABC):
 
     @abstractmethod
     def read(self) -> tuple[Samples, Samples, Sequence[str]]:
-        """Return training samples, test samples and class names; images in [0, 1].
+        """Return training samples, test samples and class names (none without classes); inputs in [0, 1].
 
         Raises:
             DataError: the data are missing or damaged.
         """
+
+    def task(self, class_names: Sequence[str]) -> Task:
+        """What networks are to do with the samples; classification unless a data set says otherwise."""
+        return Classification(class_names)
 
     def read_validation(self) -> Samples | None:
         """Return the data set's own validation samples; None, and some of the training samples are held out.
@@ -161,10 +166,6 @@ class Dataset(ABC):
             DataError: the data are missing or damaged.
         """
         return None
-
-    def task(self, class_names: Sequence[str]) -> Task:
-        """What a prediction and a label are."""
-        return Classification(class_names)
 
     def load(self) -> Splits:
         """Read the data set and, where it does not bring its own, hold out the validation samples.
@@ -187,11 +188,10 @@ class Dataset(ABC):
             train=train,
             validation=validation,
             test=test,
-            class_names=tuple(class_names),
+            task=self.task(class_names),
             mean=self.mean,
             std=self.std,
             augmentation=self.augmentation,
-            task=self.task(class_names),
         )
 
     def hold_out(self, samples: int) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from pytorch_lightning import Trainer
 from parity_exp.coding import AdditionEncoder, Code, SubtractionDecoder
 from parity_exp.data import GroupDataModule, Samples, Splits
 from parity_exp.models import ResNet
+from parity_exp.tasks import Classification
 from parity_exp.training import CodedModule, Optimisation, ParityMSE, constant, fit
 
 SHAPE, CLASSES, K, GROUPS, STEPS = (1, 28, 28), 10, 2, 32, 10
@@ -29,7 +30,9 @@ def train(precision: str, steps: int, folder: Path) -> float:
     def samples(count: int) -> Samples:
         return Samples(torch.rand(count, *SHAPE, generator=random), torch.zeros(count, dtype=torch.long))
 
-    splits = Splits(samples(steps * GROUPS * K), samples(2 * K), samples(K), ("0",) * CLASSES, (0.0,), (1.0,))
+    splits = Splits(
+        samples(steps * GROUPS * K), samples(2 * K), samples(K), Classification(["0"] * CLASSES), (0.0,), (1.0,)
+    )
     code = Code(AdditionEncoder(K, 1, SHAPE), SubtractionDecoder(K, 1, (CLASSES,)))
     module = CodedModule(
         code, [ResNet(SHAPE, CLASSES)], CLASSES, ParityMSE(), Optimisation(torch.optim.Adam, constant), seed=0

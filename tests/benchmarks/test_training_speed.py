@@ -24,6 +24,7 @@ from parity_exp.coding import AdditionEncoder, Code, SubtractionDecoder
 from parity_exp.data import GroupDataModule, Samples, Splits, coding_groups
 from parity_exp.models import MLP
 from parity_exp.quiet import quiet_libraries
+from parity_exp.tasks import Classification
 from parity_exp.training import CodedModule, Optimisation, ParityMSE, constant, fit
 from parity_exp.training.fit import NVML_CHECK
 
@@ -41,7 +42,7 @@ def splits() -> Splits:
         return Samples(inputs, torch.randint(CLASSES, (count,), generator=random))
 
     names = tuple(str(name) for name in range(CLASSES))
-    return Splits(samples(SAMPLES), samples(100), samples(100), names, (0.0,), (1.0,))
+    return Splits(samples(SAMPLES), samples(100), samples(100), Classification(names), (0.0,), (1.0,))
 
 
 @pytest.fixture(scope="module")

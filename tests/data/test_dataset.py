@@ -73,7 +73,7 @@ def test_digits_need_no_file() -> None:
     splits = Digits(name="digits").load()
     assert (len(splits.train) + len(splits.validation), len(splits.test)) == (1_437, 360)
     assert len(splits.validation) == 143
-    assert splits.query_shape == (1, 16, 16) and splits.classes == 10
+    assert splits.query_shape == (1, 16, 16) and splits.task.outputs == 10
     assert splits.train.inputs.min() >= 0 and splits.train.inputs.max() <= 1
     counts = torch.bincount(splits.test.labels)
     assert counts.min() >= 34 and counts.max() <= 37, "the test split is drawn by class"

@@ -15,6 +15,7 @@ from parity_exp.data.file_cache import Array, Layout, cached
 from parity_exp.data.file_dataset import CACHE, LabelledFile
 from parity_exp.errors import DataError
 from parity_exp.models import predict
+from parity_exp.tasks import Classification
 from tests.data.files import write_image, write_image_folder
 
 LAYOUT = Layout(10, (1, 2, 3), "float16", (), "int64")
@@ -159,8 +160,8 @@ def splits_of(dtype: torch.dtype, augmentation: CropAndFlip | None = None) -> Sp
         inputs = torch.randint(0, 256, (count, 3, 6, 6), generator=random, dtype=torch.uint8)
         return Samples(inputs if dtype == torch.uint8 else inputs / 255, torch.arange(count) % 3)
 
-    names, mean, std = ("a", "b", "c"), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
-    return Splits(samples(40, 0), samples(11, 1), samples(12, 2), names, mean, std, augmentation)
+    task, mean, std = Classification("abc"), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
+    return Splits(samples(40, 0), samples(11, 1), samples(12, 2), task, mean, std, augmentation)
 
 
 @pytest.mark.parametrize("augmentation", [None, CropAndFlip(1)])

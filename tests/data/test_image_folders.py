@@ -31,7 +31,7 @@ def refusal(root: Path, kind: type[ImageFolder] = ImageFolder) -> str:
 def test_folders_are_splits_and_classes(tmp_path: Path, validation: str) -> None:
     write_image_folder(tmp_path, ("train", validation, "test"))
     splits = load(tmp_path, **IMAGENET)
-    assert splits.class_names == ("a", "b") and splits.query_shape == (3, 28, 28)
+    assert splits.task.class_names == ("a", "b") and splits.query_shape == (3, 28, 28)
     for samples in (splits.train, splits.validation, splits.test):
         assert samples.inputs.dtype == torch.uint8 and torch.bincount(samples.labels).tolist() == [5, 5]
         coloured = samples.inputs.float().std(dim=1).mean((1, 2)) > 50
@@ -116,11 +116,11 @@ def test_microsofts_cats_and_dogs(tmp_path: Path, root: str) -> None:
 
 def test_cats_and_dogs_in_folders(tmp_path: Path) -> None:
     write_image_folder(tmp_path)
-    assert load(tmp_path, CatVDog).class_names == ("a", "b")
+    assert load(tmp_path, CatVDog).task.class_names == ("a", "b")
 
 
 def check_cats_and_dogs(splits: Splits, tests: int) -> None:
-    assert splits.class_names == ("cat", "dog")
+    assert splits.task.class_names == ("cat", "dog")
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (29, 3, tests)
     assert torch.bincount(splits.test.labels).tolist() == [tests // 2, tests // 2]
     for samples in (splits.train, splits.validation, splits.test):

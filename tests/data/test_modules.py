@@ -13,6 +13,7 @@ from parity_exp.data import (
     Splits,
 )
 from parity_exp.data.augmentation import Augmentation
+from parity_exp.tasks import Classification
 
 
 def numbered(count: int, start: int = 0) -> Samples:
@@ -26,7 +27,7 @@ def predictions(samples: Samples) -> torch.Tensor:
 
 
 def splits(augmentation: Augmentation | None = None, mean: float = 0.0) -> Splits:
-    return Splits(numbered(50), numbered(21, 100), numbered(5, 200), ("a",), (mean,), (1.0,), augmentation)
+    return Splits(numbered(50), numbered(21, 100), numbered(5, 200), Classification("a"), (mean,), (1.0,), augmentation)
 
 
 def groups(augmentation: Augmentation | None = None, k: int = 3, mean: float = 0.0) -> GroupDataModule:

@@ -253,4 +253,4 @@ def test_debians_fashion_mnist_is_found(tmp_path: Path, monkeypatch: pytest.Monk
     splits = FashionMNIST(name="fashion_mnist", root=str(tmp_path)).load()
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (55_000, 5_000, 10_000)
     assert torch.bincount(splits.test.labels).tolist() == [1_000] * 10
-    assert splits.query_shape == (1, 28, 28) and splits.class_names[9] == "Ankle boot"
+    assert splits.query_shape == (1, 28, 28) and splits.task.class_names[9] == "Ankle boot"

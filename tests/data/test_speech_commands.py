@@ -32,7 +32,7 @@ def refusal(root: Path, **settings: object) -> str:
 def test_the_archives_own_lists_split_it(tmp_path: Path, below: str) -> None:
     written = write_speech_commands(tmp_path / below)
     splits = load(tmp_path)
-    assert splits.class_names == ("bed", "cat", "yes"), "background noise is no word"
+    assert splits.task.class_names == ("bed", "cat", "yes"), "background noise is no word"
     for name in ("train", "validation", "test"):
         samples = getattr(splits, name)
         expected = {
@@ -43,7 +43,7 @@ def test_the_archives_own_lists_split_it(tmp_path: Path, below: str) -> None:
             for file in written[name]
         }
         found = {
-            (splits.class_names[label], inputs.sum(dtype=torch.float64).item())
+            (splits.task.class_names[label], inputs.sum(dtype=torch.float64).item())
             for inputs, label in zip(samples.inputs, samples.labels, strict=True)
         }
         assert found == expected
