@@ -118,17 +118,18 @@ def write_image_folder(folder: Path, splits: Sequence[str] = ("train", "val", "t
         (folder / split / "a" / "Thumbs.db").write_bytes(b"no image")
 
 
-def write_cub(folder: Path) -> dict[str, tuple[float, ...]]:
+def write_cub(folder: Path, count: int = 12) -> dict[str, tuple[float, ...]]:
     """Write CUB-200-2011's files: a white bird on black in each image; return boxes (x, y, w, h) in pixels by name.
 
     Of every three images the last is for testing.
     """
     boxes: dict[str, tuple[float, ...]] = {}
     lines: dict[str, list[str]] = {name: [] for name in ("images", "train_test_split", "bounding_boxes")}
-    for number in range(1, 13):
+    for number in range(1, count + 1):
         name = f"{number % 3 + 1:03d}.Some_Bird/Some_Bird_{number:04d}.jpg"
-        width, height = 100 + 20 * number, 220 - 10 * number
-        x, y, w, h = 10.0 + number, 8.0, 60.0 + 3 * number, 40.0 + number
+        size = number % 13
+        width, height = 100 + 20 * size, 220 - 10 * size
+        x, y, w, h = 10.0 + size, 8.0, 60.0 + 3 * size, 40.0 + size
         picture = np.zeros((height, width, 3), np.uint8)
         picture[int(y) : int(y + h), int(x) : int(x + w)] = 255
         path = folder / "images" / name
