@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from parity_exp.coding.encoder import Encoder
 
+MOST_WEIGHTS = 1_000_000_000
+"""Weights of an MLP encoder, at most: 4 GB, and training takes four times as much."""
+
 
 class ConvolutionalEncoder(Encoder):
     """A stack of dilated 3x3 convolutions over the group, then a 1x1 convolution to r parity channels.
@@ -51,12 +54,22 @@ class ConvolutionalEncoder(Encoder):
 
 
 class MLPEncoder(Encoder):
-    """Two fully connected layers ``k d -> k d -> r d`` over the flattened channel of d pixels."""
+    """Two fully connected layers ``k d -> k d -> r d`` over the flattened channel of d pixels.
+
+    Raises:
+        ValueError: queries so large that the layers would fit no memory.
+    """
 
     def __init__(self, k: int, r: int, query_shape: Sequence[int], generator: Tensor | None = None) -> None:
         super().__init__(k, r, query_shape, generator)
         self.pixels = self.query_shape[1:] if len(self.query_shape) == 3 else self.query_shape
         size = math.prod(self.pixels)
+        weights = (k + r) * k * size**2
+        if weights > MOST_WEIGHTS:
+            raise ValueError(
+                f"an MLP encoder for k={k} queries of {'x'.join(map(str, self.pixels))} would have "
+                f"{weights / 1e6:,.0f} million weights; choose the convolutional encoder (encoder=conv)"
+            )
         self.network = nn.Sequential(
             nn.Flatten(), nn.Linear(k * size, k * size), nn.ReLU(), nn.Linear(k * size, r * size),
             nn.Unflatten(1, (r, *self.pixels)),

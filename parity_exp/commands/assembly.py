@@ -407,8 +407,8 @@ class Experiment:
                 )
 
     def predictions(self, base: nn.Module, inputs: Tensor) -> Tensor:
-        """The base model's predictions for inputs in [0, 1], on the CPU."""
-        return predict(base, self.splits.normalise(inputs), self.device).cpu()
+        """The base model's predictions for inputs as the data set has them, on the CPU."""
+        return predict(base, inputs, self.device, prepare=self.splits.normalise).cpu()
 
     def evaluator(self, parity_networks: list[nn.Module]) -> Evaluator:
         return Evaluator(self.code, parity_networks, self.device)

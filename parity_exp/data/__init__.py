@@ -1,10 +1,14 @@
 """Data sets as tensors in memory, coding groups, and the LightningDataModules that yield them."""
 
-from parity_exp.data.augmentation import Augmentation, CropAndFlip
+from parity_exp.data.augmentation import Augmentation, CropAndFlip, RandomResizedCropAndFlip
+from parity_exp.data.cub_localization import CUBLocalization
 from parity_exp.data.dataset import Dataset, Samples, Splits
 from parity_exp.data.digits import Digits
+from parity_exp.data.file_dataset import FileDataset, LabelledFile, Listing
 from parity_exp.data.groups import Batches, coding_groups, covering_groups
+from parity_exp.data.image_folders import CatVDog, ImageFolder
 from parity_exp.data.modules import BaseDataModule, GroupBatch, GroupDataModule, LabelledBatch
+from parity_exp.data.speech_commands import SpeechCommands
 from parity_exp.data.torchvision_datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
 
 __all__ = [
@@ -14,14 +18,22 @@ __all__ = [
     "Augmentation",
     "BaseDataModule",
     "Batches",
+    "CUBLocalization",
+    "CatVDog",
     "CropAndFlip",
     "Dataset",
     "Digits",
     "FashionMNIST",
+    "FileDataset",
     "GroupBatch",
     "GroupDataModule",
+    "ImageFolder",
     "LabelledBatch",
+    "LabelledFile",
+    "Listing",
+    "RandomResizedCropAndFlip",
     "Samples",
+    "SpeechCommands",
     "Splits",
     "coding_groups",
     "covering_groups",

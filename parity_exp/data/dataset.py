@@ -1,7 +1,7 @@
-"""What every data set is: labelled tensors in memory, split into training, validation and test.
+"""What every data set is: labelled tensors, split into training, validation and test.
 
 To add a data set, subclass :class:`Dataset`, implement :meth:`Dataset.read`, and point a YAML file's ``_target_`` at
-the class.
+the class. A data set of many files subclasses :class:`parity_exp.data.FileDataset` instead, which reads them once.
 """
 
 import hashlib
@@ -28,12 +28,15 @@ class Samples:
     """Queries and their true labels.
 
     Attributes:
-        inputs: ``(N, C, H, W)`` float32.
-        labels: ``(N,)`` int64, numbers of classes; or ``(N, *label)``, whatever the data set's task takes.
+        inputs: ``(N, C, H, W)``, float32; or kept small as uint8, which stands for [0, 1] in steps of 1/255, or as
+            float16. Those may be a memory-mapped file. :func:`as_floats` gives float32 for all of them.
+        labels: ``(N,)`` int64 for classes, ``(N, 4)`` float32 for boxes.
+        digest: hash of inputs and labels, where it is known without reading them all.
     """
 
     inputs: Tensor
     labels: Tensor
+    digest: str | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -42,12 +45,12 @@ class Samples:
         return Samples(self.inputs[index], self.labels[index])
 
     def to(self, device: torch.device) -> "Samples":
-        return Samples(self.inputs.to(device), self.labels.to(device))
+        return Samples(self.inputs.to(device), self.labels.to(device), self.digest)
 
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set in memory, inputs in [0, 1] and not yet normalised, with what is needed to use it.
+    """A data set, images in [0, 1] and not yet normalised, with what is needed to use it.
 
     Attributes:
         train: samples to learn from.
@@ -73,13 +76,16 @@ class Splits:
         return tuple(self.train.inputs.shape[1:])
 
     def normalise(self, inputs: Tensor) -> Tensor:
-        """Bring inputs ``(N, C, H, W)`` in [0, 1] to what networks see."""
+        """Bring inputs ``(N, C, H, W)`` as they are kept to what networks see, float32."""
+        values = as_floats(inputs)
         if all(mean == 0 for mean in self.mean) and all(std == 1 for std in self.std):
-            return inputs
+            return values
         shape = (-1, *[1] * (inputs.dim() - 2))
         mean = torch.tensor(self.mean, device=inputs.device).view(shape)
         std = torch.tensor(self.std, device=inputs.device).view(shape)
-        return (inputs - mean) / std
+        if values is inputs:
+            return (inputs - mean) / std
+        return values.sub_(mean).div_(std)
 
     def fingerprint(self) -> str:
         """Hash of everything a network trained on these samples depends on; for cache keys."""
@@ -88,9 +94,17 @@ class Splits:
         digest = hashlib.blake2b(repr(content).encode())
         for samples in (self.train, self.validation):
             digest.update(repr(tuple(samples.inputs.shape)).encode())
+            if samples.digest is not None:
+                digest.update(samples.digest.encode())
+                continue
             digest.update(samples.inputs.contiguous().view(torch.uint8).numpy().data)
             digest.update(samples.labels.contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()
+
+
+def as_floats(inputs: Tensor) -> Tensor:
+    """Inputs as float32: bytes in steps of 1/255, others by value. What is float32 already is returned as it is."""
+    return inputs.float().div_(255) if inputs.dtype == torch.uint8 else inputs.float()
 
 
 class Dataset(ABC):
@@ -103,7 +117,7 @@ class Dataset(ABC):
         mean: per channel mean of the inputs.
         std: per channel standard deviation of the inputs.
         augmentation: random change of training inputs.
-        limit: use the first this many training and test samples only; for trying things out.
+        limit: use the first this many samples of each split only; for trying things out.
     """
 
     def __init__(
@@ -136,25 +150,43 @@ class Dataset(ABC):
         """What networks are to do with the samples; classification unless a data set says otherwise."""
         return Classification(class_names)
 
+    def read_validation(self) -> Samples | None:
+        """Return the data set's own validation samples; None, and some of the training samples are held out.
+
+        Raises:
+            DataError: the data are missing or damaged.
+        """
+        return None
+
     def load(self) -> Splits:
-        """Read the data set and hold out the validation samples.
+        """Read the data set and, where it does not bring its own, hold out the validation samples.
 
         Raises:
             DataError: the data are missing or damaged.
         """
         train, test, class_names = self.read()
+        validation = self.read_validation()
         if self.limit is not None:
             train, test = train[: self.limit], test[: self.limit]
-        if len(train) < 2 or len(test) < 1:
-            raise DataError(f"dataset={self.name}: {len(train)} training and {len(test)} test samples are too few")
-        held_out = VALIDATION_SAMPLES if len(train) >= SMALL_TRAINING_SET else max(1, len(train) // 10)
-        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(self.split_seed))
+            validation = validation and validation[: self.limit]
+        if len(train) < 2 or len(test) < 1 or (validation is not None and len(validation) < 1):
+            own = "" if validation is None else f", {len(validation)} validation"
+            raise DataError(f"dataset={self.name}: {len(train)} training{own} and {len(test)} test samples are too few")
+        if validation is None:
+            held_out, rest = self.hold_out(len(train))
+            train, validation = train[rest], train[held_out]
         return Splits(
-            train=train[order[held_out:]],
-            validation=train[order[:held_out]],
+            train=train,
+            validation=validation,
             test=test,
             task=self.task(class_names),
             mean=self.mean,
             std=self.std,
             augmentation=self.augmentation,
         )
+
+    def hold_out(self, samples: int) -> tuple[Tensor, Tensor]:
+        """Draw which training samples are for validation: the indices of those, and of the rest."""
+        count = VALIDATION_SAMPLES if samples >= SMALL_TRAINING_SET else max(1, samples // 10)
+        order = torch.randperm(samples, generator=torch.Generator().manual_seed(self.split_seed))
+        return order[:count], order[count:]

@@ -1,6 +1,8 @@
 """LightningDataModules over tensors: everything is moved to the device once, and a batch is one indexing.
 
-The loaders they return yield ready batches; nothing is collated and nothing is copied per sample.
+The loaders they return yield ready batches; nothing is collated and nothing is copied per sample. Inputs in float32
+are normalised and prepared ahead, once; those that are kept smaller than that stay so, and batches of them are
+finished when they are used.
 """
 
 from collections.abc import Callable
@@ -10,11 +12,12 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from parity_exp.data.dataset import Samples, Splits
+from parity_exp.data.dataset import Samples, Splits, as_floats
 from parity_exp.data.groups import Batches, Runs, coding_groups, covering_groups, epoch_generator
+from parity_exp.memory import samples_at_once
 
 VALIDATION_BATCH = 2_000
-"""Samples in a validation batch: large, since nothing is learned from it."""
+"""Samples in a validation batch, unless they are large ones: many, since nothing is learned from it."""
 
 STEPS_IN_RUN = 20
 """Training batches that are handed to Lightning at once."""
@@ -24,6 +27,8 @@ AUGMENTATION = 1
 
 Draw = Callable[[int], Tensor]
 Make = Callable[[Tensor, int, int], object]
+Finish = Callable[[Tensor, int, int], Tensor]
+"""Turns inputs ``(N, C, H, W)`` as they are kept into what a batch holds, given the epoch and the batch's number."""
 
 
 class LabelledBatch(NamedTuple):
@@ -78,12 +83,36 @@ class _TensorDataModule(LightningDataModule):
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
+    def _normalised(self, images: Tensor, _: int = 0, __: int = 0) -> Tensor:
+        return self.splits.normalise(images)
+
     def _augmented(self, images: Tensor, epoch: int, batch: int) -> Tensor:
-        """Training images as networks see them, ``(N, C, H, W)`` in [0, 1] to normalised."""
+        """Training images as networks see them, ``(N, C, H, W)`` as they are kept to normalised."""
         if self.splits.augmentation is not None:
             random = epoch_generator(self.seed + batch, epoch, AUGMENTATION)
-            images = self.splits.augmentation(images, random)
+            images = self.splits.augmentation(as_floats(images), random)
         return self.splits.normalise(images)
+
+    def _placed(self, samples: Samples, finish: Finish, ahead: bool = True) -> tuple[Samples, Finish]:
+        """Samples on the device, and what is left to be done to a batch of their inputs.
+
+        Args:
+            samples: as the data set has them.
+            finish: what has to be done.
+            ahead: whether it may be done to all of them now.
+        """
+        samples = samples.to(self._device())
+        if ahead and samples.inputs.dtype == torch.float32:
+            return Samples(finish(samples.inputs, 0, 0), samples.labels), _nothing
+        return samples, finish
+
+    @property
+    def _at_once(self) -> int:
+        return samples_at_once(self.splits.query_shape, VALIDATION_BATCH)
+
+
+def _nothing(inputs: Tensor, _: int, __: int) -> Tensor:
+    return inputs
 
 
 class BaseDataModule(_TensorDataModule):
@@ -96,12 +125,9 @@ class BaseDataModule(_TensorDataModule):
     """
 
     def setup(self, stage: str) -> None:
-        device = self._device()
-        self.train = self.splits.train.to(device)
-        if self.splits.augmentation is None:
-            self.train = Samples(self.splits.normalise(self.train.inputs), self.train.labels)
-        held_out = self.splits.validation.to(device)
-        self.validation = Samples(self.splits.normalise(held_out.inputs), held_out.labels)
+        unchanging = self.splits.augmentation is None
+        self.train, self.finish_train = self._placed(self.splits.train, self._augmented, unchanging)
+        self.validation, self.finish_validation = self._placed(self.splits.validation, self._normalised)
 
     def train_dataloader(self) -> Runs:
         rows = len(self.train)
@@ -110,10 +136,7 @@ class BaseDataModule(_TensorDataModule):
             return torch.randperm(rows, generator=epoch_generator(self.seed, epoch)).to(self._device())
 
         def make(index: Tensor, epoch: int, batch: int) -> LabelledBatch:
-            inputs = self.train.inputs[index]
-            if self.splits.augmentation is not None:
-                inputs = self._augmented(inputs, epoch, batch)
-            return LabelledBatch(inputs, self.train.labels[index])
+            return LabelledBatch(self.finish_train(self.train.inputs[index], epoch, batch), self.train.labels[index])
 
         return self._training(draw, make, rows)
 
@@ -123,10 +146,11 @@ class BaseDataModule(_TensorDataModule):
         def draw(_: int) -> Tensor:
             return torch.arange(rows, device=self._device())
 
-        def make(index: Tensor, _: int, __: int) -> LabelledBatch:
-            return LabelledBatch(self.validation.inputs[index], self.validation.labels[index])
+        def make(index: Tensor, epoch: int, batch: int) -> LabelledBatch:
+            inputs = self.finish_validation(self.validation.inputs[index], epoch, batch)
+            return LabelledBatch(inputs, self.validation.labels[index])
 
-        return self._validation(draw, make, rows, VALIDATION_BATCH)
+        return self._validation(draw, make, rows, self._at_once)
 
 
 class GroupDataModule(_TensorDataModule):
@@ -161,13 +185,22 @@ class GroupDataModule(_TensorDataModule):
     @torch.no_grad()
     def setup(self, stage: str) -> None:
         device = self._device()
-        self.train = self.splits.train.to(device)
+        unchanging = self.splits.augmentation is None
+        self.train, self.finish_train = self._placed(self.splits.train, self._prepared_training, unchanging)
         self.train_predictions = self.train_predictions.to(device)
-        if self.splits.augmentation is None:
-            self.train = Samples(self.prepare(self.splits.normalise(self.train.inputs)), self.train.labels)
-        held_out = self.splits.validation.to(device)
-        self.validation = Samples(self.prepare(self.splits.normalise(held_out.inputs)), held_out.labels)
+        self.validation, self.finish_validation = self._placed(self.splits.validation, self._prepared)
         self.validation_predictions = self.validation_predictions.to(device)
+
+    def _prepared_training(self, images: Tensor, epoch: int, batch: int) -> Tensor:
+        return self.prepare(self._augmented(images, epoch, batch))
+
+    def _prepared(self, images: Tensor, _: int, __: int) -> Tensor:
+        return self.prepare(self.splits.normalise(images))
+
+    @staticmethod
+    def _grouped(inputs: Tensor, groups: Tensor, finish: Finish, epoch: int, batch: int) -> Tensor:
+        """The inputs of groups ``(B, k)``, finished: ``(B, k, *prepared)``."""
+        return finish(inputs[groups.flatten()], epoch, batch).unflatten(0, groups.shape)
 
     def train_dataloader(self) -> Runs:
         samples = len(self.train)
@@ -178,10 +211,7 @@ class GroupDataModule(_TensorDataModule):
             return coding_groups(samples, self.k, self.seed, epoch).to(device)
 
         def make(groups: Tensor, epoch: int, batch: int) -> GroupBatch:
-            prepared = self.train.inputs[groups]
-            if self.splits.augmentation is not None:
-                images = self._augmented(prepared.flatten(0, 1), epoch, batch)
-                prepared = self.prepare(images).unflatten(0, groups.shape)
+            prepared = self._grouped(self.train.inputs, groups, self.finish_train, epoch, batch)
             return GroupBatch(
                 prepared, self.train_predictions[groups], self.train.labels[groups], all_counted[: len(groups)]
             )
@@ -194,13 +224,13 @@ class GroupDataModule(_TensorDataModule):
         rows = torch.arange(len(groups), device=device)
         groups, counted = groups.to(device), counted.to(device)
 
-        def make(index: Tensor, _: int, __: int) -> GroupBatch:
+        def make(index: Tensor, epoch: int, batch: int) -> GroupBatch:
             chosen = groups[index]
             return GroupBatch(
-                self.validation.inputs[chosen],
+                self._grouped(self.validation.inputs, chosen, self.finish_validation, epoch, batch),
                 self.validation_predictions[chosen],
                 self.validation.labels[chosen],
                 counted[index],
             )
 
-        return self._validation(lambda _: rows, make, len(groups), max(1, VALIDATION_BATCH // self.k))
+        return self._validation(lambda _: rows, make, len(groups), max(1, self._at_once // self.k))

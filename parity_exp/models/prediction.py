@@ -1,14 +1,33 @@
 """Run a network over many inputs without learning anything from them."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+from parity_exp.memory import samples_at_once
+
 
 @torch.no_grad()
-def predict(network: nn.Module, inputs: Tensor, device: torch.device, batch_size: int = 1_000) -> Tensor:
+def predict(
+    network: nn.Module,
+    inputs: Tensor,
+    device: torch.device,
+    batch_size: int = 1_000,
+    prepare: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """The network's outputs in evaluation mode, ``(N, *in) -> (N, *out)``, on ``device`` and in float32.
 
     The network is moved to the device and left in evaluation mode.
+
+    Args:
+        network: what predicts.
+        inputs: ``(N, *in)``.
+        device: where it runs.
+        batch_size: inputs at once, at most; fewer where they are large.
+        prepare: done to each batch on the device before the network sees it, such as normalisation, so that the
+            inputs need not lie in memory a second time.
     """
     network.to(device).eval()
-    return torch.cat([network(batch.to(device)).float() for batch in inputs.split(batch_size)])
+    batches = (batch.to(device) for batch in inputs.split(samples_at_once(inputs.shape[1:], batch_size)))
+    return torch.cat([network(prepare(batch) if prepare else batch).float() for batch in batches])

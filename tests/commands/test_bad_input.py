@@ -110,6 +110,23 @@ def test_missing_data_without_a_network_say_what_is_wanted(
     assert "data_batch_1" in line and "nowhere" in line and "no network" in line
 
 
+@pytest.mark.parametrize(
+    ("dataset", "wanted"),
+    [
+        ("speech_commands", "validation_list.txt"),
+        ("image_folder", "train/<class>/"),
+        ("cat_v_dog", "PetImages"),
+        ("cub_localization", "bounding_boxes.txt"),
+    ],
+)
+def test_a_data_set_of_files_that_is_nowhere_is_described(
+    run: Run, folder: Path, capfd: pytest.CaptureFixture[str], dataset: str, wanted: str
+) -> None:
+    line = refuse(run, capfd, f"dataset={dataset}", "dataset.root=nowhere")
+    assert f"dataset={dataset}" in line and wanted in line and "nowhere" in line and "dataset.root" in line
+    assert not Path("nowhere").exists()
+
+
 def test_a_data_file_cut_short_is_named(run: Run, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for name in ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"):
         Path(name).write_bytes(b"\x00\x00\x08\x03" + b"\x00\x00\x00\x09" * 3 + b"\x01" * 50)

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from parity_exp.models import MLP, VGG11, Default, FromBase, LeNet, MobileNetV2, Paper, ResNet, TorchvisionNetwork
@@ -76,12 +77,36 @@ def test_a_width_changes_mobilenet() -> None:
     assert narrow < wide / 5
 
 
-@pytest.mark.parametrize(("build", "features"), [(LeNet, 16_280), (VGG11, 7_680)])
-def test_spectrograms_flatten_as_in_the_paper(build: Callable[..., nn.Module], features: int) -> None:
+@pytest.mark.parametrize(
+    ("build", "convolutions", "head"),
+    [
+        (LeNet, [(1, 20), (20, 20)], [16_280, 1_000, 30]),
+        (VGG11, [(1, 64), (64, 128), (128, 256), (256, 256), (256, 512), *[(512, 512)] * 3], [7_680, 512, 30]),
+    ],
+)
+def test_the_papers_networks_for_spectrograms(
+    build: Callable[..., nn.Module], convolutions: list[tuple[int, int]], head: list[int]
+) -> None:
     shape = (1, 161, 101)
     network = build(shape, 30)
-    assert next(module for module in network.head if isinstance(module, nn.Linear)).in_features == features
+    found = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    assert [(layer.in_channels, layer.out_channels) for layer in found] == convolutions
+    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    assert [linear[0].in_features, *(layer.out_features for layer in linear)] == head
     assert outputs_of(network, shape) == (2, 30)
+
+
+def test_photographs_go_through_torchvisions_own_resnet18() -> None:
+    ours, named = ResNet((3, 224, 224), 2), TorchvisionNetwork((3, 224, 224), 2, "resnet18")
+    theirs = torchvision.models.resnet18(num_classes=2)
+    shapes = {name: weights.shape for name, weights in theirs.state_dict().items()}
+    for network in (ours, named):
+        assert {name: weights.shape for name, weights in network.network.state_dict().items()} == shapes
+    ours.network.load_state_dict(theirs.state_dict())
+    images = torch.rand(2, 3, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(ours.eval()(images), theirs.eval()(images))
+    assert not named.enlarges and outputs_of(named, (3, 224, 224)) == (2, 2)
 
 
 def test_the_mlp_has_the_papers_layers() -> None:

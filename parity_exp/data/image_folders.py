@@ -1,0 +1,168 @@
+"""Images in folders: a folder a class, or boxes in text files, all brought to one size and kept as bytes.
+
+A cached byte is a quarter of a float32: 25,000 images of 3x224x224 take 3.8 GB of disk, and of memory no more than what
+the system has to spare.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torchvision.transforms.v2 import functional as images
+
+from parity_exp.data.file_cache import Array
+from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing, whole, with_test_part
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
+
+VALIDATION_FOLDERS = ("val", "valid", "validation")
+
+
+class ImageFolder(FileDataset):
+    """Images in ``train/<class>/``, ``test/<class>/`` and perhaps ``val/<class>/``, as colour images of one size.
+
+    An image's shorter side is resized to ``resize`` pixels, then the ``size`` x ``size`` pixels in its middle are kept,
+    as is usual in evaluation on ImageNet. Training images are kept in the same way: base predictions are taken of them,
+    and augmentation changes them.
+
+    Args:
+        size: side of the images, in pixels.
+        resize: length of the shorter side before the middle is cut out.
+        settings: those of :class:`FileDataset`.
+    """
+
+    wanted: Sequence[str] = ("train/<class>/", "test/<class>/")
+    origin = "your images (train/<class>/*.jpg, test/<class>/*.jpg, and val/<class>/*.jpg if you have them)"
+    dtype = "uint8"
+
+    def __init__(self, size: int = 224, resize: int = 256, **settings: Any) -> None:
+        super().__init__(**settings)
+        if not 0 < size <= resize:
+            raise ValueError(f"size={size} must lie between 1 and resize={resize}")
+        self.size = size
+        self.resize = resize
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (3, self.size, self.size)
+
+    def reading(self) -> dict[str, Any]:
+        return {"size": self.size, "resize": self.resize}
+
+    def is_here(self, place: Path) -> bool:
+        return all(_folders_in(place / split) for split in ("train", "test"))
+
+    def list_files(self, folder: Path) -> Listing:
+        names = [path.name for path in _folders_in(folder / "train")]
+        validation = [folder / name for name in VALIDATION_FOLDERS if (folder / name).is_dir()]
+        return Listing(
+            self._labelled(folder / "train", names),
+            self._labelled(validation[0], names) if validation else None,
+            self._labelled(folder / "test", names),
+            names,
+        )
+
+    def _labelled(self, folder: Path, class_names: Sequence[str]) -> list[LabelledFile]:
+        found = _folders_in(folder)
+        unknown = [path.name for path in found if path.name not in class_names]
+        if unknown:
+            raise self.error(
+                f"{folder / unknown[0]} is a class without training images; expected {', '.join(class_names)}"
+            )
+        files = [LabelledFile(path, class_names.index(f.name)) for f in found for path in image_files(f)]
+        present = {file.label for file in files}
+        for path in found:
+            if class_names.index(path.name) not in present:
+                raise self.error(f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
+        return files
+
+    def read_file(self, file: LabelledFile) -> tuple[Array, Label]:
+        image = images.resize(read_image(file.path), [self.resize], interpolation=images.InterpolationMode.BILINEAR)
+        return _as_array(images.center_crop(image, [self.size, self.size])), file.label
+
+
+class CatVDog(ImageFolder):
+    """Cats and dogs, in whichever form they come: Kaggle's Dogs vs. Cats, Microsoft's PetImages, or split folders.
+
+    Kaggle's is ``train/cat.0.jpg`` and so on (its ``test1`` has no labels and is not used), Microsoft's
+    ``PetImages/Cat/`` and ``PetImages/Dog/``. Of these, which have no split, a fifth of each class is for testing,
+    always the same one.
+    """
+
+    wanted = ("train/cat.0.jpg", "PetImages/Cat", "train/<class>/")
+    folders = ("PetImages", "dogs-vs-cats")
+    origin = "Kaggle's Dogs vs. Cats (train.zip, unpacked) or Microsoft's Kaggle Cats and Dogs (PetImages)"
+
+    CLASSES = ("cat", "dog")
+
+    EMPTY = ("Cat/666.jpg", "Dog/11702.jpg")
+    """Files of PetImages that are empty in Microsoft's archive itself."""
+
+    def is_here(self, place: Path) -> bool:
+        return bool(super().is_here(place) or self._pet_images(place) or self._numbered(place))
+
+    def missing(self, wanted: str) -> Any:
+        return super().missing(wanted.replace(" and ", " or "))
+
+    def list_files(self, folder: Path) -> Listing:
+        if ImageFolder.is_here(self, folder):
+            return super().list_files(folder)
+        return with_test_part(self._pet_images(folder) or self._numbered(folder), self.CLASSES)
+
+    def _pet_images(self, place: Path) -> list[LabelledFile]:
+        for folder in (place / "PetImages", place):
+            parts = [folder / name.capitalize() for name in self.CLASSES]
+            if all(part.is_dir() for part in parts):
+                return [
+                    LabelledFile(path, label)
+                    for label, part in enumerate(parts)
+                    for path in image_files(part)
+                    if f"{part.name}/{path.name}" not in self.EMPTY or path.stat().st_size
+                ]
+        return []
+
+    def _numbered(self, place: Path) -> list[LabelledFile]:
+        return [
+            LabelledFile(path, label)
+            for label, name in enumerate(self.CLASSES)
+            for path in sorted((place / "train").glob(f"{name}.*"))
+            if path.suffix.lower() in SUFFIXES
+        ]
+
+
+def read_image(path: Path) -> Image.Image:
+    """An image in three colours, whatever it is on disk.
+
+    Raises:
+        DataError: not a whole image.
+    """
+
+    def read() -> Image.Image:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+
+    return whole(read, "image")
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images below a folder, at any depth; links are followed."""
+    return sorted(
+        Path(parent, name)
+        for parent, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+    )
+
+
+def _as_array(image: Image.Image) -> Array:
+    """``(3, H, W)`` bytes."""
+    return np.asarray(image).transpose(2, 0, 1)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
