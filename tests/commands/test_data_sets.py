@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import QUICK, Run, metrics, run_dirs
-from tests.data.files import write_image_folder, write_speech_commands
+from tests.data.files import write_cub, write_image_folder, write_speech_commands
 
 SMALL = (*QUICK, "tracker=none", "dataset.root=root", "batch_groups=2", "base.batch_size=4")
 
@@ -29,3 +29,14 @@ def test_images_are_trained_on_with_augmentation(run: Run, folder: Path, dataset
     assert run("train", *SMALL, *chosen, "k=2", "r=2") == 0
     (trained,) = run_dirs(folder)
     assert metrics(trained)["test/available_accuracy"] >= 0.5
+
+
+@pytest.mark.parametrize("encoder", ["concat"])
+def test_boxes_are_trained_on_and_evaluated(run: Run, folder: Path, encoder: str) -> None:
+    write_cub(folder / "root" / "CUB_200_2011", 45)
+    chosen = ("dataset=cub_localization", "dataset.size=32", "architecture=mlp", "initialisation=paper")
+    assert run("train", *SMALL, *chosen, f"encoder={encoder}", "k=2") == 0
+    (trained,) = run_dirs(folder)
+    values = metrics(trained)
+    assert 0 <= values["test/degraded_iou"] <= 1 and 0 <= values["test/available_iou"] <= 1
+    assert run("evaluate", f"run={trained}", "tracker=none") == 0
