@@ -3,8 +3,7 @@
 Every function returns a Matplotlib figure and leaves saving to the caller.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,21 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from parity_exp.analysis.picture_files import DPI as DPI
+from parity_exp.analysis.picture_files import save as save
 from parity_exp.training.evaluation import Examples
 
 AVAILABLE, DEGRADED, RECONSTRUCTION = "#3b6ea5", "#d9822b", "#5a9367"
-DPI = 150
-
-
-def save(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
-    """Write figures as PNG files named after them; return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, figure in figures.items():
-        path = folder / f"{name}.png"
-        figure.savefig(path, dpi=DPI)
-        paths.append(path)
-    return paths
 
 
 def learning_curves(coded: pd.DataFrame, base: pd.DataFrame | None) -> Figure:
