@@ -27,7 +27,8 @@ ENCODER_COLOURS = {
 SPARE_COLOURS = ("#44aa99", "#999933", "#88ccee", "#882255", "#ddcc77", "#555555")
 """For encoders of users and for settings of ours, Paul Tol's muted palette."""
 
-LINE_STYLES = ("-", "--", "-.", ":")
+LINE_STYLES = ("-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (2, 2)), (0, (1, 3)))
+UNANSWERED = (0, (1, 1))
 GREY = "#777777"
 PANELS, COLUMNS = 6, 3
 MOST_FRACTION = 0.1
@@ -112,8 +113,7 @@ def overall_accuracy(measured: pd.DataFrame) -> Plate | None:
     if not shown:
         return None
     colours = encoder_colours(measured["encoder"])
-    ks = sorted(measured["k"].dropna().unique())
-    styles = dict(zip(ks, cycle(LINE_STYLES), strict=False))
+    styles = dict(zip(sorted(measured["k"].dropna().unique()), LINE_STYLES, strict=False))
     fractions = np.linspace(0, MOST_FRACTION, 11)
     figure, axes = _grid(len(shown))
     for axis, (title, rows) in zip(axes, shown, strict=False):
@@ -121,12 +121,12 @@ def overall_accuracy(measured: pd.DataFrame) -> Plate | None:
         for encoder, some in rows.groupby("encoder"):
             best = best_setting(some, "k")
             available = some.groupby("k")["test/available_accuracy"].mean()
-            for k in best.index:
+            for k in best.index.intersection(pd.Index(styles)):
                 line = (1 - fractions) * available[k] + fractions * best[k]
                 axis.plot(fractions, line, color=colours[str(encoder)], ls=styles[k], lw=1.6)
                 lowest = min(lowest, float(line[-1]))
         highest = float(rows["test/available_accuracy"].mean())
-        axis.plot(fractions, (1 - fractions) * highest, color=GREY, lw=1.2, ls=(0, (1, 1)))
+        axis.plot(fractions, (1 - fractions) * highest, color=GREY, lw=1.2, ls=UNANSWERED)
         margin = max(0.1 * (highest - lowest), 0.002)
         axis.set(title=title, xlabel="fraction unavailable $f_u$", xlim=(0, MOST_FRACTION))
         axis.set_ylim(lowest - 2 * margin, highest + margin)
@@ -134,8 +134,8 @@ def overall_accuracy(measured: pd.DataFrame) -> Plate | None:
         _clean(axis)
     _left_labels(axes, "overall accuracy $A_o$")
     handles = [Line2D([], [], color=colour, label=name) for name, colour in colours.items()]
-    handles += [Line2D([], [], color="black", ls=styles[k], label=f"k = {k}") for k in ks]
-    handles.append(Line2D([], [], color=GREY, ls=(0, (1, 1)), label="lost ones unanswered"))
+    handles += [Line2D([], [], color="black", ls=style, label=f"k = {k}") for k, style in styles.items()]
+    handles.append(Line2D([], [], color=GREY, ls=UNANSWERED, label="lost ones unanswered"))
     _legend(figure, handles)
     return Plate(figure, left_out)
 
@@ -156,7 +156,7 @@ def delivered_accuracy(serving: pd.DataFrame) -> Plate | None:
         right, most = float(rows["accuracy"].max()), float(rows["late"].max())
         known = rows["test/available_accuracy"].mean() if "test/available_accuracy" in rows else right
         available = right if known != known else float(known)
-        axis.plot([0, most], [available, available * (1 - most)], color=GREY, lw=1.2, ls=(0, (1, 1)))
+        axis.plot([0, most], [available, available * (1 - most)], color=GREY, lw=1.2, ls=UNANSWERED)
         lowest = float(rows["accuracy"].min())
         margin = max(0.08 * (max(right, available) - lowest), 0.002)
         axis.set(title=title, xlabel="answers not the base model's own", xlim=(-0.03 * most, 1.05 * most))
@@ -165,7 +165,7 @@ def delivered_accuracy(serving: pd.DataFrame) -> Plate | None:
         axis.locator_params(axis="x", nbins=5)
         _clean(axis)
     _left_labels(axes, "accuracy of what clients got")
-    unanswered = Line2D([], [], color=GREY, ls=(0, (1, 1)), label="had they stayed unanswered")
+    unanswered = Line2D([], [], color=GREY, ls=UNANSWERED, label="had they stayed unanswered")
     _legend(figure, [*_policy_handles(colours), unanswered])
     return Plate(figure, left_out)
 
@@ -319,13 +319,13 @@ def _title(part: pd.DataFrame, keys: Sequence[str]) -> str:
 
 
 def _grid(count: int) -> tuple[Figure, list[Axes]]:
-    columns = min(count, COLUMNS)
+    columns = 2 if count == 4 else min(count, COLUMNS)
     rows = -(-count // columns)
     width = 6.0 if columns == 1 else 9.0
     figure = Figure(figsize=(width, 3.3 * rows + 0.7 if columns > 1 else 4.4), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.09, hspace=0.03)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes:
-        axis.title.set_fontsize(9)
         axis.tick_params(labelsize=8)
         axis.xaxis.label.set_fontsize(9)
         axis.yaxis.label.set_fontsize(9)
@@ -335,8 +335,10 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
 
 
 def _left_labels(axes: Sequence[Axes], label: str) -> None:
-    for axis in axes[::COLUMNS]:
-        axis.set_ylabel(label)
+    for axis in axes:
+        place = axis.get_subplotspec()
+        if place is not None and place.is_first_col():
+            axis.set_ylabel(label)
 
 
 def _dots(axis: Axes, x: pd.Series, y: pd.Series, colour: str, size: float = 16) -> None:
@@ -369,5 +371,6 @@ def _milliseconds(axis: Axes, which: str = "y") -> None:
 
 
 def _clean(axis: Axes) -> None:
+    axis.title.set_fontsize(9)
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(axis="y", alpha=0.25)

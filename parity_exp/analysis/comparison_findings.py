@@ -10,23 +10,22 @@ MOST = 8
 
 
 def encoder_findings(measured: pd.DataFrame) -> list[str]:
-    """Which encoder is best at which k, by the best setting of each, a sentence a data set, architecture and k."""
-    if measured.empty:
-        return []
-    keys = ["dataset", "architecture", "k", "r"]
+    """Which encoder is best at which k, each at its best setting: a sentence a data set and architecture."""
     sentences = []
-    for place, rows in measured.groupby(keys, dropna=False):
-        settings = rows.groupby(["encoder", "decoder", "variant"], dropna=False)["test/degraded_accuracy"].mean()
-        best = settings.groupby(level=0).max().sort_values(ascending=False)
-        dataset, architecture, k, r = place
-        many = f", r = {r}" if measured["r"].nunique() > 1 else ""
-        first = (
-            f"{dataset}, {architecture}, k = {k}{many}: {best.index[0]} reconstructs {percent(best.iloc[0])} rightly"
-        )
-        others = ", ".join(f"{name} {percent(value)}" for name, value in best.iloc[1:].items())
+    several_r = not measured.empty and measured["r"].nunique() > 1
+    for (dataset, architecture), rows in measured.groupby(["dataset", "architecture"], dropna=False):
+        parts = []
+        for (k, r), some in rows.groupby(["k", "r"], dropna=False):
+            settings = some.groupby(["encoder", "decoder", "variant"], dropna=False)["test/degraded_accuracy"].mean()
+            best = settings.groupby(level=0).max().sort_values(ascending=False)
+            words = ", ".join(f"{name} {percent(value)}" for name, value in best.items())
+            parts.append(f"k = {k}{f', r = {r}' if several_r else ''}: {words}")
         available = percent(float(rows["test/available_accuracy"].mean()))
-        sentences.append(f"{first}{f' ({others})' if others else ''}, of {available} that the base model has right.")
-    return _some(sentences, "more combinations of data set, architecture and k are in the table.")
+        sentences.append(
+            f"{dataset}, {architecture}, available accuracy {available}; degraded accuracy, best encoder first, each at "
+            f"its best setting: {'; '.join(parts)}."
+        )
+    return _some(sentences, "more data sets and architectures are in the table.")
 
 
 def policy_findings(serving: pd.DataFrame) -> list[str]:
@@ -43,8 +42,8 @@ def policy_findings(serving: pd.DataFrame) -> list[str]:
         lower, higher = int((ratio < 1 - NOISE).sum()), int((ratio > 1 + NOISE).sum())
         change = 100 * float((own["accuracy"] - base["accuracy"].reindex(own.index)).median())
         sentences.append(
-            f"{policy} against {BASELINE}, {_runs(len(own))}: p99.9 lower in {lower}, higher in {higher}, in the median "
-            f"{ratio.median():.2g} of it; accuracy of what clients got {change:+.2f} points in the median."
+            f"{policy} against {BASELINE}, {_runs(len(own))}: p99.9 lower in {lower}, higher in {higher}, in the "
+            f"median {ratio.median():.2g} of it; accuracy of what clients got {change:+.2f} points in the median."
         )
     return _some(sentences, "more policies are in the table.")
 

@@ -220,9 +220,7 @@ class _Comparison:
         rows = [[", ".join([key, *others]), self._values(key)] for key, others in self.tidy.differing.items()]
         tables = [Table(("key", "values, with the number of runs"), rows, "Config keys that differ")] if rows else []
         text = [] if rows else ["The configs of these runs are the same."]
-        text.append(
-            "All other config values are the same wherever they are present; each run's page has all of its own."
-        )
+        text.append("All other config values are the same wherever there are any; each run's page has its own.")
         return Section("differences", "The runs and their differences", text, [*tables, self._runs()])
 
     def _values(self, key: str) -> str:
@@ -232,10 +230,10 @@ class _Comparison:
 
     def _runs(self) -> Table:
         """A row a run: a link to it, its command, and what sets it apart."""
-        words = self.tidy.differences([str(run.path) for run in self.gathered])
+        words = self.tidy.differences()
         rows = [(self._link(run), run.command, run.state, words.get(str(run.path), "") or "-") for run in self.gathered]
         title = f"All runs ({len(rows):,})"
-        return Table(("run", "command", "state", "differs by"), rows, title, len(rows) > ROWS_SHOWN, wraps=True)
+        return Table(("run", "command", "state", "differs by"), rows, title, len(rows) > ROWS_SHOWN, words=4)
 
     def _problems(self) -> Section:
         rows = [(self._link(run), problem) for run in self.gathered for problem in run.problems]
@@ -249,8 +247,8 @@ class _Comparison:
 
     def _files(self) -> list[str]:
         lines = [
-            f"runs.csv, runs.parquet: a row a run ({len(self.tidy.runs):,}), with the config values that differ and the "
-            "metrics."
+            f"runs.csv, runs.parquet: a row a run ({len(self.tidy.runs):,}), with the config values that differ and "
+            "the metrics."
         ]
         if not self.tidy.serving.empty:
             lines.append(
@@ -278,4 +276,4 @@ def _stated(table: pd.DataFrame, keys: Sequence[str], title: str) -> tuple[list[
     text = [f"{title}, all with {', '.join(words)}."] if words else []
     if len(rows) > ROWS_SHOWN:
         title = f"{title} ({len(rows):,} rows)"
-    return text, [Table(names, rows, title, len(rows) > ROWS_SHOWN, wraps=True)]
+    return text, [Table(names, rows, title, len(rows) > ROWS_SHOWN, words=names.index("runs"))]

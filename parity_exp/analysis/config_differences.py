@@ -1,7 +1,7 @@
 """What differs between the configs of runs.
 
-Configs become flat: ``trainer.max_epochs: 30``. A component is the name of its class, ``encoder: AdditionEncoder``, with
-its settings below it, ``encoder.trainable: False``; a node of several components is their names.
+Configs become flat: ``trainer.max_epochs: 30``. A component is the name of its class, ``encoder: AdditionEncoder``,
+with its settings below it, ``encoder.trainable: False``; a node of several components is their names.
 """
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -30,7 +30,7 @@ def flatten(config: Mapping[str, Any]) -> dict[str, Hashable]:
     return flat
 
 
-def _flatten(path: str, node: object, flat: dict[str, Hashable]) -> None:
+def _flatten(path: str, node: Any, flat: dict[str, Hashable]) -> None:
     if isinstance(node, Mapping):
         if "_target_" in node:
             flat[path] = class_name(str(node["_target_"]))
@@ -41,10 +41,8 @@ def _flatten(path: str, node: object, flat: dict[str, Hashable]) -> None:
                 _flatten(f"{path}.{key}", value, flat)
     elif isinstance(node, Sequence) and not isinstance(node, str):
         flat[path] = "[" + ", ".join(map(str, node)) + "]"
-    elif node is None or isinstance(node, Hashable):
-        flat[path] = node
     else:
-        flat[path] = str(node)
+        flat[path] = node
 
 
 def class_name(target: str) -> str:

@@ -101,9 +101,8 @@ def _roots(patterns: Sequence[str]) -> list[Path]:
     roots: set[Path] = set()
     for pattern in patterns:
         # Whatever is below will be searched anyway, so there is no need to list it.
-        start = re.sub(r"(/\*\*)+/?$", "", os.path.expanduser(pattern)) if not pattern.startswith("**") else pattern
-        start = "." if start == "**" else start
-        for name in glob.glob(start or "/", recursive=True):
+        start = re.sub(r"(^|/)\*\*$", "", str(Path(pattern).expanduser())) or "."
+        for name in glob.glob(start, recursive=True):  # noqa: PTH207 (pathlib's takes no absolute pattern)
             path = Path(name)
             roots.add(path if path.is_dir() else path.parent)
     return sorted(roots, key=lambda root: len(root.parts))
@@ -157,7 +156,7 @@ def read_run(path: Path) -> GatheredRun:
     run = RunDirectory(path)
     problems: list[str] = []
     try:
-        files = frozenset(os.listdir(path))
+        files = frozenset(entry.name for entry in os.scandir(path))
     except OSError as error:
         return GatheredRun(path, "damaged", [f"cannot be read ({error.strerror})"])
     environment = _read_json(run.environment, problems) if ENVIRONMENT in files else {}

@@ -35,14 +35,14 @@ class Table:
         rows: a cell a column.
         title: stands above it.
         folded: hide the table behind its title until it is asked for.
-        wraps: break long cells into lines; other tables keep theirs in one.
+        words: so many columns, from the first, are of words, stand to the left and break into lines.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str | Link]]
     title: str = ""
     folded: bool = False
-    wraps: bool = False
+    words: int = 1
 
 
 @dataclass(frozen=True)

@@ -135,20 +135,19 @@ class Tidy:
         """For rows of ``runs`` what sets each apart from others with the same code, seeds aside, in words."""
         flats = {str(run.path): flat for run, flat in zip(self._readable, self._flats, strict=True)}
         told = ("dataset", "architecture", "encoder", "k", "r", "evaluation.fractions_unavailable", *SERVING)
-        words = pd.Series("", index=runs.index, dtype=object)
+        words: dict[Hashable, str] = {}
         for _, rows in runs.groupby([name for name in CODE if name != "decoder"], dropna=False):
-            words.loc[rows.index] = variants([flats[run] for run in rows["run"]], told)
-        return words
+            words |= zip(rows.index, variants([flats[run] for run in rows["run"]], told), strict=True)
+        return pd.Series(words, dtype=object).reindex(runs.index)
 
-    def differences(self, runs: Sequence[str]) -> dict[str, str]:
-        """For each run what sets it apart, as ``key=value`` words, seeds included."""
-        keys = [key for key in self.differing if not within(key, ("outputs",))]
-        flats = {str(run.path): flat for run, flat in zip(self._readable, self._flats, strict=True)}
-        return {
-            run: " ".join(f"{key}={written(flats[run][key])}" for key in keys if key in flats[run])
-            for run in runs
-            if run in flats
-        }
+    def differences(self) -> dict[str, str]:
+        """For each run what sets it apart, as ``key=value`` words, seeds included; of those that served how, too."""
+        trained_keys = [key for key in self.differing if not within(key, SERVING)]
+        words = {}
+        for run, flat in zip(self._readable, self._flats, strict=True):
+            keys = trained_keys if run.command in ("train", "evaluate") else self.differing
+            words[str(run.path)] = " ".join(f"{key}={written(flat[key])}" for key in keys if key in flat)
+        return words
 
     def values_of(self, key: str) -> dict[Hashable, int]:
         """Values of a key, with the number of runs that have each."""
