@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
@@ -322,8 +323,9 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
     columns = 2 if count == 4 else min(count, COLUMNS)
     rows = -(-count // columns)
     width = 6.0 if columns == 1 else 9.0
-    figure = Figure(figsize=(width, 3.3 * rows + 0.7 if columns > 1 else 4.4), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.09, hspace=0.03)
+    figure = Figure(
+        figsize=(width, 3.3 * rows + 0.7 if columns > 1 else 4.4), layout=ConstrainedLayoutEngine(h_pad=0.09)
+    )
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes:
         axis.tick_params(labelsize=8)

@@ -11,8 +11,10 @@ MOST = 8
 
 def encoder_findings(measured: pd.DataFrame) -> list[str]:
     """Which encoder is best at which k, each at its best setting: a sentence a data set and architecture."""
+    if measured.empty:
+        return []
     sentences = []
-    several_r = not measured.empty and measured["r"].nunique() > 1
+    several_r = measured["r"].nunique() > 1
     for (dataset, architecture), rows in measured.groupby(["dataset", "architecture"], dropna=False):
         parts = []
         for (k, r), some in rows.groupby(["k", "r"], dropna=False):
@@ -22,8 +24,8 @@ def encoder_findings(measured: pd.DataFrame) -> list[str]:
             parts.append(f"k = {k}{f', r = {r}' if several_r else ''}: {words}")
         available = percent(float(rows["test/available_accuracy"].mean()))
         sentences.append(
-            f"{dataset}, {architecture}, available accuracy {available}; degraded accuracy, best encoder first, each at "
-            f"its best setting: {'; '.join(parts)}."
+            f"{dataset}, {architecture}, available accuracy {available}; degraded accuracy, best encoder first, each "
+            f"at its best setting: {'; '.join(parts)}."
         )
     return _some(sentences, "more data sets and architectures are in the table.")
 

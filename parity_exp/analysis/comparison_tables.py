@@ -3,6 +3,7 @@
 A repetition differs from another by seeds alone. Whatever else differs has a row of its own.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -17,6 +18,9 @@ ACCURACIES = {
     "available IoU": "test/available_iou",
     "degraded IoU": "test/degraded_iou",
 }
+BY_LOSSES = re.compile(r"test/losses_(\d+)/degraded_accuracy")
+"""Where r > 1: degraded accuracy with so many predictions of a group lost."""
+
 LATENCIES = {
     "p50 ms": "latency_ms/p50",
     "p99 ms": "latency_ms/p99",
@@ -54,7 +58,11 @@ SPREAD = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 
 def accuracy_table(measured: pd.DataFrame) -> pd.DataFrame:
     """A row a code: mean and standard deviation of its accuracies over seeds."""
-    return _compared(measured, CODE_KEYS, ACCURACIES, spread=tuple(ACCURACIES))
+    by_losses = {
+        f"degraded, {match[1]} lost": str(key) for key in measured.columns if (match := BY_LOSSES.fullmatch(str(key)))
+    }
+    columns = {**ACCURACIES, **dict(sorted(by_losses.items()))}
+    return _compared(measured, CODE_KEYS, columns, spread=tuple(columns))
 
 
 def training_costs(measured: pd.DataFrame) -> pd.DataFrame:

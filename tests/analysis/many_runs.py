@@ -38,9 +38,9 @@ def write_many_runs(outputs: Path, trained: int, served: int, seed: int = 0) -> 
         write_run(folder, config, training_metrics(k, encoder, dataset, rng), "train")
         (folder / "history.csv").write_text("epoch,train/loss\n1,0.5\n")
         folders.append(folder)
-    serving = product(range(max(1, served)), UTILISATIONS, KS, STRAGGLERS, ENCODERS[:2])
+    serving = product(range(max(1, served)), KS, STRAGGLERS, ENCODERS[:2], UTILISATIONS)
     queries = recording()
-    for number, ((repetition, utilisation, k, straggler, encoder), of) in enumerate(
+    for number, ((repetition, k, straggler, encoder, utilisation), of) in enumerate(
         zip(islice(serving, served), cycle(folders or [Path("elsewhere")]), strict=False)
     ):
         folder = outputs / "serve" / "2026-01-02" / f"00-{number // 60:02d}-{number % 60:02d}-000000"
