@@ -53,6 +53,7 @@ CODE_KEYS = [*CODE, "variant"]
 SETTING = ["dataset", "architecture", "encoder", "decoder", "k", "r", "setting"]
 LOAD = ["load_is_a_rate", "utilisation", "rate_qps"]
 MISSING = "-"
+EQUALS = "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
 SPREAD = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 
 
@@ -102,7 +103,8 @@ def constant_words(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFra
         if key in table and table[key].nunique(dropna=False) <= 1:
             value = table[key].iloc[0] if len(table) else ""
             if value not in ("", MISSING):
-                words.append(f"{key.replace('_', ' ')} {value}")
+                equals = EQUALS if key in ("k", "r", "base_instances") else " "
+                words.append(f"{key.replace('_', ' ')}{equals}{value}")
             table = table.drop(columns=key)
     return table, words
 

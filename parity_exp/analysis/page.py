@@ -5,6 +5,7 @@ needs no network and no scripts, and its own policy forbids both.
 """
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +86,7 @@ def write_page(
     environment = Environment(
         loader=PackageLoader("parity_exp", "analysis"), autoescape=True, undefined=StrictUndefined
     )
+    environment.filters["joints"] = joints
     text = environment.get_template(TEMPLATE).render(
         title=title,
         run_name="/".join(path.parent.resolve().parts[-3:]),
@@ -93,3 +95,8 @@ def write_page(
         sections=[section for section in sections if not section.empty],
     )
     write_text(path, text)
+
+
+def joints(text: str) -> list[str]:
+    """Text in the pieces between which it may go on in another line: paths, keys and names have joints."""
+    return re.split(r"(?<=[=_/.])(?=\w)", text)
