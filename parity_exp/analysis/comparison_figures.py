@@ -7,6 +7,7 @@ support one. Encoders and policies have one colour each in all pictures; panels 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from parity_exp.analysis.comparison_tables import load_words
+from parity_exp.analysis.comparison_tables import EQUALS, load_words
 from parity_exp.analysis.serving_figures import policy_colours
 
 ENCODER_COLOURS = {
@@ -32,6 +33,7 @@ LINE_STYLES = ("-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)), (0,
 UNANSWERED = (0, (1, 1))
 GREY = "#777777"
 PANELS, COLUMNS = 6, 3
+TITLE_WIDTH, TITLE_LINES = 40, 3  # characters and lines of a panel's title
 MOST_FRACTION = 0.1
 LABELLED = 5
 
@@ -305,18 +307,14 @@ def panels(
 
 
 def _title(part: pd.DataFrame, keys: Sequence[str]) -> str:
+    """What the keys are in a part, in lines that a panel has room for."""
     row = part.iloc[0]
-    words = [f"{key} = {row[key]}" if key in ("k", "r") else str(row[key]) for key in keys if row[key] not in ("", "-")]
-    if "load" in keys:
-        words[-1] = f"load {words[-1]}"
-    lines, line = [], ""
-    for word in words:
-        joined = f"{line}, {word}" if line else word
-        if len(joined) > 38 and line:
-            lines.append(f"{line},")
-            joined = word
-        line = joined
-    return "\n".join([*lines, line])
+    words = []
+    for key in keys:
+        if row[key] not in ("", "-"):
+            equals = {"k": f"k{EQUALS}", "r": f"r{EQUALS}", "load": "load "}.get(key, "")
+            words.append(f"{equals}{row[key]}")
+    return "\n".join(wrap(", ".join(words), TITLE_WIDTH)[:TITLE_LINES])
 
 
 def _grid(count: int) -> tuple[Figure, list[Axes]]:

@@ -231,9 +231,12 @@ class _Comparison:
     def _runs(self) -> Table:
         """A row a run: a link to it, its command, and what sets it apart."""
         words = self.tidy.differences()
-        rows = [(self._link(run), run.command, run.state, words.get(str(run.path), "") or "-") for run in self.gathered]
+        rows = []
+        for run in self.gathered:
+            command = run.command if run.state == "finished" else f"{run.command}, {run.state}"
+            rows.append((self._link(run), command, words.get(str(run.path), "") or "-"))
         title = f"All runs ({len(rows):,})"
-        return Table(("run", "command", "state", "differs by"), rows, title, len(rows) > ROWS_SHOWN, words=4)
+        return Table(("run", "command", "differs by"), rows, title, len(rows) > ROWS_SHOWN, words=3)
 
     def _problems(self) -> Section:
         rows = [(self._link(run), problem) for run in self.gathered for problem in run.problems]

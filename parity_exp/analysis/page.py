@@ -17,6 +17,8 @@ from parity_exp.files import write_text
 
 TEMPLATE = "report.html.j2"
 CSS_DPI = 100  # pixels of the page to an inch of a figure
+LONGEST_WORD = 24
+LONG_WORDS = re.compile(rf"(\S{{{LONGEST_WORD}}})")
 
 
 @dataclass(frozen=True)
@@ -98,5 +100,8 @@ def write_page(
 
 
 def joints(text: str) -> list[str]:
-    """Text in the pieces between which it may go on in another line: paths, keys and names have joints."""
-    return re.split(r"(?<=[=_/.])(?=\w)", text)
+    """Text in the pieces between which it may go on in another line: paths, keys and names have joints.
+
+    Long words without any have one after every ``LONGEST_WORD`` characters, so that no cell widens the page.
+    """
+    return [piece for part in re.split(r"(?<=[=_/.])(?=\w)", text) for piece in LONG_WORDS.split(part) if piece]

@@ -16,6 +16,7 @@ from parity_exp.analysis.comparison_report import Written, write_comparison
 from parity_exp.analysis.comparison_tables import accuracy_table, latency_table, serving_costs, training_costs
 from parity_exp.analysis.config_differences import component_labels, flatten, variants, varying_keys
 from parity_exp.analysis.gathered_runs import find_run_directories, gather, read_run
+from parity_exp.analysis.page import joints
 from parity_exp.analysis.tidy import Tidy, measured_codes
 from tests.analysis.many_runs import Configs, break_runs, serving_metrics, training_metrics, write_many_runs, write_run
 from tests.analysis.test_report import CHROMIUM, PROBE, Page, chromium
@@ -257,6 +258,14 @@ class TestFigures:
 
 
 class TestPage:
+    def test_words_have_joints_and_lose_nothing(self) -> None:
+        assert joints("a/b_c=d") == ["a/", "b_", "c=", "d"]
+        assert joints("0.5 ± 0.1") == ["0.", "5 ± 0.", "1"]
+        long = "x" * 100 + " and more"
+        assert "".join(joints(long)) == long
+        assert max(len(word) for piece in joints(long) for word in piece.split()) == 24
+        assert joints("") == []
+
     def test_a_page_is_complete_in_itself_and_links_to_the_runs(self, outputs: Path) -> None:
         odd = outputs / "train" / "50 % & more"
         shutil.copytree(find_run_directories([str(outputs / "train")])[0], odd)
@@ -309,7 +318,7 @@ class TestPage:
         runs = find_run_directories([str(outputs)])
         break_runs(runs[:10])
         odd = runs[20] / "config.yaml"
-        odd.write_text(odd.read_text().replace("root: null", f"limit: {'a_value_without_end' * 20}", 1))
+        odd.write_text(odd.read_text().replace("limit: null", f"limit: {'avaluewithoutend' * 20}", 1))
         page = report(outputs).page
         seen = chromium(tmp_path, page)
         assert "CONSOLE" not in seen.stderr, seen.stderr
