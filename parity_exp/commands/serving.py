@@ -12,11 +12,9 @@ from functools import cached_property, partial
 from statistics import median
 from typing import Any
 
-import hydra
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 from tqdm import tqdm
 
 from parity_exp.analysis import figures
@@ -28,7 +26,6 @@ from parity_exp.coding import Code
 from parity_exp.commands.assembly import Experiment, build_checked
 from parity_exp.commands.phases import obtain_base
 from parity_exp.errors import ConfigError, UserError
-from parity_exp.models import load_weights
 from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.desk import Desk, Queues
@@ -36,6 +33,7 @@ from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.frontend import Frontend, Workload
 from parity_exp.serving.group_coder import GroupCoder
 from parity_exp.serving.load import ClosedLoop, Load, query_indices, write_arrivals
+from parity_exp.serving.load_model import load_model
 from parity_exp.serving.measures import serving_metrics
 from parity_exp.serving.policy import BACKUP, BASE, Policy
 from parity_exp.serving.pool import Down, Finished, Pool, Raised, ServedModel
@@ -56,7 +54,10 @@ PATIENCE_S = 60.0
 ARRIVALS, SAMPLES = 1, 2
 """Independent streams of random numbers."""
 
-MEASURED_TASKS = 20
+MEASURED_TASKS = range(20, 100)
+"""The service time is measured with at least so many tasks, and with up to so many while that is quick."""
+
+QUICK_S = 3.0
 MEASURE_S = 60.0
 
 REHEARSAL_S = 1.0
@@ -108,10 +109,11 @@ class Serving:
             str(name): build_checked(node, f"straggler.{name}", Straggler)  # type: ignore[type-abstract]
             for name, node in (config.get("straggler") or {}).items()
         }
-        self.queues = build_checked(config.get("queue"), "queue", type)
-        if not issubclass(self.queues, Queues):
+        self.queues = build_checked(config.get("queue"), "queue", partial)
+        made: Any = self.queues.func
+        if not isinstance(made, type) or not issubclass(made, Queues):
             raise ConfigError(
-                f"queue.path={config.queue.get('path')}: expected a subclass of {Queues.__module__}.Queues"
+                f"queue._target_={config.queue.get('_target_')}: expected a subclass of {Queues.__module__}.Queues"
             )
         self.slo_s = PATIENCE_S if self.load.slo_ms is None else self.load.slo_ms / 1e3
         self.policies = [str(name) for name in config.redundancy]
@@ -160,7 +162,7 @@ class Serving:
 
         def served(section: str, path: object, query_shape: tuple[int, ...]) -> ServedModel:
             node: Any = OmegaConf.to_container(experiment.architecture(section), resolve=True)
-            load = partial(load_served, node, query_shape, outputs[0], str(path))
+            load = partial(load_model, node, query_shape, outputs[0], str(path))
             return ServedModel(load, query_shape, outputs)
 
         models = {BASE: served("base", trained.checkpoint("base"), shape)}
@@ -207,8 +209,11 @@ class Serving:
         reason = f"no answer for {MEASURE_S:g} s"
         try:
             pool.start({BASE: base}, [[BASE]], self.batch_size, [Timeline()])
-            deadline_s = time.monotonic() + MEASURE_S
-            for task in range(MEASURED_TASKS):
+            started_s = time.monotonic()
+            deadline_s = started_s + MEASURE_S
+            for task in range(MEASURED_TASKS.stop):
+                if task >= MEASURED_TASKS.start and time.monotonic() - started_s > QUICK_S:
+                    break
                 first = task * size % (len(queries) - size + 1)
                 pool.send(0, task, BASE, queries[first : first + size])
                 # One that raises, or dies, is the policies' business later on; here it only must not be the rule.
@@ -309,13 +314,6 @@ def serve_policies(
     )
     show(title, written(table), f"run directory: {run.path}")
     return metrics
-
-
-def load_served(architecture: Mapping[str, Any], shape: tuple[int, ...], outputs: int, path: str) -> nn.Module:
-    """Make a network and read its weights; runs in an instance's process."""
-    network: nn.Module = hydra.utils.instantiate(architecture, input_shape=shape, outputs=outputs)
-    load_weights(path, network, "checkpoint")
-    return network.eval()
 
 
 @contextmanager

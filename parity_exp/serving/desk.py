@@ -17,7 +17,7 @@ Rules:
 import heapq
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -300,7 +300,7 @@ class Desk:
         self,
         policy: Policy,
         base_instances: int,
-        queues: type[Queues] = SingleQueue,
+        queues: Callable[[Role, int, int], Queues] = SingleQueue,
         prefetch: int = 1,
         batch_size: int = 1,
         window_s: float = 0.0,

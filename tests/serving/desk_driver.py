@@ -2,24 +2,34 @@
 
 import gc
 from collections.abc import Iterable
+from itertools import compress
 from typing import Any
 
 from parity_exp.serving.desk import Desk, Response
 from parity_exp.serving.policy import Batch, Group, Policy, Source, State, Task
 
+KINDS = frozenset({Batch, Group, Task})
+
+
+def living() -> list[Batch | Group | Task]:
+    """What exists of batches, groups and tasks; with garbage collection off, also what only hangs in circles."""
+    things = gc.get_objects()
+    return list(compress(things, map(KINDS.__contains__, map(type, things))))  # all in C: there are many things
+
 
 def alive() -> int:
-    """Batches, groups and tasks that exist; with garbage collection off, those in circles of references are counted."""
-    return sum(isinstance(thing, Batch | Group | Task) for thing in gc.get_objects())
+    """How much exists of batches, groups and tasks."""
+    return len(living())
 
 
 class Driver:
     """A desk with instances that do what a test says.
 
-    Checks on the way that no query is answered twice, that no cancelled task is placed, and that no instance is given
-    more than ``prefetch`` tasks.
+    Checks on the way that no query is answered twice, that answers come from what they say, and that no instance is
+    given more than ``prefetch`` tasks.
 
     Attributes:
+        refusals: so many of the next placements are refused by their instances.
         now_s: the time; moved by :meth:`until`.
         running: tasks that each instance has, in the order in which it got them.
         placed: all tasks placed so far.
@@ -36,16 +46,17 @@ class Driver:
         self.answers: dict[int, tuple[Source, float]] = {}
         self.responses: list[Response] = []
         self.queries = 0
+        self.refusals = 0
 
     # ---- events
 
     def arrive(self, count: int = 1) -> list[int]:
         """Let queries arrive now; their numbers."""
         numbers = list(range(self.queries, self.queries + count))
+        self.queries += count
         for query in numbers:
-            self.queries += 1
             self.desk.arrive(query, self.now_s, self.now_s)
-            self.settle()
+        self.settle()
         return numbers
 
     def until(self, now_s: float) -> None:
@@ -85,6 +96,7 @@ class Driver:
         self.settle()
 
     def refuse(self, task: Task) -> None:
+        """Let an instance refuse what it was just given."""
         self.running[task.instance].remove(task)
         self.placed.remove(task)
         self.desk.refused(task)
@@ -92,21 +104,26 @@ class Driver:
     def settle(self) -> None:
         """Place what can be placed, and take answers in."""
         self.desk.place(self.now_s)
-        for task in self.desk.placements:
+        placements, self.desk.placements = self.desk.placements, []
+        for task in placements:
             assert task.state is State.PLACED
             assert task.model in self.desk.held[task.instance]
+            if self.refusals:
+                self.refusals -= 1
+                self.desk.refused(task)
+                continue
             self.placed.append(task)
             self.running[task.instance].append(task)
             assert len(self.running[task.instance]) <= self.prefetch
-        self.desk.placements.clear()
-        for response in self.desk.responses:
+        responses, self.desk.responses = self.desk.responses, []
+        for response in responses:
+            _check(response)
             self.responses.append(response)
             for element in response.elements:
                 query = response.batch.queries[element]
                 assert query not in self.answers, f"query {query} was answered twice"
                 self.answers[query] = (response.source, self.now_s)
-        self.desk.responses.clear()
-        assert self.desk.unanswered == self.queries - len(self.answers) or self.desk.batch_size > 1
+        assert self.desk.unanswered == self.queries - len(self.answers)
 
     # ---- what there is
 
@@ -134,3 +151,22 @@ class Driver:
     def sources(self, queries: Iterable[int]) -> list[Source | None]:
         """What answered queries; None for those without an answer."""
         return [self.answers[query][0] if query in self.answers else None for query in queries]
+
+
+def _check(response: Response) -> None:
+    """See that an answer is what it says."""
+    batch, task = response.batch, response.task
+    assert len(set(response.elements)) == len(response.elements) > 0
+    if response.source in (Source.OWN, Source.BACKUP):
+        assert task is not None
+        assert (task.state, task.batch, task.result) == (State.FINISHED, batch, task.model)
+        assert (task.model == "backup") is (response.source is Source.BACKUP)
+    elif response.source is Source.RECONSTRUCTED:
+        own, parities = response.own, response.parities
+        assert own[response.place] is None
+        assert own.count(None) <= len(parities) - parities.count(None)
+        tasks = [other for other in (*own, *parities) if other is not None]
+        assert all(other.result == other.model for other in tasks)
+        assert all(max(response.elements) < len(other.batch) for other in tasks if other.batch is not None)
+    elif response.source is Source.DEFAULT:
+        assert task is None

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from parity_exp.serving.desk import Desk, Queues, Response, SingleQueue
 from parity_exp.serving.policy import Policy, Source, Task
@@ -20,7 +20,7 @@ class Outcome:
     latency_s: list[float]
     source: list[Source]
     answers: list[int]
-    placed: list[Task] = field(default_factory=list)
+    placed: list[Task]
 
     def percentile_ms(self, percent: float) -> float:
         ordered = sorted(self.latency_s)
@@ -42,10 +42,29 @@ def simulate(
     window_s: float = 0.0,
     slo_s: float = 60.0,
     watch: Callable[[float, Desk], None] | None = None,
+    placed: list[Task] | None = None,
 ) -> Outcome:
-    """Serve queries that arrive at given times, and return when every one has its answer."""
+    """Serve queries that arrive at given times, and return when every one has its answer.
+
+    Args:
+        policy: under test.
+        arrivals_s: scheduled arrivals, ascending.
+        service: how long tasks take.
+        base_instances: m.
+        kills: times, and the instances that die then.
+        restart_s: a killed instance is back after this time; infinity: never.
+        raises: whether the model raises on a task, which takes as long.
+        queues: as for the desk; so are ``prefetch``, ``batch_size``, ``window_s`` and ``slo_s``.
+        watch: is called after each event with the time and the desk.
+        placed: list for the placed tasks, for who wants to forget them on the way.
+    """
     desk = Desk(policy, base_instances, queues, prefetch, batch_size, window_s, slo_s)
-    outcome = Outcome([0.0] * len(arrivals_s), [Source.DEFAULT] * len(arrivals_s), [0] * len(arrivals_s))
+    outcome = Outcome(
+        [0.0] * len(arrivals_s),
+        [Source.DEFAULT] * len(arrivals_s),
+        [0] * len(arrivals_s),
+        [] if placed is None else placed,
+    )
     instances = len(desk.held)
     waiting: list[list[Task]] = [[] for _ in range(instances)]
     life = [0] * instances
@@ -68,6 +87,7 @@ def simulate(
     arrived = 0
     while desk.unanswered or arrived < len(arrivals_s):
         at_s = min(events[0][0] if events else float("inf"), desk.wakes_s())
+        assert at_s < float("inf"), "nothing will ever happen, and queries wait"
         if events and events[0][0] <= at_s:
             at_s, _, kind, number, task, life_then = heapq.heappop(events)
             if kind == ARRIVE:

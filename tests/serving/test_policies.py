@@ -118,7 +118,7 @@ def test_what_is_over_is_freed_without_a_garbage_collector(index: int, batch_siz
     gc.disable()
     try:
         before = alive()
-        for turn in range(400):
+        for turn in range(1_500):
             driver.arrive(2 * batch_size)
             driver.until(driver.now_s + 0.04)
             while driver.on_instances():
@@ -815,6 +815,38 @@ def test_a_late_query_is_sent_again_once() -> None:
     assert len(driver.placed) == 2
 
 
+def test_a_copy_is_offered_to_idle_instances_before_it_takes_a_querys_turn() -> None:
+    driver = Driver(SharedParity(2, 1, delay_ms=24, reserve=0), 2)  # 3 instances
+    driver.arrive(1)
+    driver.until(0.0205)
+    assert len(driver.tasks_of(0)) == 1
+    driver.until(0.0215)
+    assert [task.low for task in driver.tasks_of(0)] == [False, True]
+
+    driver = Driver(SharedParity(4, 1, delay_ms=24, reserve=0), 1)  # 2 instances
+    driver.arrive(2)
+    driver.until(0.0235)  # two low-priority copies are queued
+    driver.arrive(1)
+    driver.until(0.0245)  # and queries 0 and 1 are late, behind query 2
+    driver.finish(driver.task_of(1))
+    assert len(driver.tasks_of(2)) == 1
+    driver.finish(driver.task_of(2))
+    assert [task.low for task in driver.tasks_of(0)] == [False, False]
+
+
+def test_a_copy_that_waits_for_an_idle_instance_gets_its_turn_though_lateness_has_changed() -> None:
+    driver = Driver(policy := SharedParity(4, 1, delay_ms=24, reserve=0), 1)  # 2 instances
+    driver.arrive(2)
+    driver.until(0.0215)
+    policy.lateness.fixed_s = 0.040
+    driver.until(0.0395)
+    driver.arrive(1)
+    driver.until(0.0405)
+    driver.finish(driver.task_of(1))
+    driver.finish(driver.task_of(2))
+    assert [task.low for task in driver.tasks_of(0)] == [False, False]
+
+
 def test_a_hedge_that_is_queued_is_cancelled_by_the_reconstruction() -> None:
     driver = Driver(SharedParity(2, 1, delay_ms=30, reserve=0), 2)  # 3 instances
     driver.arrive(2)
@@ -907,3 +939,13 @@ def test_busyness_stands_arrivals_at_the_same_time() -> None:
     assert busyness.share == 0
     busyness.arrived(1.1)
     assert busyness.share > 0
+
+
+def test_the_first_gap_between_arrivals_does_not_decide_how_busy_instances_seem() -> None:
+    for first_gap_s in (1e-6, 0.02):
+        busyness = Busyness(4)
+        busyness.arrived(0.0)
+        for turn in range(100):
+            busyness.arrived(first_gap_s + turn * 0.01)
+            busyness.took(0.02)
+        assert busyness.share == pytest.approx(0.5, rel=0.02)

@@ -3,7 +3,9 @@
 from statistics import median
 
 WEIGHT = 0.002
-"""Weight of the newest arrival in the running mean of the times between them: it follows the last thousand or so."""
+"""Weight of the newest arrival in the running mean of the times between them: it follows the last thousand or so.
+
+The first ones all have the same weight, so that the mean does not hang on the very first."""
 
 DURATIONS = 200
 """The typical duration is taken from so many tasks at a time; in the beginning from one, two, four and so on."""
@@ -23,6 +25,7 @@ class Busyness:
         self.instances = instances
         self.last_s: float | None = None
         self.gap_s = 0.0
+        self.gaps = 0
         self.typical_s = 0.0
         self.durations_s: list[float] = []
         self.wanted = 1
@@ -30,8 +33,8 @@ class Busyness:
     def arrived(self, now_s: float) -> None:
         """A batch has arrived."""
         if self.last_s is not None:
-            gap_s = now_s - self.last_s
-            self.gap_s += (gap_s - self.gap_s) * WEIGHT if self.gap_s else gap_s
+            self.gaps += 1
+            self.gap_s += (now_s - self.last_s - self.gap_s) * max(WEIGHT, 1 / self.gaps)
         self.last_s = now_s
 
     def took(self, duration_s: float) -> None:

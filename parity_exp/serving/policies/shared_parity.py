@@ -86,10 +86,11 @@ class SharedParity(Parity):
         if first.state is not State.PLACED or first.tries + 1 >= TRIES:
             return
         late_s = first.placed_s + delay_s
-        if now_s < late_s and not copies:
-            self.dispatch(Task(BASE, self.base_role, batch, tries=first.tries, low=True))
+        if now_s < late_s:
+            if not copies:
+                self.dispatch(Task(BASE, self.base_role, batch, tries=first.tries, low=True))
             self.actions.set_timer(late_s, batch)
-        elif now_s >= late_s and all(copy.low and copy.state is State.QUEUED for copy in copies):
+        elif all(copy.low and copy.state is State.QUEUED for copy in copies):
             # No instance has been idle since: now it is a query's turn, and where queries alone fill the instances,
             # ahead of those that have just arrived.
             self.cancel_tasks(batch)
