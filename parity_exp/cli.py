@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "measure a trained run again, from its checkpoints",
     "serve": "serve a trained run under stragglers, with each redundancy policy in turn",
     "run": "train, evaluate, serve and report, from one config into one run directory",
+    "report": "gather run directories into tidy tables and one page that compares them",
 }
 """Commands with one line each; command ``x`` is ``run`` in ``parity_exp/commands/x.py``."""
 

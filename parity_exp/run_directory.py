@@ -12,7 +12,9 @@ import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -20,6 +22,8 @@ from yaml import YAMLError
 import parity_exp
 from parity_exp.errors import UserError
 from parity_exp.files import write_json, write_text
+
+QUICK_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 PACKAGES = (
     "torch",
@@ -76,6 +80,11 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def environment(self) -> Path:
+        """What the run ran on."""
+        return self.path / "environment.json"
+
+    @property
     def figures(self) -> Path:
         return self.path / "figures"
 
@@ -111,6 +120,23 @@ class RunDirectory:
             raise UserError(f"{self.config}: not the config of a run; restore it or start a new run")
         return config
 
+    def read_plain_config(self) -> dict[str, Any]:
+        """The resolved config as plain values, by a parser that is quick enough for thousands of runs.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        try:
+            config = yaml.load(self.config.read_bytes(), Loader=QUICK_YAML)
+        except YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = "" if mark is None else f" in line {mark.line + 1}"
+            what = getattr(error, "problem", None) or str(error).splitlines()[0]
+            raise UserError(f"{self.config}: not readable as YAML ({what}{where}); restore it or run again") from None
+        if not isinstance(config, dict) or not isinstance(config.get("k"), int):
+            raise UserError(f"{self.config}: not the config of a run (it has no k); restore it or run again")
+        return {str(key): value for key, value in config.items()}
+
     def write_config(self, config: DictConfig) -> None:
         write_text(self.config, OmegaConf.to_yaml(config, resolve=True))
 
@@ -135,7 +161,7 @@ class RunDirectory:
             "seed": seed,
             "command": sys.argv,
         }
-        write_json(self.path / "environment.json", content)
+        write_json(self.environment, content)
 
 
 def git_revision() -> str | None:

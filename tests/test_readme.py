@@ -62,6 +62,9 @@ def test_a_command_of_the_readme_works(
         assert run("serve", f"run={trained}", "redundancy=[none]", *quick, *QUICK_SERVING) == 0
         (served,) = run_dirs(folder, "serve")
         arguments = [word.replace("outputs/serve/DATE/TIME", str(served)) for word in arguments]
+    if arguments[0] == "report":
+        assert run("train", *quick) == 0
+        quick = []
     if arguments[0] in ("serve", "run"):
         given = {word.partition("=")[0] for word in arguments}
         quick += [word for word in QUICK_SERVING if word.partition("=")[0] not in given and "load" not in given]

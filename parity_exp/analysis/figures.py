@@ -5,8 +5,7 @@ Quality is what the run's task is judged by, such as accuracy.
 Every function returns a Matplotlib figure and leaves saving to the caller.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,24 +14,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from parity_exp.analysis.picture_files import DPI as DPI
+from parity_exp.analysis.picture_files import save as save
 from parity_exp.analysis.tables import score_name
 from parity_exp.tasks import Task
 from parity_exp.training.evaluation import Examples
 
 AVAILABLE, DEGRADED, RECONSTRUCTION = "#3b6ea5", "#d9822b", "#5a9367"
+ROUNDING = 1e-3
 COLOURS = {"degraded": DEGRADED, "reconstruction": RECONSTRUCTION}
-DPI = 150
-
-
-def save(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
-    """Write figures as PNG files named after them; return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, figure in figures.items():
-        path = folder / f"{name}.png"
-        figure.savefig(path, dpi=DPI)
-        paths.append(path)
-    return paths
 
 
 def learning_curves(coded: pd.DataFrame, base: pd.DataFrame | None) -> Figure:
@@ -132,12 +122,16 @@ def groups(examples: Examples, task: Task, mean: Sequence[float], std: Sequence[
 
 
 def _image(axis: Axes, image: Tensor, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
-    """Show one image ``(C, H, W)``; without mean and std its values are spread over the grey scale."""
+    """Show one image ``(C, H, W)`` as it was before it was normalised.
+
+    What is no picture in [0, 1], such as a spectrogram or, without mean and std, a parity query, is spread over the
+    grey scale.
+    """
     pixels = image.float()
     if mean is not None and std is not None:
         pixels = pixels * pixels.new_tensor(std).view(-1, 1, 1) + pixels.new_tensor(mean).view(-1, 1, 1)
-    else:
-        low, high = pixels.min(), pixels.max()
+    low, high = pixels.min(), pixels.max()
+    if mean is None or low < -ROUNDING or high > 1 + ROUNDING:
         pixels = (pixels - low) / (high - low).clamp(min=1e-9)
     array = pixels.clamp(0, 1).permute(1, 2, 0).numpy()
     axis.imshow(array[..., 0] if array.shape[2] == 1 else array, cmap="gray", vmin=0, vmax=1)

@@ -1,38 +1,29 @@
 """One self-contained HTML page about a run, from its run directory alone: what a researcher sends to a colleague.
 
-A page is a list of sections of text, tables and pictures; the template ``report.html.j2`` says how these look and
-knows nothing of what they are about. Whatever a run directory lacks is left out of the page: a run that only trained
-has no serving sections, one that was interrupted has what was recorded until then. The page needs no network and no
-scripts, and its own policy forbids both.
+Whatever a run directory lacks is left out of the page: a run that only trained has no serving sections, one that was
+interrupted has what was recorded until then.
 """
 
-import base64
-import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from omegaconf import OmegaConf
 
 from parity_exp.analysis import findings
-from parity_exp.analysis.figures import DPI
+from parity_exp.analysis.page import Picture, Section, Table, picture, write_page
+from parity_exp.analysis.picture_files import png
 from parity_exp.analysis.recordings import Recordings, read_recordings
 from parity_exp.analysis.run_facts import coded_facts, load_sentences, serving_facts, straggler_rows, title_of
 from parity_exp.analysis.serving_figures import serving_figures
 from parity_exp.analysis.serving_tables import cost_table, metrics_by_policy, percentile_table, written
 from parity_exp.analysis.tables import quality_table, score_name
 from parity_exp.errors import UserError
-from parity_exp.files import write_text
 from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.measures import serving_metrics
-
-TEMPLATE = "report.html.j2"
-CSS_DPI = 100  # pixels of the page to an inch of a figure
 
 CAPTIONS = {
     "latency_ccdf": (
@@ -85,42 +76,6 @@ TERMS = {
 }
 
 
-@dataclass(frozen=True)
-class Table:
-    """Cells as text; ``folded`` hides them behind the title until they are asked for."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    title: str = ""
-    folded: bool = False
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A PNG file as a data URI, its width on the page in CSS pixels, and what to see in it."""
-
-    name: str
-    source: str
-    width: int
-    caption: str
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page under a heading of its own."""
-
-    anchor: str
-    title: str
-    text: Sequence[str] = ()
-    tables: Sequence[Table] = ()
-    pictures: Sequence[Picture] = ()
-    code: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def empty(self) -> bool:
-        return not (self.text or self.tables or self.pictures or self.code)
-
-
 def write_report(run_dir: Path) -> Path:
     """Write ``report.html`` into a run directory; return its path.
 
@@ -129,18 +84,8 @@ def write_report(run_dir: Path) -> Path:
     """
     run = RunDirectory.existing(run_dir, "run")
     page = _Page(run)
-    environment = Environment(
-        loader=PackageLoader("parity_exp", "analysis"), autoescape=True, undefined=StrictUndefined
-    )
-    text = environment.get_template(TEMPLATE).render(
-        title=page.title,
-        run_name="/".join(run.path.resolve().parts[-3:]),
-        warnings=page.warnings,
-        summary=page.summary,
-        sections=[section for section in page.sections() if not section.empty],
-    )
     path = run.path / "report.html"
-    write_text(path, text)
+    write_page(path, page.title, page.summary, page.warnings, page.sections())
     return path
 
 
@@ -284,9 +229,7 @@ class _Page:
             slo_ms = load.get("slo_ms") if isinstance(load, dict) else None
             found = self.recordings
             for name, figure in serving_figures(found.queries, found.tasks, found.trace, slo_ms).items():
-                stream = io.BytesIO()
-                figure.savefig(stream, format="png", dpi=DPI)
-                contents[name] = stream.getvalue()
+                contents[name] = png(figure)
         ranks = {policy: rank for rank, policy in enumerate(self.recordings.queries)}
         names = sorted(contents, key=lambda name: (_kind(name), ranks.get(name.partition("-")[2], -1)))
         return {name: _picture(name, contents[name]) for name in names}
@@ -299,9 +242,7 @@ class _Page:
 def _picture(name: str, content: bytes) -> Picture:
     policy = name.partition("-")[2]
     caption = (f"{policy}. " if policy else "") + CAPTIONS.get(_kind(name), name.replace("_", " "))
-    pixels = int.from_bytes(content[16:20], "big")  # PNG: the first chunk begins with the width
-    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-    return Picture(name, source, round(pixels * CSS_DPI / DPI), caption)
+    return picture(name, content, caption)
 
 
 def _chosen(pictures: Mapping[str, Picture], kinds: Sequence[str]) -> list[Picture]:

@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentF
 from numpy.typing import NDArray
 
 from parity_exp.serving.measures import percentiles
-from parity_exp.serving.recorder import SOURCES
+from parity_exp.serving.policy import SOURCES
 from parity_exp.serving.trace import CONTENTION, KILL, SLOW, TENANT
 
 POLICY_COLOURS = {

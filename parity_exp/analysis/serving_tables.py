@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from parity_exp.serving.measures import PER_MILLE
-from parity_exp.serving.recorder import SOURCES
+from parity_exp.serving.policy import SOURCES
 
 PREFIX = "serve"
 

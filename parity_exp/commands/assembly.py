@@ -412,7 +412,7 @@ class Experiment:
         return predict(base, inputs, self.device, prepare=self.splits.normalise).cpu()
 
     def evaluator(self, parity_networks: list[nn.Module]) -> Evaluator:
-        return Evaluator(self.code, parity_networks, self.device)
+        return Evaluator(self.code, parity_networks, self.device, self.splits.normalise)
 
     def base_optimisation(self, section: str = "base") -> Optimisation:
         """How the parameters of the base model, or of the backup, are moved."""

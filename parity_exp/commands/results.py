@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from parity_exp.analysis import figures
 from parity_exp.analysis.tables import quality_table, score_name, show
 from parity_exp.commands.assembly import Experiment
-from parity_exp.data import Samples
 from parity_exp.files import write_text
 from parity_exp.models import load_weights
 from parity_exp.run_directory import RunDirectory
@@ -60,7 +59,7 @@ def evaluate_test_split(
         Everything in ``metrics.json``.
     """
     splits, task, settings = experiment.splits, experiment.task, experiment.config.evaluation
-    test = Samples(splits.normalise(splits.test.inputs), splits.test.labels)
+    test = splits.test
     predictions = experiment.predictions(base, splits.test.inputs)
     evaluator = experiment.evaluator(parities)
     evaluation = evaluator.evaluate(

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from parity_exp.serving.recorder import SOURCES
+from parity_exp.serving.policy import SOURCES
 
 PER_MILLE = {"p50": 500, "p90": 900, "p99": 990, "p99.5": 995, "p99.9": 999}
 

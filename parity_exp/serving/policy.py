@@ -47,6 +47,10 @@ class Source(IntEnum):
     ERROR = 4
 
 
+SOURCES = tuple(source.name.lower() for source in Source)
+"""Names of the sources, as files have them, in the order of :class:`Source`."""
+
+
 class State(IntEnum):
     """Where a task is."""
 

@@ -20,11 +20,8 @@ from hdrh.log import HistogramLogWriter  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from parity_exp.files import write_bytes, write_text
-from parity_exp.serving.policy import Source
+from parity_exp.serving.policy import SOURCES
 from parity_exp.tasks import Classification, Task
-
-SOURCES = tuple(source.name.lower() for source in Source)
-"""Names of what answered a query, as files have them, in the order of :class:`~parity_exp.serving.policy.Source`."""
 
 Answer = int | Sequence[float]
 """What a client is told, or should have been: a class, or a box."""

@@ -1,6 +1,6 @@
 """How good reconstructed predictions are, on every query of a split and for every choice of what is lost."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,9 +10,11 @@ from torchmetrics import MeanMetric
 
 from parity_exp.coding import Code, loss_patterns
 from parity_exp.data import Samples, covering_groups
+from parity_exp.memory import samples_at_once
 from parity_exp.tasks import Task
 
-GROUPS_IN_BATCH = 250
+QUERIES_IN_BATCH = 500
+"""At most; fewer of large ones."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,17 @@ class Evaluator:
         code: encoder and decoder.
         parity_models: r networks.
         device: where to run them.
+        normalise: brings a batch of queries ``(N, C, H, W)`` from how they are kept to what networks see.
     """
 
-    def __init__(self, code: Code, parity_models: Sequence[nn.Module], device: torch.device) -> None:
+    def __init__(
+        self,
+        code: Code,
+        parity_models: Sequence[nn.Module],
+        device: torch.device,
+        normalise: Callable[[Tensor], Tensor] = lambda queries: queries,
+    ) -> None:
+        self.normalise = normalise
         self.code = code.to(device).eval()
         self.parity_models = [model.to(device).eval() for model in parity_models]
         self.device = device
@@ -79,7 +89,7 @@ class Evaluator:
         """Measure how good predictions are with every sample lost once a grouping and loss pattern.
 
         Args:
-            samples: normalised queries ``(N, C, H, W)`` and labels ``(N, *label)``.
+            samples: queries ``(N, C, H, W)`` as they are kept, and labels ``(N, *label)``.
             predictions: the base model's, ``(N, *out)``.
             task: scores predictions.
             fractions_unavailable: the f_u to give the overall quality at.
@@ -119,7 +129,7 @@ class Evaluator:
         """Take the first groups of the grouping that :meth:`evaluate` uses."""
         groups, _ = covering_groups(len(samples), self.code.k, seed)
         groups = groups[:count]
-        queries = samples.inputs[groups].to(self.device)
+        queries = self._queries(samples, groups)
         group_predictions = predictions[groups].to(self.device)
         parity_queries = self.code.encode(queries)
         decoded = self.code.decode_patterns(
@@ -143,15 +153,21 @@ class Evaluator:
 
     def _batches(self, samples: Samples, predictions: Tensor, seed: int) -> Iterator["_Batch"]:
         groups, counted = covering_groups(len(samples), self.code.k, seed)
-        for rows in torch.arange(len(groups)).split(GROUPS_IN_BATCH):
+        at_once = samples_at_once(samples.inputs.shape[1:], QUERIES_IN_BATCH)
+        for rows in torch.arange(len(groups)).split(max(1, at_once // self.code.k)):
             chosen = groups[rows]
-            queries = samples.inputs[chosen].to(self.device)
+            queries = self._queries(samples, chosen)
             yield _Batch(
                 predictions=predictions[chosen].to(self.device),
                 parities=self._parities(self.code.encode(queries)),
                 labels=samples.labels[chosen].to(self.device),
                 counted=counted[rows].to(self.device),
             )
+
+    def _queries(self, samples: Samples, groups: Tensor) -> Tensor:
+        """The queries of groups ``(B, k)`` as networks see them, ``(B, k, C, H, W)``."""
+        kept = samples.inputs[groups.flatten()].to(self.device)
+        return self.normalise(kept).unflatten(0, groups.shape)
 
     def _measure(self, batch: "_Batch", losses: int, scores: "_LossScores") -> None:
         patterns = loss_patterns(self.code.k, losses).to(self.device)

@@ -1,0 +1,82 @@
+"""What many runs say together, in sentences made from their numbers alone."""
+
+import pandas as pd
+
+from parity_exp.analysis.findings import BASELINE, NOISE
+from parity_exp.analysis.serving_tables import percent
+
+MOST = 8
+"""So many sentences of a kind; more would not be read."""
+
+
+def encoder_findings(measured: pd.DataFrame) -> list[str]:
+    """Which encoder is best at which k, each at its best setting: a sentence a data set and architecture."""
+    if measured.empty:
+        return []
+    sentences = []
+    several_r = measured["r"].nunique() > 1
+    for (dataset, architecture), rows in measured.groupby(["dataset", "architecture"], dropna=False):
+        parts = []
+        for (k, r), some in rows.groupby(["k", "r"], dropna=False):
+            settings = some.groupby(["encoder", "decoder", "variant"], dropna=False)["test/degraded_accuracy"].mean()
+            best = settings.groupby(level=0).max().sort_values(ascending=False)
+            words = ", ".join(f"{name} {percent(value)}" for name, value in best.items())
+            parts.append(f"k = {k}{f', r = {r}' if several_r else ''}: {words}")
+        available = percent(float(rows["test/available_accuracy"].mean()))
+        sentences.append(
+            f"{dataset}, {architecture}, available accuracy {available}; degraded accuracy, best encoder first, each "
+            f"at its best setting: {'; '.join(parts)}."
+        )
+    return _some(sentences, "more data sets and architectures are in the table.")
+
+
+def policy_findings(serving: pd.DataFrame) -> list[str]:
+    """For each policy how its p99.9 and accuracy compare with the baseline's of the same runs."""
+    if serving.empty or BASELINE not in set(serving["policy"]):
+        return []
+    base = serving[serving["policy"] == BASELINE].set_index("run")
+    sentences = []
+    for policy, rows in serving[serving["policy"] != BASELINE].groupby("policy", sort=False):
+        own = rows[rows["run"].isin(base.index)].set_index("run")
+        if own.empty:
+            continue
+        ratio = own["latency_ms/p99.9"] / base["latency_ms/p99.9"].reindex(own.index)
+        lower, higher = int((ratio < 1 - NOISE).sum()), int((ratio > 1 + NOISE).sum())
+        change = 100 * float((own["accuracy"] - base["accuracy"].reindex(own.index)).median())
+        sentences.append(
+            f"{policy} against {BASELINE}, {_runs(len(own))}: p99.9 lower in {lower}, higher in {higher}, in the "
+            f"median {ratio.median():.2g} of it; accuracy of what clients got {change:+.2f} points in the median."
+        )
+    return _some(sentences, "more policies are in the table.")
+
+
+def comparison_warnings(runs: pd.DataFrame, measured: pd.DataFrame, serving: pd.DataFrame) -> list[str]:
+    """What a reader must know before believing anything else."""
+    lines = []
+    wrong = int(runs["problem"].notna().sum())
+    if wrong:
+        lines.append(
+            f"{_runs(wrong)} of {len(runs):,} {'has' if wrong == 1 else 'have'} something wrong or unfinished; they "
+            "stand under Problems. Runs without metrics are in no table or figure."
+        )
+    for name, words in (("lost", "queries that were sent and never answered"), ("duplicates", "answers too many")):
+        if name in serving and serving[name].fillna(0).sum() > 0:
+            where = serving.loc[serving[name] > 0, "run"].nunique()
+            lines.append(f"{serving[name].sum():,.0f} {words}, in {_runs(where)}. These must be 0.")
+    if not measured.empty:
+        keys = ["dataset", "architecture", "encoder", "decoder", "k", "r", "variant"]
+        repeated = measured.groupby(keys, dropna=False).size()
+        once = int((repeated == 1).sum())
+        if once:
+            lines.append(
+                f"{once:,} of {len(repeated):,} codes ran once, so nothing is known of their spread over seeds."
+            )
+    return lines
+
+
+def _some(sentences: list[str], rest: str) -> list[str]:
+    return sentences if len(sentences) <= MOST else [*sentences[:MOST], f"{len(sentences) - MOST} {rest}"]
+
+
+def _runs(count: int) -> str:
+    return f"{count:,} run{'s' * (count != 1)}"

@@ -1,0 +1,282 @@
+"""One page about many runs: tables, pictures, what differs between their configs, and what is wrong with some.
+
+What stands on it is read from run directories alone, and the tidy tables lie beside it as CSV and Parquet.
+"""
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pandas as pd
+
+from parity_exp.analysis.comparison_figures import PANELS, Plate, comparison_figures
+from parity_exp.analysis.comparison_findings import comparison_warnings, encoder_findings, policy_findings
+from parity_exp.analysis.comparison_tables import (
+    CODE_KEYS,
+    SETTING,
+    accuracy_table,
+    constant_words,
+    latency_table,
+    serving_costs,
+    training_costs,
+)
+from parity_exp.analysis.config_differences import written
+from parity_exp.analysis.gathered_runs import GatheredRun, natural_order
+from parity_exp.analysis.page import Link, Picture, Section, Table, picture, write_page
+from parity_exp.analysis.picture_files import save
+from parity_exp.analysis.tidy import Tidy, measured_codes
+from parity_exp.files import write_bytes, write_text
+
+CAPTIONS = {
+    "degraded_by_k": (
+        "Accuracy of reconstructed predictions by k. A dot is a run; a line joins an encoder's best setting at each k, "
+        "the mean over its seeds. The dashed line is what the base model itself has right: the nearer a line keeps to "
+        "it as k grows, the better the code. Few extra instances (1/k) are bought with what is lost to the right."
+    ),
+    "overall_accuracy": (
+        "Accuracy over all queries when a fraction of the predictions is unavailable and reconstructed, computed from "
+        "the test split: A_o = (1 - f_u) A_a + f_u A_d, with each encoder's best setting. The flatter, the better; the "
+        "dotted line is what is left where lost predictions stay unanswered."
+    ),
+    "delivered_accuracy": (
+        "Accuracy of what clients really got, by the share of answers that did not come from the base model itself; a "
+        "dot is a policy in a run. Dots above the dotted line gained by answering; dots to the left needed to less "
+        "often. Few queries make accuracies jump by themselves."
+    ),
+    "latency_by_utilisation": (
+        "Latency by load, as a share of what the base instances can serve: p99.9 solid, p50 dotted, bands from the "
+        "least to the greatest of several seeds. A policy is good as far to the right as its solid line stays low; "
+        "where both lines turn up together, its instances are overloaded."
+    ),
+    "latency_by_rate": (
+        "Latency by queries a second: p99.9 solid, p50 dotted, bands from the least to the greatest of several seeds. "
+        "A policy is good as far to the right as its solid line stays low; where both lines turn up together, its "
+        "instances are overloaded."
+    ),
+    "gap_by_instances": (
+        "How far the tail is from the median (p99.9 - p50) by what a policy needs in addition to the base instances. "
+        "Lower left is better: predictable latency for few extra instances. Lines join the means of a policy."
+    ),
+    "gap_by_tasks": (
+        "How far the tail is from the median (p99.9 - p50) by the tasks that instances worked at for each query: 1 is "
+        "nothing in addition. Lower left is better."
+    ),
+    "accuracy_against_latency": (
+        "What a client gets against how long it may have to wait. Upper left is better. Ringed dots are the Pareto "
+        "front: nothing else is both as fast at p99.9 and as accurate. Each dot is the mean over the seeds of a policy "
+        "with a code."
+    ),
+}
+ACCURACY_PICTURES = ("degraded_by_k", "overall_accuracy")
+SERVING_PICTURES = (
+    "latency_by_utilisation",
+    "latency_by_rate",
+    "accuracy_against_latency",
+    "gap_by_instances",
+    "gap_by_tasks",
+    "delivered_accuracy",
+)
+
+TERMS = {
+    "available accuracy": "of the base model's own predictions",
+    "degraded accuracy": "of reconstructed predictions, averaged over which prediction of a group is lost",
+    "reconstruction accuracy": "share of reconstructed predictions that are the base model's own class",
+    "± after a mean": "standard deviation over runs that differ by their seeds alone",
+    "variant": "config values by which runs with the same code differ, seeds aside",
+    "setting": "config values of stragglers, pool and load by which serving runs differ",
+    "gap": "p99.9 - p50",
+    "rebuilt, backup, default": "share of answers that were reconstructed, a backup's, or the default at the deadline",
+    "extra instances": "instances that a policy has beside the base instances",
+    "tasks per query": "tasks that instances were given for each query, parity queries and copies included",
+}
+
+ROWS_SHOWN = 40
+"""Tables with more rows are folded."""
+
+VALUES_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a report wrote.
+
+    Attributes:
+        page: ``report.html``.
+        runs: the tidy table, a row a run.
+        serving: the tidy table, a row a run and policy.
+    """
+
+    page: Path
+    runs: pd.DataFrame
+    serving: pd.DataFrame
+
+
+def write_comparison(gathered: Sequence[GatheredRun], folder: Path, looked_for: Sequence[str]) -> Written:
+    """Write ``report.html``, ``figures/``, and ``runs`` and ``serving`` as CSV and Parquet.
+
+    Args:
+        gathered: one run or more.
+        folder: where to write.
+        looked_for: the patterns that led to the runs.
+    """
+    tidy = Tidy(gathered)
+    measured = measured_codes(tidy)
+    tables = {"runs": tidy.runs} | ({} if tidy.serving.empty else {"serving": tidy.serving})
+    for name, table in tables.items():
+        write_text(folder / f"{name}.csv", table.to_csv(index=False))
+        content = io.BytesIO()
+        table.to_parquet(content, index=False)
+        write_bytes(folder / f"{name}.parquet", content.getvalue())
+    plates = comparison_figures(measured, tidy.serving)
+    page = _Comparison(gathered, folder, tidy, measured, _pictures(plates, folder / "figures"), looked_for)
+    path = folder / "report.html"
+    warnings = comparison_warnings(tidy.runs, measured, tidy.serving)
+    write_page(path, page.title, page.summary(), warnings, page.sections())
+    return Written(path, tidy.runs, tidy.serving)
+
+
+def _pictures(plates: Mapping[str, Plate], folder: Path) -> dict[str, Picture]:
+    if not plates:
+        return {}
+    paths = save({name: plate.figure for name, plate in plates.items()}, folder)
+    pictures = {}
+    for path in paths:
+        left_out = plates[path.stem].left_out
+        more = f" The {PANELS} panels with most runs are shown; {left_out} more are in the tables." if left_out else ""
+        pictures[path.stem] = picture(path.stem, path.read_bytes(), CAPTIONS[path.stem] + more)
+    return pictures
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """What the page says."""
+
+    gathered: Sequence[GatheredRun]
+    folder: Path
+    tidy: Tidy
+    measured: pd.DataFrame
+    pictures: Mapping[str, Picture]
+    looked_for: Sequence[str]
+
+    @property
+    def title(self) -> str:
+        runs = self.tidy.runs
+        parts = [f"{len(runs):,} run{'s' * (len(runs) != 1)}"]
+        if "dataset" in runs:
+            for name in ("dataset", "architecture", "encoder"):
+                values = [str(value) for value in runs[name].dropna().unique()]
+                parts.append(", ".join(values) if len(values) <= 4 else f"{len(values)} {name}s")
+            ks = [str(k) for k in sorted(runs["k"].dropna().unique())]
+            parts.append(f"k = {', '.join(ks) if len(ks) <= 6 else f'{ks[0]} to {ks[-1]}'}")
+        return "; ".join(parts)
+
+    def summary(self) -> list[str]:
+        commands = self.tidy.runs["command"].value_counts()
+        kinds = ", ".join(f"{count:,} {command}" for command, count in commands.items())
+        patterns = ", ".join(self.looked_for)
+        counted = f"Run directories in {patterns}: {len(self.gathered):,} ({kinds})."
+        return [counted, *encoder_findings(self.measured), *policy_findings(self.tidy.serving)]
+
+    def sections(self) -> list[Section]:
+        return [
+            self._accuracy(),
+            self._serving(),
+            self._cost(),
+            self._differences(),
+            self._problems(),
+            Section("files", "Files", self._files(), [Table(("term", "meaning"), list(TERMS.items()), "Terms")]),
+        ]
+
+    def _accuracy(self) -> Section:
+        text, tables = _stated(accuracy_table(self.measured), CODE_KEYS, "Accuracy on the test split")
+        again = int((self.tidy.runs["command"] == "evaluate").sum())
+        if tables and again:
+            text.append(
+                "What `evaluate` measured again of a run that is here itself is in runs.csv and not counted here."
+            )
+        return Section("accuracy", "Accuracy", text, tables, self._chosen(ACCURACY_PICTURES))
+
+    def _serving(self) -> Section:
+        if self.tidy.serving.empty:
+            return Section("serving", "Serving")
+        keys = [*SETTING, "load"]
+        text, tables = _stated(latency_table(self.tidy.serving), keys, "Latency, accuracy and sources of answers")
+        return Section("serving", "Serving", text, tables, self._chosen(SERVING_PICTURES))
+
+    def _cost(self) -> Section:
+        text, tables = _stated(training_costs(self.measured), CODE_KEYS, "Training of the code")
+        if not self.tidy.serving.empty:
+            keys = [*CODE_KEYS, "base_instances"]
+            more, served = _stated(serving_costs(self.tidy.serving), keys, "Serving, beside the base instances")
+            text, tables = list(dict.fromkeys([*text, *more])), [*tables, *served]
+        return Section("cost", "Cost", text, tables)
+
+    def _differences(self) -> Section:
+        if len(self.gathered) < 2:
+            return Section("differences", "The runs", tables=[self._runs()])
+        rows = [[", ".join([key, *others]), self._values(key)] for key, others in self.tidy.differing.items()]
+        tables = [Table(("key", "values, with the number of runs"), rows, "Config keys that differ")] if rows else []
+        text = [] if rows else ["The configs of these runs are the same."]
+        text.append("All other config values are the same wherever there are any; each run's page has its own.")
+        return Section("differences", "The runs and their differences", text, [*tables, self._runs()])
+
+    def _values(self, key: str) -> str:
+        counts = sorted(self.tidy.values_of(key).items(), key=lambda pair: natural_order(str(pair[0])))
+        words = [f"{written(value)} ({count:,})" for value, count in counts[:VALUES_SHOWN]]
+        return ", ".join(words) + (f" and {len(counts) - VALUES_SHOWN:,} more" if len(counts) > VALUES_SHOWN else "")
+
+    def _runs(self) -> Table:
+        """A row a run: a link to it, its command, and what sets it apart."""
+        words = self.tidy.differences()
+        rows = []
+        for run in self.gathered:
+            command = run.command if run.state == "finished" else f"{run.command}, {run.state}"
+            rows.append((self._link(run), command, words.get(str(run.path), "") or "-"))
+        title = f"All runs ({len(rows):,})"
+        return Table(("run", "command", "differs by"), rows, title, len(rows) > ROWS_SHOWN, words=3)
+
+    def _problems(self) -> Section:
+        rows = [(self._link(run), problem) for run in self.gathered for problem in run.problems]
+        if not rows:
+            return Section("problems", "Problems")
+        text = ["Runs that are unfinished or damaged; what could be read of the others is counted above."]
+        title = f"{len(rows):,} problem{'s' * (len(rows) != 1)}"
+        return Section(
+            "problems", "Problems", text, [Table(("run", "problem"), rows, title, len(rows) > 5 * ROWS_SHOWN)]
+        )
+
+    def _files(self) -> list[str]:
+        lines = [
+            f"runs.csv, runs.parquet: a row a run ({len(self.tidy.runs):,}), with the config values that differ and "
+            "the metrics."
+        ]
+        if not self.tidy.serving.empty:
+            lines.append(
+                f"serving.csv, serving.parquet: a row a run and policy ({len(self.tidy.serving):,}), with the policy's "
+                "metrics."
+            )
+        return lines
+
+    def _link(self, run: GatheredRun) -> Link:
+        """To a run's own page, or to its folder."""
+        target = run.path / "report.html" if "report.html" in run.files else run.path
+        return Link(str(run.path), quote(os.path.relpath(target, self.folder)))
+
+    def _chosen(self, names: Sequence[str]) -> list[Picture]:
+        return [self.pictures[name] for name in names if name in self.pictures]
+
+
+def _stated(table: pd.DataFrame, keys: Sequence[str], title: str) -> tuple[list[str], list[Table]]:
+    """A table without the keys that are the same in all of its rows, and these in a sentence."""
+    if table.empty:
+        return [], []
+    shorter, words = constant_words(table, keys)
+    names = [str(name).replace("policy_variant", "policy").replace("_", " ") for name in shorter.columns]
+    rows = [[str(value) for value in row] for row in shorter.itertuples(index=False)]
+    text = [f"{title}, all with {', '.join(words)}."] if words else []
+    if len(rows) > ROWS_SHOWN:
+        title = f"{title} ({len(rows):,} rows)"
+    return text, [Table(names, rows, title, len(rows) > ROWS_SHOWN, words=names.index("runs"))]

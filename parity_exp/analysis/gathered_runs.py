@@ -1,0 +1,239 @@
+"""Finding and reading run directories, many at a time.
+
+Nothing that is wrong with one of them stops the others: each comes with one line for whatever is wrong with it. Files
+of recordings are not read, only looked at from both ends.
+"""
+
+import glob
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from parity_exp.analysis.recordings import QUERIES
+from parity_exp.analysis.serving_tables import metrics_by_policy
+from parity_exp.errors import UserError
+from parity_exp.run_directory import RunDirectory
+
+CONFIG, HYDRA, METRICS, ENVIRONMENT = "config.yaml", ".hydra", "metrics.json", "environment.json"
+MARKS = {HYDRA, METRICS, ENVIRONMENT}
+"""What stands beside a run's config.yaml, and not beside the config.yaml of something else."""
+
+TRACKERS = "wandb"  # a folder of other people's, with config files of its own
+COMMAND = re.compile(r"hydra\.job\.name=(\w+)")
+REPORT = "report"
+PARQUET, PARQUET_SHORTEST = b"PAR1", 12
+
+State = Literal["finished", "unfinished", "damaged"]
+
+
+@dataclass(frozen=True)
+class GatheredRun:
+    """What a run directory says about its run.
+
+    Attributes:
+        path: the directory.
+        state: ``finished`` with metrics, ``unfinished`` without, ``damaged`` where config or metrics cannot be read.
+        problems: a line each.
+        config: as plain values; empty where it cannot be read.
+        metrics: those of ``metrics.json``.
+        environment: that of ``environment.json``.
+        files: names in the directory.
+    """
+
+    path: Path
+    state: State
+    problems: Sequence[str] = ()
+    config: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    files: frozenset[str] = frozenset()
+
+    @cached_property
+    def policies(self) -> dict[str, dict[str, float]]:
+        """Metrics of serving, by policy."""
+        return metrics_by_policy(self.metrics)
+
+    @cached_property
+    def command(self) -> str:
+        """The command that made the run, as it was given, or else as far as its metrics tell."""
+        arguments = self.environment.get("command")
+        given = COMMAND.findall(" ".join(map(str, arguments))) if isinstance(arguments, list) else []
+        if given:
+            return str(given[-1])
+        trained, served = any(key.startswith("train/") for key in self.metrics), bool(self.policies)
+        if trained:
+            return "run" if served else "train"
+        return "serve" if served else "evaluate" if self.metrics else "unknown"
+
+
+def gather(patterns: Sequence[str]) -> list[GatheredRun]:
+    """Read every run directory that patterns of the shell lead to, in the natural order of their paths.
+
+    Args:
+        patterns: each names folders, which are searched through to the bottom, or files in run directories; ``**``
+            stands for any number of folders. Relative ones begin at the current folder.
+    """
+    return [read_run(path) for path in find_run_directories(patterns)]
+
+
+def find_run_directories(patterns: Sequence[str]) -> list[Path]:
+    """Run directories, also those that are hardly begun, but for those of reports, in the natural order of their paths.
+
+    A run directory has no other ones inside. Folders that can be reached in several ways are found once.
+    """
+    seen: set[tuple[int, int]] = set()
+    found = [run for root in _roots(patterns) for run in _run_directories(root, seen)]
+    return sorted(found, key=natural_order)
+
+
+def natural_order(path: Path | str) -> list[tuple[int, str]]:
+    """Sorts 2 before 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(path))]
+
+
+def _roots(patterns: Sequence[str]) -> list[Path]:
+    """Folders that patterns name, outer ones first."""
+    roots: set[Path] = set()
+    for pattern in patterns:
+        # Whatever is below will be searched anyway, so there is no need to list it.
+        start = re.sub(r"(^|/)\*\*$", "", str(Path(pattern).expanduser())) or "."
+        for name in glob.glob(start, recursive=True):  # noqa: PTH207 (pathlib's takes no absolute pattern)
+            path = Path(name)
+            roots.add(path if path.is_dir() else path.parent)
+    return sorted(roots, key=lambda root: len(root.parts))
+
+
+def _run_directories(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    try:
+        status = folder.stat()
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    names = {entry.name for entry in entries}
+    if _is_run_directory(folder, names):
+        yield folder
+    elif HYDRA not in names:
+        for entry in entries:
+            if entry.name[0] != "." and entry.name != TRACKERS and entry.is_dir():
+                yield from _run_directories(folder / entry.name, seen)
+
+
+def _is_run_directory(folder: Path, names: set[str]) -> bool:
+    if CONFIG in names:
+        return bool(MARKS & names) or not _is_other_config(folder)
+    return HYDRA in names and _hydra_command(folder) != REPORT
+
+
+def _is_other_config(folder: Path) -> bool:
+    """Whether a config.yaml that stands alone belongs to something else, such as the defaults of a Hydra program."""
+    try:
+        return "defaults" in RunDirectory(folder).read_plain_config()
+    except UserError as error:
+        return "not the config of a run" in str(error)
+    except OSError:
+        return False
+
+
+def _hydra_command(folder: Path) -> str | None:
+    """The command of ours that Hydra has begun in a folder."""
+    try:
+        given = COMMAND.findall((folder / HYDRA / "hydra.yaml").read_text(errors="replace"))
+    except OSError:
+        return None
+    return given[-1] if given else REPORT  # no command: a program of somebody else, which no more concerns us
+
+
+def read_run(path: Path) -> GatheredRun:
+    """Read a run directory, whatever state it is in."""
+    run = RunDirectory(path)
+    problems: list[str] = []
+    try:
+        files = frozenset(entry.name for entry in os.scandir(path))
+    except OSError as error:
+        return GatheredRun(path, "damaged", [f"cannot be read ({error.strerror})"])
+    environment = _read_json(run.environment, problems) if ENVIRONMENT in files else {}
+    config: dict[str, Any] = {}
+    state: State = "finished"
+    if CONFIG not in files:
+        return GatheredRun(path, "unfinished", ["no config.yaml: the job ended before it began"], files=files)
+    try:
+        config = run.read_plain_config()
+    except UserError as error:
+        state = "damaged"
+        problems.insert(0, str(error).removeprefix(f"{path}/"))
+    except OSError as error:
+        state = "damaged"
+        problems.insert(0, f"config.yaml cannot be read ({error.strerror})")
+    metrics: dict[str, float] = {}
+    if METRICS in files:
+        before = len(problems)
+        values = _read_json(run.metrics, problems)
+        state = "damaged" if len(problems) > before else state
+        metrics = {key: value for key, value in values.items() if type(value) in (int, float)}
+    elif state == "finished":
+        state = "unfinished"
+        problems.append(_how_far(files))
+    problems += _recordings(path, files, metrics)
+    return GatheredRun(path, state, problems, config, metrics, environment or {}, files)
+
+
+def _how_far(files: frozenset[str]) -> str:
+    served = sorted(match[1] for name in files if (match := QUERIES.fullmatch(name)))
+    if served:
+        return f"no metrics.json: still at work, or stopped after {', '.join(served)} was served"
+    if "history.csv" in files or "checkpoints" in files:
+        return "no metrics.json: still at work, or stopped while it trained (train resume=... goes on)"
+    return "no metrics.json: still at work, or stopped before it did anything"
+
+
+def _recordings(path: Path, files: frozenset[str], metrics: dict[str, float]) -> Iterator[str]:
+    """A line for each recording that is cut short, and for policies whose queries nobody has counted."""
+    for name in sorted(name for name in files if name.endswith(".parquet")):
+        fault = _parquet_fault(path / name)
+        if fault:
+            yield f"{name}: {fault}; its metrics, where there are any, still count"
+    uncounted = sorted(
+        match[1] for name in files if (match := QUERIES.fullmatch(name)) and f"serve/{match[1]}/queries" not in metrics
+    )
+    if uncounted and metrics:
+        yield f"no metrics of {', '.join(uncounted)}: still at work, or stopped while it served"
+
+
+def _parquet_fault(path: Path) -> str | None:
+    """What is wrong with a Parquet file, as far as its ends tell: both have to be ``PAR1``."""
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            if size < PARQUET_SHORTEST:
+                return "cut short"
+            stream.seek(0)
+            head = stream.read(4)
+            stream.seek(-4, os.SEEK_END)
+            whole = head == stream.read(4) == PARQUET
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if whole else "cut short" if head == PARQUET else "not a Parquet file"
+
+
+def _read_json(path: Path, problems: list[str]) -> dict[str, Any]:
+    """An object from a file; empty, with a line among the problems, where there is none."""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        problems.append(f"{path.name} cannot be read ({error.strerror})")
+        return {}
+    except ValueError as error:
+        problems.append(f"{path.name}: not readable as JSON ({error})")
+        return {}
+    if not isinstance(content, dict):
+        problems.append(f"{path.name}: not a JSON object")
+        return {}
+    return content
