@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from parity_exp.serving.recorder import SOURCES
+from parity_exp.serving.policy import SOURCES
 from tests.commands.conftest import Trained
 from tests.commands.processes import wait_until
 from tests.conftest import QUICK, Run, metrics, run_dirs

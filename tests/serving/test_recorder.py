@@ -10,8 +10,8 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
 from parity_exp.serving.measures import serving_metrics
-from parity_exp.serving.policy import Source
-from parity_exp.serving.recorder import LONGEST_US, SIGNIFICANT_DIGITS, SOURCES, Recorder
+from parity_exp.serving.policy import SOURCES, Source
+from parity_exp.serving.recorder import LONGEST_US, SIGNIFICANT_DIGITS, Recorder
 
 QUERY_COLUMNS = [
     "query",
