@@ -18,7 +18,7 @@ class ApproximateBackup(Policy):
     """
 
     def __init__(
-        self, k: int, r: int, delay_ms: float | None = None, percentile: float = 95, margin: float = 1.2
+        self, k: int, r: int, delay_ms: float | None = None, percentile: float = 90, margin: float = 1.2
     ) -> None:
         super().__init__(k, r)
         self.lateness = Lateness(delay_ms, percentile, margin)

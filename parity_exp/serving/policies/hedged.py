@@ -25,7 +25,7 @@ class Hedged(EqualResources):
         k: int,
         r: int,
         delay_ms: float | None = None,
-        percentile: float = 95,
+        percentile: float = 90,
         margin: float = 1.2,
         copies: int = 1,
         urgent: bool = False,

@@ -41,7 +41,7 @@ class SharedParity(Parity):
         load_limit: float = 0.52,
         reserve: int = 1,
         delay_ms: float | None = None,
-        percentile: float = 95,
+        percentile: float = 90,
         margin: float = 1.2,
         idle_margin: float = 1.05,
     ) -> None:
