@@ -127,7 +127,8 @@ class _Page:
     def warnings(self) -> list[str]:
         load = self.config.get("load")
         queries = load.get("queries") if isinstance(load, dict) else None
-        return findings.warnings(self.policies, queries if isinstance(queries, int) else None)
+        measured = findings.warnings(self.policies, queries if isinstance(queries, int) else None)
+        return measured + findings.frontend_warnings(self.recordings.queries)
 
     @property
     def summary(self) -> list[str]:

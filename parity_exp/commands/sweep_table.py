@@ -32,8 +32,12 @@ class SweepTable(Callback):
 
 
 def _short(table: pd.DataFrame) -> pd.DataFrame:
-    """What of a sweep fits a terminal: a row a job, of jobs that served a row for each of its policies."""
-    choices = [name for name in table.columns if not name.startswith(PREFIXES)]
+    """What of a sweep fits a terminal: what its jobs differ in, and a row a job, or one for each policy it served."""
+    choices = [
+        name
+        for name in table.columns
+        if not name.startswith(PREFIXES) and (name == "job" or len(table) == 1 or table[name].nunique(dropna=False) > 1)
+    ]
     accuracies = [name for name in table.columns if SHOWN.fullmatch(name)]
     rows = []
     for job in table.to_dict("records"):

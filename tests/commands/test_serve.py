@@ -226,7 +226,7 @@ def test_a_sweep_over_policies_gives_each_jobs_tail_to_the_sweeper(
     (table,) = folder.rglob("sweep.csv")
     assert pd.read_csv(table)["redundancy"].tolist() == ["[none]", "[equal_resources]"]
     shown = capfd.readouterr().out
-    last_table = shown.partition("2 jobs")[2]
+    last_table = shown.rpartition("2 jobs")[2]
     assert "p99.9" in last_table and "[equal_resources]" in last_table and "fraction" not in last_table
 
 
