@@ -142,6 +142,9 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
         try:
             # Imported here, for help and config need none of what a job needs.
             result: float = importlib.import_module(f"parity_exp.commands.{command}").run(config)
+        except KeyboardInterrupt:
+            _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
+            raise
         except Exception as error:
             line = explanation(error)
             if line is None or HydraConfig.get().mode == RunMode.MULTIRUN:

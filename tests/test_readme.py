@@ -16,6 +16,9 @@ README = Path(__file__).parent.parent / "README.md"
 FASHION_MNIST = any(Path(folder, "fashion-mnist").is_dir() for folder in SYSTEM_FOLDERS)
 
 
+QUICK_SERVING = ("load.queries=40", "pool.service_time_ms=2")
+
+
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
 
@@ -29,7 +32,7 @@ def commands() -> list[list[str]]:
 
 
 def test_the_readme_has_commands() -> None:
-    assert len(commands()) >= 8 and len(blocks("python")) == 1
+    assert len(commands()) >= 8 and len(blocks("python")) >= 1
 
 
 @pytest.mark.parametrize("arguments", commands(), ids=" ".join)
@@ -55,11 +58,18 @@ def test_a_command_of_the_readme_works(
         (trained,) = run_dirs(folder)
         arguments = [word.replace("outputs/train/DATE/TIME", str(trained)) for word in arguments]
         quick = ["tracker=none"]
+    if any("outputs/serve/DATE/TIME" in word for word in arguments):
+        assert run("serve", f"run={trained}", "redundancy=[none]", *quick, *QUICK_SERVING) == 0
+        (served,) = run_dirs(folder, "serve")
+        arguments = [word.replace("outputs/serve/DATE/TIME", str(served)) for word in arguments]
+    if arguments[0] in ("serve", "run"):
+        given = {word.partition("=")[0] for word in arguments}
+        quick += [word for word in QUICK_SERVING if word.partition("=")[0] not in given and "load" not in given]
     assert run(*arguments, *quick) == 0
 
 
 def test_the_library_example_decodes_what_was_lost() -> None:
-    (example,) = blocks("python")
+    (example,) = [block for block in blocks("python") if "import" in block]
     names: dict[str, torch.Tensor] = {}
     exec(example, names)
     torch.testing.assert_close(names["decoded"], names["predictions"], rtol=1e-3, atol=1e-3)

@@ -19,6 +19,10 @@ NOISE = 0.05
 FEW = 10
 """So many queries or fewer beyond a percentile say little about it."""
 
+LATE_MS = 5.0
+LATE_SHARE = 0.001
+"""The frontend was kept from its work where more than this share of the queries reached it later than this."""
+
 Metrics = Mapping[str, float]
 
 
@@ -112,6 +116,25 @@ def warnings(policies: Mapping[str, Metrics], queries: int | None = None) -> lis
             f"p99.9 of {few:,} queries rests on the slowest {max(1, few // 1000)}; serve more (load.queries) before "
             "reading much into it."
         )
+    return lines
+
+
+def frontend_warnings(queries: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Where the machine, not the policy, made queries late: the frontend itself did not get the processor.
+
+    Args:
+        queries: for each policy a row a query.
+    """
+    lines = []
+    for policy, table in queries.items():
+        late_ms = (table["sent_s"] - table["scheduled_s"]) * 1000
+        share = float((late_ms > LATE_MS).mean())
+        if share > LATE_SHARE:
+            lines.append(
+                f"{policy}: {percent(share)} of the queries reached the frontend more than {LATE_MS:g} ms late, up to "
+                f"{number(float(late_ms.max()))} ms. The machine was busy with other things, and the tail is partly "
+                "its doing."
+            )
     return lines
 
 

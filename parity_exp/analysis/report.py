@@ -156,9 +156,11 @@ class _Page:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """What the run has written; of an interrupted one what its recordings give."""
-        if self.run.metrics.is_file():
-            return {key: value for key, value in _json(self.run.metrics).items() if isinstance(value, int | float)}
-        return {
+        content = _json(self.run.metrics) if self.run.metrics.is_file() else {}
+        written = {key: value for key, value in content.items() if isinstance(value, int | float)}
+        if metrics_by_policy(written):
+            return written
+        return written | {
             f"serve/{policy}/{name}": value
             for policy, queries in read_recordings(self.run.path).queries.items()
             for name, value in serving_metrics(queries).items()
@@ -180,7 +182,8 @@ class _Page:
     def warnings(self) -> list[str]:
         load = self.config.get("load")
         queries = load.get("queries") if isinstance(load, dict) else None
-        return findings.warnings(self.policies, queries if isinstance(queries, int) else None)
+        measured = findings.warnings(self.policies, queries if isinstance(queries, int) else None)
+        return measured + findings.frontend_warnings(self.recordings.queries)
 
     @property
     def summary(self) -> list[str]:
@@ -264,7 +267,7 @@ class _Page:
         text = []
         if overrides.is_file():
             given = [str(line) for line in OmegaConf.to_container(OmegaConf.load(overrides)) or []]
-            text.append(f"Differs from the defaults by: {' '.join(given) or 'nothing'}.")
+            text.append(f"Given on the command line: {' '.join(given) or 'nothing'}.")
         return Section("config", "What was run", text, tables, code={"Full config": self.run.config.read_text()})
 
     def _environment(self) -> Section:
@@ -285,7 +288,9 @@ class _Page:
                 stream = io.BytesIO()
                 figure.savefig(stream, format="png", dpi=DPI)
                 contents[name] = stream.getvalue()
-        return {name: _picture(name, content) for name, content in contents.items()}
+        ranks = {policy: rank for rank, policy in enumerate(self.recordings.queries)}
+        names = sorted(contents, key=lambda name: (_kind(name), ranks.get(name.partition("-")[2], -1)))
+        return {name: _picture(name, contents[name]) for name in names}
 
     def _csv(self, name: str) -> pd.DataFrame | None:
         path = self.run.path / f"{name}.csv"

@@ -110,7 +110,7 @@ def latency_ccdf(queries: QueriesByPolicy, slo_ms: float | None = None) -> Figur
             axis.annotate(name, (1, share), (4, 0), ("axes fraction", "data"), "offset points", va="center", fontsize=8)
     _slo_line(axis, slo_ms, "top")
     _milliseconds(axis.xaxis)
-    axis.legend(frameon=False, loc="lower left")
+    axis.legend(frameon=False, loc="upper right")  # where no curve comes: of the latest queries there are few
     _clean(axis)
     axis.grid(axis="x", alpha=0.25)
     return figure
@@ -236,8 +236,8 @@ def worst_window(tasks: pd.DataFrame, queries: pd.DataFrame) -> tuple[float, flo
     excess_s = np.concatenate([[0.0], np.cumsum((latency_s[slow] - np.median(latency_s))[order])])
     last = np.searchsorted(starts_s, starts_s + 0.75 * width_s, side="right")
     best = int(np.argmax(excess_s[last] - excess_s[np.arange(len(starts_s))]))
-    begin_s = max(0.0, float(starts_s[best]) - 0.1 * width_s)
-    return begin_s, begin_s + width_s
+    end_s = min(float(starts_s[best]) + 0.9 * width_s, float(queries["completed_s"].max()))
+    return max(0.0, end_s - width_s), end_s
 
 
 def instance_timeline(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 MEASURED = re.compile(r"((?:losses_\d+/)?(?:available|degraded|reconstruction))_(.+)")
 """What was measured, and by which score: ``degraded_accuracy_top5``."""
@@ -40,7 +41,8 @@ def show(title: str, table: pd.DataFrame, footer: str | None = None) -> None:
         )
         shown.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
     for row in table.itertuples(index=False):
-        shown.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+        # As it stands: to rich, [none] would be a style.
+        shown.add_row(*(Text(f"{value:.4f}" if isinstance(value, float) else str(value)) for value in row))
     console.print(shown)
     if footer:
         console.print(footer, soft_wrap=True, highlight=False)

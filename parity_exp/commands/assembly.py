@@ -9,6 +9,7 @@ import copy
 import json
 import logging
 import math
+import pydoc
 from collections.abc import Callable
 from functools import cached_property
 from hashlib import sha256
@@ -112,7 +113,7 @@ def build_checked(config: Any, key: str, kind: type[T], **arguments: Any) -> T:
 def _check_types(config: DictConfig, key: str) -> None:
     """Refuse values of another type than their class says, where it names plain ones."""
     try:
-        target: Any = hydra.utils.get_class(config.get("_target_"))
+        target: Any = pydoc.locate(str(config.get("_target_")))
         hints = get_type_hints(target.__init__)
     except Exception:
         return  # no such class, or one that cannot be asked; building it will tell

@@ -8,10 +8,13 @@ import pandas as pd
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from parity_exp.analysis.serving_tables import metrics_by_policy, number
 from parity_exp.analysis.tables import show
 from parity_exp.files import write_text
 from parity_exp.run_directory import RunDirectory
 
+PREFIXES = ("test/", "train/", "serve/")
+SERVED = {"p50 ms": "latency_ms/p50", "p99 ms": "latency_ms/p99", "p99.9 ms": "latency_ms/p99.9", "gap ms": "gap_ms"}
 SHOWN = re.compile(r"test/(available|degraded|reconstruction)_[a-z]+")
 """The metrics of the short table: no ranks beyond the first, and one loss."""
 
@@ -25,9 +28,29 @@ class SweepTable(Callback):
         if table.empty:
             return
         write_text(folder / "sweep.csv", table.to_csv(index=False))
-        shown = [name for name in table.columns if not name.startswith(("test/", "train/")) or SHOWN.fullmatch(name)]
-        short = table[shown].rename(columns=lambda name: name.removeprefix("test/").replace("_", " "))
-        show(f"{len(table)} jobs", short, f"all columns: {folder / 'sweep.csv'}")
+        show(f"{len(table)} jobs", _short(table), f"all columns: {folder / 'sweep.csv'}")
+
+
+def _short(table: pd.DataFrame) -> pd.DataFrame:
+    """What of a sweep fits a terminal: what its jobs differ in, and a row a job, or one for each policy it served."""
+    choices = [
+        name
+        for name in table.columns
+        if not name.startswith(PREFIXES) and (name == "job" or len(table) == 1 or table[name].nunique(dropna=False) > 1)
+    ]
+    accuracies = [name for name in table.columns if SHOWN.fullmatch(name)]
+    rows = []
+    for job in table.to_dict("records"):
+        measured = {str(name): value for name, value in job.items() if value == value}
+        policies = metrics_by_policy(measured)
+        named = {name: job[name] for name in choices}
+        named |= {name.removeprefix("test/").replace("_", " "): job[name] for name in accuracies}
+        for policy, values in policies.items():
+            served = {name: number(values[key]) for name, key in SERVED.items() if key in values}
+            rows.append({**named, "policy": policy, **served, "accuracy": values.get("accuracy", float("nan"))})
+        if not policies:
+            rows.append(named)
+    return pd.DataFrame(rows)
 
 
 def sweep_table(folder: Path) -> pd.DataFrame:

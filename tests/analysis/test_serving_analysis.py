@@ -222,3 +222,12 @@ def test_without_equal_resources_the_first_policy_is_the_baseline() -> None:
 def test_what_makes_a_run_unreliable_is_said(change: dict[str, float], warning: str) -> None:
     assert not findings.warnings({"parity": FAST}, 20000)
     assert any(warning in line for line in findings.warnings({"parity": {**FAST, **change}}, 20000))
+
+
+def test_a_frontend_that_was_kept_from_its_work_is_told_of() -> None:
+    due_s = np.arange(2000) * 0.01
+    quiet = pd.DataFrame({"scheduled_s": due_s, "sent_s": due_s + 0.0001})
+    stalled = quiet.copy()
+    stalled.loc[1000:1009, "sent_s"] = 10.1
+    (line,) = findings.frontend_warnings({"none": quiet, "parity": stalled})
+    assert line.startswith("parity: 0.5 %") and "up to 100 ms" in line

@@ -24,6 +24,10 @@ KILLED_S = 5.0
 UNKNOWN = 255
 """What multiprocessing says of a process whose parent, the fork server, is gone; the process may well be alive."""
 
+NOT_KNOWN = "its process ended"
+KILLED = "its process was killed by SIGKILL (by somebody, or for want of memory)"
+"""How a process ended: nobody knows, and not of itself."""
+
 
 class Closable(Protocol):
     """What holds a descriptor."""
@@ -166,14 +170,14 @@ class Keeper:
 
 def _how_it_ended(exitcode: int | None) -> str:
     if exitcode == UNKNOWN:
-        return "its process ended"
+        return NOT_KNOWN
+    if exitcode == -signal.SIGKILL:
+        return KILLED
     if exitcode is None or exitcode >= 0:
         return f"its process ended with exit status {exitcode}"
     number = -exitcode
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    return f"its process was killed by {name}" + (
-        " (by somebody, or for want of memory)" if number == signal.SIGKILL else ""
-    )
+    return f"its process was killed by {name}"
 
 
 def _signal(pid: int | None, number: int) -> bool:

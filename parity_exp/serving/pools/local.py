@@ -37,7 +37,7 @@ from parity_exp.serving import instance as instance_process
 from parity_exp.serving.instance import Assignment
 from parity_exp.serving.pool import Down, Event, Finished, ModelLoader, Pool, Raised, ServedModel, Up
 from parity_exp.serving.pools.devices import place
-from parity_exp.serving.pools.keeper import Birth, Keeper
+from parity_exp.serving.pools.keeper import KILLED, NOT_KNOWN, Birth, Keeper
 from parity_exp.serving.pools.restarts import LONGEST_DELAY_S, Restarts
 from parity_exp.serving.timeline import Timeline
 from parity_exp.serving.transport import (
@@ -475,8 +475,8 @@ class LocalPool(Pool):
         if not life.ended or (life.birth.exit is None and now_s < life.patience_s):
             return
         spot.life = None
-        reason = life.reason or life.birth.exit or "its process ended"
-        if self._starting:
+        reason = life.reason or life.birth.exit or NOT_KNOWN
+        if self._starting and not self._try_again(spot, life):
             names = ", ".join(spot.held)
             raise UserError(f"instance {spot.index} ({names} on {spot.device}) cannot start: {reason}")
         failed = not life.on_demand and (not life.ready or bool(life.tasks))
@@ -493,6 +493,11 @@ class LocalPool(Pool):
         self._check_s = min(self._check_s, spot.restart_s)
         if delay_s <= 0:
             self._launch(spot, now_s)
+
+    def _try_again(self, spot: _Instance, life: _Life) -> bool:
+        """Whether an instance that has not started is given another chance: one that somebody has killed."""
+        killed = life.reason is None and (life.birth.exit or NOT_KNOWN) in (NOT_KNOWN, KILLED)
+        return killed and spot.restarts.failures + 1 < self.max_failures
 
     def _check(self, now_s: float) -> None:
         """Look for what does not come as a message: silence, long tasks, and times that have come."""
