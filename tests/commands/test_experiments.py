@@ -1,5 +1,6 @@
 """Every experiment composes, everything in it that needs no data can be made, and the papers' values are in it."""
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,11 @@ def test_each_experiment_of_the_papers_has_a_small_twin_and_a_row_in_the_table()
     for name in PAPER:
         assert f"{name}_small" in NAMES
         assert f"`{name}`" in table
+
+
+def test_the_tables_commands_name_experiments_that_there_are() -> None:
+    named = re.findall(r"^python -m parity_exp .*experiment=(\S+)", (FOLDER / "README.md").read_text(), re.MULTILINE)
+    assert len(named) >= 8 and set(named) <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("_small")])
