@@ -17,7 +17,8 @@ class ConcatenationEncoder(Encoder):
     row by row. So k = 2 is side by side, k = 4 the quadrants, as in the paper; unused cells stay zero. Where the
     image does not divide by the grid, cells are rounded down and the rest of the image stays zero.
 
-    With r > 1 every parity model sees the same picture and learns another row of the generator matrix.
+    With r > 1 every parity model sees the same picture and learns another row of the generator matrix. To show them the
+    group in other orders or upside down gains nothing (measured: conf/experiment/README.md).
 
     Raises:
         ValueError: queries that are not ``(C, H, W)`` images, or images with fewer pixels a side than cells.

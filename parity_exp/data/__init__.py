@@ -3,6 +3,7 @@
 from parity_exp.data.augmentation import Augmentation, CropAndFlip, RandomResizedCropAndFlip
 from parity_exp.data.cub_localization import CUBLocalization
 from parity_exp.data.dataset import Dataset, Samples, Splits
+from parity_exp.data.digit_boxes import DigitBoxes
 from parity_exp.data.digits import Digits
 from parity_exp.data.file_dataset import FileDataset, LabelledFile, Listing
 from parity_exp.data.groups import Batches, coding_groups, covering_groups
@@ -22,6 +23,7 @@ __all__ = [
     "CatVDog",
     "CropAndFlip",
     "Dataset",
+    "DigitBoxes",
     "Digits",
     "FashionMNIST",
     "FileDataset",

@@ -32,7 +32,8 @@ def serving_metrics(queries: pd.DataFrame, lost: int = 0, duplicates: int = 0) -
         duplicates: answers too many.
 
     Returns:
-        Names as in ``metrics.json`` without ``serve/<policy>/``; of no queries at all only the three counts.
+        Names as in ``metrics.json`` without ``serve/<policy>/``, those of :func:`metrics_by_losses` among them; of no
+        queries at all only the three counts.
     """
     counts: dict[str, float] = {"queries": len(queries), "lost": lost, "duplicates": duplicates}
     if queries.empty:
@@ -51,4 +52,22 @@ def serving_metrics(queries: pd.DataFrame, lost: int = 0, duplicates: int = 0) -
         **{f"fraction/{source}": float(shares.get(source, 0.0)) for source in SOURCES},
         **counts,
         "throughput_qps": len(queries) / seconds if seconds > 0 else 0.0,
+        **metrics_by_losses(queries),
     }
+
+
+def metrics_by_losses(queries: pd.DataFrame) -> dict[str, float]:
+    """How many coding groups had l predictions reconstructed, and how accurate those are, for each l that occurred.
+
+    ``losses_<l>/groups`` and ``losses_<l>/accuracy``; nothing where no group had more than one. In batches each query
+    counts, so that a lost batch of two is two losses.
+    """
+    rebuilt = queries[(queries["source"] == "reconstructed") & (queries["group"] >= 0)]
+    losses = rebuilt.groupby("group")["correct"].transform("size")
+    if losses.empty or losses.max() < 2:
+        return {}
+    metrics: dict[str, float] = {}
+    for count, correct in rebuilt["correct"].groupby(losses):
+        metrics[f"losses_{count}/groups"] = len(correct) // int(str(count))
+        metrics[f"losses_{count}/accuracy"] = float(correct.mean())
+    return metrics

@@ -202,6 +202,20 @@ def test_metrics_count_sources_and_correct_answers() -> None:
     assert metrics["throughput_qps"] == pytest.approx(1.0)
 
 
+def test_metrics_tell_groups_with_one_loss_from_groups_with_two() -> None:
+    recorder = Recorder(8, 0)
+    lost = {0, 4, 5, 6}  # of the groups 0 (queries 0 to 3) and 1 (4 to 7)
+    for query in range(8):
+        recorder.sent(query, float(query), float(query), label=1)
+        source = Source.RECONSTRUCTED if query in lost - {6} else Source.DEFAULT if query in lost else Source.OWN
+        recorder.answered(query, query + 1.0, source, group=query // 4, predicted=0 if query == 5 else 1)
+    metrics = serving_metrics(recorder.queries())
+    by_losses = {name: value for name, value in metrics.items() if name.startswith("losses_")}
+    assert by_losses == {
+        "losses_1/groups": 1, "losses_1/accuracy": 1.0, "losses_2/groups": 1, "losses_2/accuracy": 0.5,
+    }  # fmt: skip
+
+
 def test_recording_a_query_costs_a_fraction_of_what_carrying_it_costs() -> None:
     """Against a yardstick on the same machine: a query costs less than 60 stores in an array."""
     recorder = Recorder(10_000, 0)

@@ -1,0 +1,241 @@
+"""Every experiment composes, everything in it that needs no data can be made, and the papers' values are in it."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from parity_exp.cli import config_folder
+from parity_exp.commands.assembly import Experiment, build
+from parity_exp.commands.serving import Serving
+from parity_exp.data import Dataset, Samples, Splits
+from tests.conftest import Run, metrics, run_dirs
+
+FOLDER = config_folder() / "experiment"
+
+NAMES = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml"))
+
+SHARED = ("setting/", "parm/cluster", "parm/gpu_cluster", "parm/small_cluster", "parm/addition", "parm/concat")
+"""What experiments are made of."""
+
+WITHOUT_TWIN = {"parm", "learning_a_code", "learned_code/mlp", "learned_code/conv"}
+"""Recipes that need a data set beside them, and run on digits as they are."""
+
+PAPER = [
+    name
+    for name in NAMES
+    if name.startswith(("parm/", "learned_code/"))
+    and not name.startswith(SHARED)
+    and not name.endswith("_small")
+    and name not in WITHOUT_TWIN
+]
+
+SAMPLES = {
+    "mnist": ((1, 28, 28), 10),
+    "fashion_mnist": ((1, 28, 28), 10),
+    "cifar10": ((3, 32, 32), 10),
+    "cifar100": ((3, 32, 32), 100),
+    "cat_v_dog": ((3, 224, 224), 2),
+    "speech_commands": ((1, 161, 101), 30),
+    "cub_localization": ((3, 224, 224), 0),
+    "digits": ((1, 16, 16), 10),
+    "digit_boxes": ((1, 28, 28), 0),
+}
+"""Shape of a query and number of classes, none where a label is a box."""
+
+GPU_RATES = [150, 180, 210, 240, 270, 300, 330, 360, 390]
+
+
+@cache
+def composed(name: str, *overrides: str) -> DictConfig:
+    """What Hydra makes of an experiment, its own part included; not to be changed."""
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return compose("config", [f"experiment={name}", *overrides], return_hydra_config=True)
+
+
+def resolved(name: str, *overrides: str) -> DictConfig:
+    """What a command sees of an experiment."""
+    whole = composed(name, *overrides)
+    config = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+    OmegaConf.set_readonly(config, False)
+    OmegaConf.set_struct(config, False)
+    OmegaConf.resolve(config)
+    return config
+
+
+def grid(config: DictConfig) -> dict[str, list[Any]]:
+    """What a multirun goes through."""
+    values = {str(key): str(value).split(",") for key, value in config.sweep.items()}
+    return {key: [int(word) if word.isdigit() else word for word in words] for key, words in values.items()}
+
+
+def random_splits(config: DictConfig) -> Splits:
+    """A few random samples, shaped as those of the experiment's data set."""
+    dataset: Dataset = build(config.dataset, "dataset")
+    shape, classes = SAMPLES[config.dataset.name]
+    if "size" in config.dataset:
+        shape = (shape[0], config.dataset.size, config.dataset.size)
+    labels = torch.arange(6) % classes if classes else torch.rand(6, 4)
+    samples = Samples(torch.rand(6, *shape), labels)
+    task = dataset.task([str(number) for number in range(classes)])
+    return Splits(samples, samples, samples, task, dataset.mean, dataset.std, dataset.augmentation)
+
+
+@cache
+def rehearsed(parts: str) -> None:
+    """Make everything that an experiment consists of, once for all experiments that have the same parts."""
+    config = OmegaConf.create(parts)
+    assert isinstance(config, DictConfig)
+    experiment = Experiment(config)
+    vars(experiment)["splits"] = random_splits(config)
+    experiment.rehearse()
+    assert experiment.code.k == config.k and experiment.code.r == config.r
+    experiment.make_trainer(config.trainer.max_epochs)()
+    Serving(experiment)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_needs_no_data_can_be_made(name: str) -> None:
+    config = resolved(name)
+    config.trainer.accelerator = "cpu"
+    config.pool.devices = "cpu"
+    del config.sweep
+    rehearsed(OmegaConf.to_yaml(config))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_multirun_goes_through_what_the_experiment_says(name: str) -> None:
+    config = composed(name)
+    assert config.hydra.sweeper.params == config.sweep
+    for key, values in grid(config).items():
+        changed = composed(name, f"{key}={values[-1]}")
+        if not isinstance(OmegaConf.select(changed, key), DictConfig):
+            assert OmegaConf.select(changed, key) == pytest.approx(float(values[-1]))
+
+
+def test_each_experiment_of_the_papers_has_a_small_twin_and_a_row_in_the_table() -> None:
+    assert len(PAPER) >= 30
+    table = (FOLDER / "README.md").read_text()
+    for name in PAPER:
+        assert f"{name}_small" in NAMES
+        assert f"`{name}`" in table
+
+
+def test_the_tables_commands_name_experiments_that_there_are() -> None:
+    named = re.findall(r"^python -m parity_exp .*experiment=(\S+)", (FOLDER / "README.md").read_text(), re.MULTILINE)
+    assert len(named) >= 8 and set(named) <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("_small")])
+def test_small_twins_need_neither_downloads_nor_gpus_nor_time(name: str) -> None:
+    config = resolved(name)
+    assert config.dataset.name in ("digits", "digit_boxes", "fashion_mnist")
+    assert config.dataset.name != "fashion_mnist" or config.dataset.limit <= 10_000
+    assert config.pool.instances <= 8 and config.load.queries <= 5_000
+    assert config.trainer.max_epochs <= 300 and config.trainer.accelerator == "cpu"
+
+
+# ---- the papers' values
+
+
+@pytest.mark.parametrize(
+    ("name", "instances", "sweep"),
+    [
+        ("fig9a", 12, {"load.rate_qps": GPU_RATES}),
+        ("fig9b", 24, {"load.rate_qps": [120, 144, 168, 192, 216, 240]}),
+        ("fig10", 12, {"k": [2, 3, 4]}),
+        ("fig11", 12, {"straggler.shuffle.transfers": [2, 3, 4, 5]}),
+        ("fig12", 12, {"load.rate_qps": GPU_RATES}),
+        ("fig13", 12, {"load.rate_qps": GPU_RATES}),
+        ("batch_size", 12, {"pool.batch_size": [1, 2, 4]}),
+    ],
+)
+def test_latency_experiments_are_parms(name: str, instances: int, sweep: dict[str, list[int]]) -> None:
+    config = resolved(f"parm/{name}")
+    assert config.pool.instances == instances
+    assert (config.k, config.r) == (2, 1)
+    assert config.load.queries == 100_000
+    assert grid(config) == {**sweep, "seed": [0, 1, 2]}
+    assert config.dataset.name == "cat_v_dog" and config.architecture.depth == 18
+    wanted = ["parity", "approximate_backup"] if name == "fig13" else ["equal_resources", "parity"]
+    assert list(config.redundancy) == wanted
+    if name == "fig12":
+        assert list(config.straggler) == ["multitenancy"]
+    else:
+        assert list(config.straggler) == ["shuffle"]
+        assert config.straggler.shuffle.transfers == 4
+        assert (config.straggler.shuffle.low_mb, config.straggler.shuffle.high_mb) == (128, 256)
+    if name == "fig13":
+        assert config.backup.architecture._target_.endswith("MobileNetV2")
+        assert config.backup.architecture.width == 0.25
+    if name in ("fig10", "fig11"):
+        assert config.load.rate_qps == 270
+    if name == "batch_size":
+        assert config.load.rate_qps == 300
+
+
+def test_extra_instances_follow_from_the_policy() -> None:
+    for overrides, extra in (((), 6), (("k=3",), 4), (("k=4",), 3), (("k=4", "r=2"), 6)):
+        config = resolved("parm/fig9a", *overrides)
+        experiment = Experiment(config)
+        for name, policy in config.redundancy.items():
+            roles = build(policy, f"redundancy.{name}", k=experiment.k, r=experiment.r).roles(config.pool.instances)
+            assert sum(role.instances for role in roles) == 12 + extra
+
+
+@pytest.mark.parametrize("name", [name for name in PAPER if name.startswith("parm/accuracy_")])
+def test_accuracy_experiments_follow_parms_recipe(name: str) -> None:
+    for experiment in (name, f"{name}_small"):
+        config = resolved(experiment)
+        assert config.optimizer._target_ == "torch.optim.Adam"
+        assert (config.optimizer.lr, config.optimizer.weight_decay) == (1e-3, 1e-5)
+        assert config.scheduler._target_.endswith("constant")
+        assert config.objective._target_.endswith("ParityMSE")
+        assert config.initialisation._target_.endswith("Paper")
+        assert config.decoder._target_.endswith("SubtractionDecoder")
+        assert config.batch_groups is None, "64 groups for k = 2, otherwise 32"
+        wanted = [2, 4] if "concat" in name else [2] if "cub" in name else [2, 3, 4]
+        assert grid(config) == {"k": wanted}
+    config = resolved(name)
+    if "cub" not in name:
+        assert config.trainer.max_epochs == (500 if "mnist" in name else 1000)
+
+
+@pytest.mark.parametrize("name", [name for name in PAPER if name.startswith("learned_code/")])
+def test_learned_codes_keep_the_base_model_frozen(name: str) -> None:
+    config = resolved(name)
+    assert config.parity.trainable is False and config.encoder.trainable and config.decoder.trainable
+    assert grid(config)["k"] == [2, 5]
+    assert config.trainer.max_epochs == (2000 if "cifar10" in name else 500)
+
+
+# ---- two of them
+
+
+@pytest.mark.slow
+def test_a_small_accuracy_experiment_runs(run: Run, folder: Path) -> None:
+    assert run("train", "experiment=parm/accuracy_mnist_mlp_addition_small", "tracker=none") == 0
+    (trained,) = run_dirs(folder)
+    values = metrics(trained)
+    assert values["test/available_accuracy"] > 0.9
+    assert values["test/degraded_accuracy"] > 0.8
+
+
+@pytest.mark.slow
+def test_two_losses_of_a_group_are_reconstructed_while_serving(run: Run, folder: Path) -> None:
+    quick = ("load.queries=600", "redundancy=[parity]", "tracker=none")
+    assert run("run", "experiment=parm/two_losses_small", *quick) == 0
+    (directory,) = run_dirs(folder, "run")
+    values = metrics(directory)
+    assert values["test/losses_1/degraded_accuracy"] > values["test/losses_2/degraded_accuracy"] > 0.3
+    queries = pd.read_parquet(directory / "queries-parity.parquet")
+    rebuilt = queries[queries["source"] == "reconstructed"].groupby("group").size()
+    assert rebuilt.max() == 2, "two parity outputs give two predictions back, not more"
+    assert values["serve/parity/losses_2/groups"] == (rebuilt == 2).sum() > 5
+    assert values["serve/parity/lost"] == 0
