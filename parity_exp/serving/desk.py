@@ -429,9 +429,12 @@ class Desk:
         deadlines = self._deadlines
         while deadlines and deadlines[0][1].answered:
             deadlines.popleft()
+        timers = self._timers
+        while timers and timers[0][2].answered:
+            heapq.heappop(timers)
         first = self._close_batch_s
-        if self._timers and self._timers[0][0] < first:
-            first = self._timers[0][0]
+        if timers and timers[0][0] < first:
+            first = timers[0][0]
         if deadlines and deadlines[0][0] < first:
             first = deadlines[0][0]
         if self._retry_s < first:
