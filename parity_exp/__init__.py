@@ -2,9 +2,9 @@
 
 The packages below stand on floors; each imports only from those before it::
 
-    coding - data, models - training - tracking - analysis - commands
+    coding, tasks - data, models - training - serving - tracking - analysis - commands
 
-``coding``, ``data`` and ``models`` are plain PyTorch and work without Hydra or Lightning.
+``coding``, ``tasks``, ``data`` and ``models`` are plain PyTorch and work without Hydra or Lightning.
 """
 
 __version__ = "0.1.0"
