@@ -20,7 +20,7 @@ from parity_exp.analysis.recordings import Recordings, read_recordings
 from parity_exp.analysis.run_facts import coded_facts, load_sentences, serving_facts, straggler_rows, title_of
 from parity_exp.analysis.serving_figures import serving_figures
 from parity_exp.analysis.serving_tables import cost_table, metrics_by_policy, percentile_table, written
-from parity_exp.analysis.tables import quality_table, score_name
+from parity_exp.analysis.tables import part_costs, quality_table, score_name
 from parity_exp.errors import UserError
 from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.measures import serving_metrics
@@ -169,7 +169,7 @@ class _Page:
         return Section("stragglers", "Injected stragglers", text, [Table(columns, rows)])
 
     def _code(self, pictures: list[Picture]) -> Section:
-        tables = [*self._accuracy(), *self._training()]
+        tables = [*self._accuracy(), *self._costs(), *self._training()]
         overall, per_class = self._csv("overall"), self._csv("per_class")
         if overall is not None:
             columns = ["fraction unavailable", *(f"{value:g}" for value in overall["fraction_unavailable"])]
@@ -193,6 +193,11 @@ class _Page:
             [name, *(f"{v:.4f}" if v == v else "-" for v in cells)] for name, *cells in table.itertuples(index=False)
         ]
         return [Table(["test split", *(str(name) for name in table.columns[1:])], rows, "Quality")]
+
+    def _costs(self) -> list[Table]:
+        """A row a part: its parameters, operations, and microseconds."""
+        table = part_costs({key.removeprefix("cost/"): v for key, v in self.metrics.items() if key.startswith("cost/")})
+        return [] if table.empty else [_table(table, "What it costs")]
 
     def _training(self) -> list[Table]:
         values = {key.removeprefix("train/"): value for key, value in self.metrics.items() if key.startswith("train/")}

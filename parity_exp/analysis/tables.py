@@ -23,6 +23,19 @@ def quality_table(metrics: Mapping[str, float]) -> pd.DataFrame:
     return pd.DataFrame([{"": name, **values} for name, values in rows.items()])
 
 
+def part_costs(costs: Mapping[str, float]) -> pd.DataFrame:
+    """A row a part of a code, from its costs without their ``cost/``; see :func:`parity_exp.training.code_costs`."""
+    rows = []
+    for part, what in (("base", "base model"), ("parity", "parity model"), ("decoder", "decoder")):
+        if f"{part}_parameters" in costs:
+            parameters, operations = costs[f"{part}_parameters"], costs[f"{part}_flops"]
+            rows.append({"part": what, "parameters": f"{parameters:,.0f}", "operations a query": f"{operations:,.0f}"})
+    if "decode_us" in costs:
+        rows.append({"part": "encode one parity query", "microseconds": f"{costs['encode_us']:.1f}"})
+        rows.append({"part": "decode one prediction", "microseconds": f"{costs['decode_us']:.1f}"})
+    return pd.DataFrame(rows).fillna("-")
+
+
 def score_name(score: str) -> str:
     """A score as people read it: ``accuracy_top5`` as top-5, ``iou`` as IoU."""
     return score.replace("accuracy_top", "top-").replace("iou", "IoU").replace("_", " ")

@@ -12,8 +12,10 @@ from parity_exp.coding.decoder import Decoder
 from parity_exp.coding.encoder import Encoder
 from parity_exp.coding.generator import Cauchy, Chebyshev, Generator, Vandermonde, worst_condition_number
 from parity_exp.coding.learned_encoders import ConvolutionalEncoder, MLPEncoder
-from parity_exp.coding.losses import all_loss_patterns, loss_patterns
+from parity_exp.coding.losses import all_loss_patterns, joint_loss_patterns, loss_patterns
 from parity_exp.coding.mlp_decoder import MLPDecoder
+from parity_exp.coding.position_codes import Modulation, NoPositionCode, PositionCode, RandomSigns
+from parity_exp.coding.residual_decoder import ResidualDecoder
 from parity_exp.coding.subtraction import SubtractionDecoder
 
 __all__ = [
@@ -28,9 +30,15 @@ __all__ = [
     "Generator",
     "MLPDecoder",
     "MLPEncoder",
+    "Modulation",
+    "NoPositionCode",
+    "PositionCode",
+    "RandomSigns",
+    "ResidualDecoder",
     "SubtractionDecoder",
     "Vandermonde",
     "all_loss_patterns",
+    "joint_loss_patterns",
     "loss_patterns",
     "worst_condition_number",
 ]

@@ -7,10 +7,14 @@ import torch
 from torch import Tensor
 
 from parity_exp.coding.encoder import Encoder
+from parity_exp.coding.position_codes import NoPositionCode, PositionCode
 
 
 class AdditionEncoder(Encoder):
-    """``P_j = sum_i c[j, i] X_i``: works for queries of any shape, and any k and r.
+    """``P_j = sum_i c[j, i] s_i X_i``: works for queries of any shape, and any k and r.
+
+    Args:
+        position_code: gives the ``s_i`` that tell the queries apart, element by element; all 1 in ParM.
 
     Example:
         >>> encoder = AdditionEncoder(k=2, r=1, query_shape=(1, 2, 2))
@@ -18,7 +22,23 @@ class AdditionEncoder(Encoder):
         torch.Size([8, 1, 1, 2, 2])
     """
 
+    factors: Tensor | None
+
+    def __init__(
+        self,
+        k: int,
+        r: int,
+        query_shape: Sequence[int],
+        generator: Tensor | None = None,
+        position_code: PositionCode | None = None,
+    ) -> None:
+        super().__init__(k, r, query_shape, generator)
+        # Kept with the weights: parity models are of use with the very factors that they were trained with.
+        self.register_buffer("factors", (position_code or NoPositionCode()).factors(k, self.query_shape))
+
     def forward(self, prepared: Tensor) -> Tensor:
+        if self.factors is not None:
+            prepared = prepared * self.factors
         if self.r == 1:
             # The generators' first row is all ones; the plain sum is several times faster than a product.
             return prepared.sum(dim=1, keepdim=True)
@@ -26,13 +46,18 @@ class AdditionEncoder(Encoder):
 
     @torch.inference_mode()
     def encode_group(self, queries: Sequence[Tensor], row: int, out: Tensor) -> None:
+        weights = self._weights[row]
+        if self.factors is not None:
+            torch.mul(queries[0], self.factors[0], out=out).mul_(weights[0])
+            for place in range(1, self.k):
+                out.addcmul_(queries[place], self.factors[place], value=weights[place])
+            return
         if row == 0 and self._first_row_is_ones:
             torch.add(queries[0], queries[1], out=out)
         else:
-            weights = self._weights[row]
             torch.mul(queries[0], weights[0], out=out).add_(queries[1], alpha=weights[1])
         for place in range(2, self.k):
-            out.add_(queries[place], alpha=self._weights[row][place])
+            out.add_(queries[place], alpha=weights[place])
 
     @cached_property
     def _weights(self) -> list[list[float]]:

@@ -61,18 +61,23 @@ class Code(nn.Module):
         """Fill in missing predictions; see :meth:`parity_exp.coding.Decoder.decode`."""
         return self.decoder.decode(predictions, available, parities, parity_available)
 
-    def decode_patterns(self, predictions: Tensor, parities: Tensor, patterns: Tensor) -> Tensor:
-        """Decode every group under every loss pattern, with all parity outputs there.
+    def decode_patterns(
+        self, predictions: Tensor, parities: Tensor, patterns: Tensor, parity_patterns: Tensor | None = None
+    ) -> Tensor:
+        """Decode every group under every loss pattern.
 
         Args:
             predictions: ``(B, k, *out)``, none of them missing.
-            parities: ``(B, r, *out)``.
+            parities: ``(B, r, *out)``, with extra outputs where the decoder reads them.
             patterns: ``(P, k)``, true where a prediction is available.
+            parity_patterns: ``(P, r)``, true where a parity output is available; None: all of them are.
 
         Returns:
             ``(B, P, k, *out)``.
         """
         batch, patterns_count = len(predictions), len(patterns)
+        if parity_patterns is None:
+            parity_patterns = torch.ones(patterns_count, self.r, dtype=torch.bool, device=parities.device)
 
         def repeat(tensor: Tensor) -> Tensor:
             return tensor.unsqueeze(1).expand(-1, patterns_count, *tensor.shape[1:]).flatten(0, 1)
@@ -81,6 +86,6 @@ class Code(nn.Module):
             repeat(predictions),
             patterns.repeat(batch, 1),
             repeat(parities),
-            torch.ones(batch * patterns_count, self.r, dtype=torch.bool, device=parities.device),
+            parity_patterns.repeat(batch, 1),
         )
         return decoded.unflatten(0, (batch, patterns_count))

@@ -20,9 +20,14 @@ class Decoder(nn.Module, ABC):
         r: parity queries of a group.
         output_shape: shape of one prediction, ``(classes,)`` for logits.
         generator: generator matrix ``(r, k)``; a row of ones when it is left out, which needs r = 1.
+
+    Attributes:
+        extra_outputs: numbers that a parity model outputs after those of :meth:`targets`, for a decoder that learns
+            what to make of them; 0 for most.
     """
 
     generator: Tensor
+    extra_outputs = 0
 
     def __init__(self, k: int, r: int, output_shape: Sequence[int], generator: Tensor | None = None) -> None:
         super().__init__()
@@ -37,13 +42,17 @@ class Decoder(nn.Module, ABC):
             return predictions.sum(dim=1, keepdim=True)
         return torch.einsum("rk,bk...->br...", self.generator.to(predictions.dtype), predictions)
 
+    def calibrate(self, predictions: Tensor) -> None:
+        """See what predictions look like, ``(N, *out)``, once before training."""
+
     def decode(self, predictions: Tensor, available: Tensor, parities: Tensor, parity_available: Tensor) -> Tensor:
         """Fill in the predictions that are missing.
 
         Args:
             predictions: ``(B, k, *out)``; what stands at missing places is ignored and may be NaN.
             available: ``(B, k)``, true where a prediction has arrived.
-            parities: ``(B, r, *out)``, the parity models' outputs; ignored where missing.
+            parities: ``(B, r, *out)``, the parity models' outputs; ignored where missing. With extra outputs they
+                follow those of the last dimension.
             parity_available: ``(B, r)``, true where a parity output has arrived.
 
         Returns:

@@ -35,3 +35,25 @@ def loss_patterns(k: int, losses: int, limit: int = 1024, seed: int = 0) -> Tens
 def all_loss_patterns(k: int, r: int, limit: int = 1024, seed: int = 0) -> Tensor:
     """The patterns of 1 to r losses, ``(P, k)``, as :func:`loss_patterns` gives them."""
     return torch.cat([loss_patterns(k, losses, limit, seed) for losses in range(1, min(k, r) + 1)])
+
+
+def joint_loss_patterns(k: int, r: int, limit: int = 1024, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """The patterns of 1 to r lost predictions, each with every choice of parity outputs that suffices to decode.
+
+    Args:
+        k: queries in a coding group.
+        r: parity queries of a group.
+        limit: as for :func:`loss_patterns`, for each number of lost predictions and each choice of parity outputs.
+        seed: seed of the samples.
+
+    Returns:
+        ``(P, k)`` and ``(P, r)`` boolean: true where a prediction, and where a parity output, is available.
+    """
+    predictions, parities = [], []
+    for losses in range(1, min(k, r) + 1):
+        patterns = loss_patterns(k, losses, limit, seed)
+        for there in itertools.product([True, False], repeat=r):
+            if sum(there) >= losses:
+                predictions.append(patterns)
+                parities.append(torch.tensor(there).expand(len(patterns), r))
+    return torch.cat(predictions), torch.cat(parities)

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
-from parity_exp.coding import Code
+from parity_exp.coding import Code, Decoder
 from parity_exp.data import BaseDataModule, GroupBatch, GroupDataModule, Splits
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.models import load_weights, predict
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 BASE_WEIGHTS, PARITY_WEIGHTS, CODE_WEIGHTS = 1, 2, 3
 """Independent streams of random initial weights."""
 
-NOT_FOR_THE_CLASS = {"trainable", "epochs", "base_epochs"}
+NOT_FOR_THE_CLASS = {"trainable", "epochs", "fast_epochs", "base_epochs"}
 """Keys of a group that steer the experiment and are not arguments of the group's class."""
 
 OWN_TRAINER_KEYS = {"accumulate_grad_batches", "gradient_clip_val"}
@@ -207,13 +207,19 @@ class Experiment:
         """A network that learns labels, ``base`` or ``backup``, with random weights."""
         key = "architecture" if section == "base" else f"{section}.architecture"
         with self._random_weights(BASE_WEIGHTS, self.config[section].seed):
-            return self._network(self.architecture(section), key, self.splits.query_shape)
+            return self._network(self.architecture(section), key, self.splits.query_shape, self.task.outputs)
 
     def new_parity_networks(self) -> list[nn.Module]:
         """r networks that take the encoder's parity queries, with random weights."""
         with self._random_weights(PARITY_WEIGHTS, self.seed):
-            shape = self.code.encoder.parity_shape
-            return [self._network(self.architecture("parity"), "parity.architecture", shape) for _ in range(self.r)]
+            shape, outputs = self.code.encoder.parity_shape, self.parity_outputs
+            architecture = self.architecture("parity")
+            return [self._network(architecture, "parity.architecture", shape, outputs) for _ in range(self.r)]
+
+    @property
+    def parity_outputs(self) -> int:
+        """Numbers that a parity model outputs: one prediction's, and those that only the decoder makes sense of."""
+        return self.task.outputs + self.code.decoder.extra_outputs
 
     def initial_parity_networks(self, base: nn.Module) -> list[nn.Module]:
         """The parity networks as training finds them."""
@@ -223,12 +229,12 @@ class Experiment:
         initialisation = build(self.config.initialisation, "initialisation")
         centre = self.task.centre(self.splits.train.labels).expand(1, self.k, -1)
         with self._random_weights(PARITY_WEIGHTS, self.seed):
-            for network, row in zip(networks, self.code.targets(centre)[0], strict=True):
-                initialisation(network, base, row)
+            for row, (network, middle) in enumerate(zip(networks, self.code.targets(centre)[0], strict=True)):
+                initialisation(network, base, self.code.encoder, row, middle)
         return networks
 
-    def _network(self, architecture: DictConfig, key: str, shape: tuple[int, ...]) -> nn.Module:
-        network: nn.Module = build(architecture, key, input_shape=shape, outputs=self.task.outputs)
+    def _network(self, architecture: DictConfig, key: str, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        network: nn.Module = build(architecture, key, input_shape=shape, outputs=outputs)
         target = architecture.get("_target_")
         try:
             with torch.no_grad():
@@ -236,8 +242,8 @@ class Experiment:
         except (RuntimeError, ValueError, AssertionError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ConfigError(f"{key} ({target}) cannot take queries of shape {shape}: {reason}") from None
-        if not isinstance(output, Tensor) or output.shape != (2, self.task.outputs):
-            raise ConfigError(f"{key} ({target}) must output ({self.task.outputs},) for a query of shape {shape}")
+        if not isinstance(output, Tensor) or output.shape != (2, outputs):
+            raise ConfigError(f"{key} ({target}) must output ({outputs},) for a query of shape {shape}")
         return network.train()
 
     # ---- code
@@ -252,11 +258,26 @@ class Experiment:
                 self.config.decoder, "decoder", k=self.k, r=self.r, output_shape=(self.task.outputs,),
                 generator=generator,
             )  # fmt: skip
+        self._check_extra_outputs(decoder)
         for key, part in (("encoder", encoder), ("decoder", decoder)):
             if self._is_trainable(key, part) and not list(part.parameters()):
                 name = type(part).__name__
                 raise ConfigError(f"{key}.trainable=true: {name} has nothing to train; set {key}.trainable=false")
         return Code(encoder, decoder)
+
+    def _check_extra_outputs(self, decoder: Decoder) -> None:
+        """Refuse extra outputs that nobody reads or nobody learns."""
+        wanted = whole("parity.extra_outputs", self.config.parity.extra_outputs, 0)
+        if wanted != decoder.extra_outputs:
+            raise ConfigError(
+                f"parity.extra_outputs={wanted}: the decoder ({type(decoder).__name__}) reads {decoder.extra_outputs}; "
+                "choose decoder=residual, or set parity.extra_outputs=0"
+            )
+        if wanted and not self.config.parity.trainable:
+            raise ConfigError(
+                f"parity.extra_outputs={wanted}: with parity.trainable=false the base model runs the parity queries, "
+                "and has no extra outputs; set parity.extra_outputs=0"
+            )
 
     def _is_trainable(self, key: str, part: nn.Module) -> bool:
         """What the config says; where it says nothing, parts with parameters are trained."""
@@ -298,11 +319,13 @@ class Experiment:
 
     def coded_phase(self, base: nn.Module) -> tuple[CodedModule, GroupDataModule]:
         """What trains the code, given the trained base model."""
+        train_predictions = self.predictions(base, self.splits.train.inputs)
+        self.code.decoder.calibrate(train_predictions)
         data = GroupDataModule(
             self.splits,
             self.k,
             self.code.encoder.prepare,
-            self.predictions(base, self.splits.train.inputs),
+            train_predictions,
             self.predictions(base, self.splits.validation.inputs),
             self.batch_groups,
             self.seed,

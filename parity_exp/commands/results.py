@@ -14,6 +14,7 @@ from parity_exp.models import load_weights
 from parity_exp.run_directory import RunDirectory
 from parity_exp.tasks import Task
 from parity_exp.tracking import Tracker
+from parity_exp.training import code_costs
 
 EXAMPLE_GROUPS = 4
 
@@ -66,6 +67,8 @@ def evaluate_test_split(
         test, predictions, task, settings.fractions_unavailable, settings.seed, settings.groupings
     )
     metrics = {f"test/{name}": value for name, value in evaluation.metrics.items()} | training
+    costs = code_costs(experiment.code, base, parities)
+    metrics |= {f"cost/{name}": value for name, value in costs.items()}
     tables = {"per_class": evaluation.per_class, "overall": evaluation.overall}
     tables = {name: table for name, table in tables.items() if not table.empty}
     for name, table in tables.items():

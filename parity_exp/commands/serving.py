@@ -158,20 +158,21 @@ class Serving:
             backup: where the small model's is.
         """
         experiment = self.experiment
-        shape, outputs = experiment.splits.query_shape, (experiment.task.outputs,)
+        shape, outputs = experiment.splits.query_shape, experiment.task.outputs
 
-        def served(section: str, path: object, query_shape: tuple[int, ...]) -> ServedModel:
+        def served(section: str, path: object, query_shape: tuple[int, ...], outputs: int) -> ServedModel:
             node: Any = OmegaConf.to_container(experiment.architecture(section), resolve=True)
-            load = partial(load_model, node, query_shape, outputs[0], str(path))
-            return ServedModel(load, query_shape, outputs)
+            load = partial(load_model, node, query_shape, outputs, str(path))
+            return ServedModel(load, query_shape, (outputs,))
 
-        models = {BASE: served("base", trained.checkpoint("base"), shape)}
+        models = {BASE: served("base", trained.checkpoint("base"), shape, outputs)}
         parity = "parity" if self.config.parity.trainable else "base"
         for row in range(experiment.r):
             name = f"parity-{row}"
-            models[name] = served(parity, trained.checkpoint(name), experiment.code.encoder.parity_shape)
+            encoder = experiment.code.encoder
+            models[name] = served(parity, trained.checkpoint(name), encoder.parity_shape, experiment.parity_outputs)
         if self.needs_backup:
-            models[BACKUP] = served("backup", backup.checkpoint("backup"), shape)
+            models[BACKUP] = served("backup", backup.checkpoint("backup"), shape, outputs)
         return models
 
     @cached_property

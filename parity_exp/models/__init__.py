@@ -4,7 +4,7 @@ Every architecture is a class that takes ``input_shape`` and ``outputs`` first; 
 """
 
 from parity_exp.models.checkpoint import load_weights, save_weights
-from parity_exp.models.initialisation import Default, FromBase, Initialisation, Paper
+from parity_exp.models.initialisation import Default, FromBase, Initialisation, Paper, Split
 from parity_exp.models.lenet import LeNet
 from parity_exp.models.mlp import MLP
 from parity_exp.models.prediction import predict
@@ -21,6 +21,7 @@ __all__ = [
     "MobileNetV2",
     "Paper",
     "ResNet",
+    "Split",
     "TorchvisionNetwork",
     "load_weights",
     "predict",

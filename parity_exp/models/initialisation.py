@@ -1,10 +1,12 @@
 """How the weights of a parity model start."""
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 
+from parity_exp.coding import Encoder
 from parity_exp.errors import ConfigError
 
 _NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -14,12 +16,14 @@ class Initialisation(ABC):
     """Base class of initialisations."""
 
     @abstractmethod
-    def __call__(self, network: nn.Module, base: nn.Module, centre: Tensor) -> None:
+    def __call__(self, network: nn.Module, base: nn.Module, encoder: Encoder, row: int, centre: Tensor) -> None:
         """Set a network's weights in place.
 
         Args:
-            network: a parity model.
+            network: a parity model; it may have extra outputs after those of the base model.
             base: the trained base model.
+            encoder: makes the parity queries that the network will see.
+            row: which of the r parity models it is.
             centre: what its outputs are to be spread around, ``(outputs,)``: ``sum_i c[j, i]`` times the task's
                 centre, zeros for logits and the mean box of the training labels for boxes.
         """
@@ -28,7 +32,7 @@ class Initialisation(ABC):
 class Default(Initialisation):
     """Leave what PyTorch's layers start from."""
 
-    def __call__(self, network: nn.Module, base: nn.Module, centre: Tensor) -> None:
+    def __call__(self, network: nn.Module, base: nn.Module, encoder: Encoder, row: int, centre: Tensor) -> None:
         pass
 
 
@@ -40,7 +44,7 @@ class Paper(Initialisation):
     logits are spread around 0.
     """
 
-    def __call__(self, network: nn.Module, base: nn.Module, centre: Tensor) -> None:
+    def __call__(self, network: nn.Module, base: nn.Module, encoder: Encoder, row: int, centre: Tensor) -> None:
         for module in network.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.01)
@@ -52,35 +56,110 @@ class Paper(Initialisation):
                 continue
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        last = _last_linear(network)
-        if last is not None and last.bias is not None and last.bias.shape == centre.shape:
+        linear = _linear_layers(network)
+        if linear and linear[-1].bias is not None and len(linear[-1].bias) >= len(centre):
             with torch.no_grad():
-                last.bias.copy_(centre)
+                linear[-1].bias[: len(centre)] = centre
 
 
 class FromBase(Initialisation):
-    """Start from the base model's weights.
+    """Start from the base model's weights; the weights of extra outputs stay as they are.
 
     Raises:
         ConfigError: the networks' weights differ in name or shape.
     """
 
-    def __call__(self, network: nn.Module, base: nn.Module, centre: Tensor) -> None:
+    def __call__(self, network: nn.Module, base: nn.Module, encoder: Encoder, row: int, centre: Tensor) -> None:
         ours, theirs = network.state_dict(), base.state_dict()
-        different = [key for key in {**ours, **theirs} if _shape(ours, key) != _shape(theirs, key)]
+        last = _last_linear_keys(network)
+        different = [
+            key
+            for key in {**ours, **theirs}
+            if key not in ours or key not in theirs or not _fits(ours[key], theirs[key], key in last)
+        ]
         if different:
             raise ConfigError(
                 "initialisation=base: the parity architecture's weights do not fit the base model's "
                 f"({different[0]}); give architecture@parity.architecture the same network, "
                 "or choose initialisation=default"
             )
-        network.load_state_dict(theirs)
+        with torch.no_grad():
+            for key, weight in theirs.items():
+                target = ours[key]
+                (target if target.shape == weight.shape else target[: len(weight)]).copy_(weight)
 
 
-def _last_linear(network: nn.Module) -> nn.Linear | None:
-    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    return linear[-1] if linear else None
+class Split(FromBase):
+    """Start as k narrow copies of the base model side by side, one for each place in the group.
+
+    Every hidden unit belongs to one place. In the first layer, its weights are those of the base model's unit, encoded
+    as though they were a query at that place, so that it answers to that query as the base model's unit does and hardly
+    to the others. Between hidden layers, only units of the same place are connected; what is left is scaled so that
+    sums keep their spread. All places meet in the outputs. Then everything is trained.
+
+    That is for multilayer perceptrons and encoders without weights. Anything else starts as the base model.
+
+    Raises:
+        ConfigError: as for :class:`FromBase`.
+    """
+
+    def __call__(self, network: nn.Module, base: nn.Module, encoder: Encoder, row: int, centre: Tensor) -> None:
+        super().__call__(network, base, encoder, row, centre)
+        layers = _linear_layers(network)
+        fixed = not list(encoder.parameters()) and encoder.parity_shape == encoder.query_shape
+        if not fixed or not _is_perceptron(network) or len(layers) < 2:
+            return
+        k = encoder.k
+        with torch.no_grad():
+            first = layers[0].weight
+            units = first.view(-1, *encoder.query_shape)
+            place_of = torch.arange(len(units)) % k
+            split = torch.zeros_like(units)
+            for place in range(k):
+                mine = place_of == place
+                split[mine] = _at_place(encoder, row, units[mine], place)
+            first.copy_(math.sqrt(k) * split.view_as(first))
+            for layer in layers[1:-1]:
+                reads, is_of = (torch.arange(size) % k for size in (layer.in_features, layer.out_features))
+                layer.weight.mul_(math.sqrt(k) * (is_of[:, None] == reads[None]))
 
 
-def _shape(weights: dict[str, object], key: str) -> object:
-    return getattr(weights.get(key), "shape", None)
+def _at_place(encoder: Encoder, row: int, weights: Tensor, place: int) -> Tensor:
+    """Weights that answer to a query at a place of the group as the given ones, ``(N, *query)``, do to the query.
+
+    For a sum they are multiplied as the query is; for a concatenation they shrink with it, and grow since fewer pixels
+    are left: by the factor that keeps the answer to an image of ones.
+    """
+
+    def encoded(query: Tensor) -> Tensor:
+        group = query.new_zeros(len(query), encoder.k, *encoder.query_shape)
+        group[:, place] = query
+        return encoder.encode(group)[:, row]
+
+    ones = encoded(torch.ones(1, *encoder.query_shape))
+    energy = ones.square().sum()
+    factor = ones.numel() / energy if energy > 0 else torch.ones(())
+    return factor * encoded(weights)
+
+
+def _is_perceptron(network: nn.Module) -> bool:
+    """Whether fully connected layers are all that has weights."""
+    return all(isinstance(module, nn.Linear) for module in network.modules() if list(module.parameters(recurse=False)))
+
+
+def _linear_layers(network: nn.Module) -> list[nn.Linear]:
+    """In the order in which the network's class has them."""
+    return [module for module in network.modules() if isinstance(module, nn.Linear)]
+
+
+def _last_linear_keys(network: nn.Module) -> set[str]:
+    """Keys of the weights of the last fully connected layer."""
+    names = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    return {f"{names[-1]}.weight", f"{names[-1]}.bias"} if names else set()
+
+
+def _fits(ours: Tensor, theirs: Tensor, may_be_longer: bool) -> bool:
+    """Whether a weight of the base model can be copied into ours, which may have rows for extra outputs."""
+    if ours.shape == theirs.shape:
+        return True
+    return may_be_longer and ours.shape[1:] == theirs.shape[1:] and len(ours) > len(theirs)

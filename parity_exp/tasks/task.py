@@ -31,6 +31,16 @@ class Task(ABC):
         """What a base model minimises, a scalar: predictions ``(N, outputs)``, true labels ``(N, *label)``."""
 
     @abstractmethod
+    def divergence(self, decoded: Tensor, predictions: Tensor, temperature: float) -> Tensor:
+        """How far reconstructions are from the base model's predictions, both ``(N, outputs)``: a scalar.
+
+        Args:
+            decoded: what comes out of a decoder.
+            predictions: the base model's.
+            temperature: the higher, the more small differences between outputs count, for tasks that know such a thing.
+        """
+
+    @abstractmethod
     def answer(self, predictions: Tensor) -> Tensor:
         """What clients are told, ``(..., outputs) -> (..., *label)``."""
 

@@ -1,11 +1,13 @@
 """Training and evaluation of base models and codes."""
 
 from parity_exp.training.coded_batch import CodedBatch
+from parity_exp.training.costs import code_costs
 from parity_exp.training.evaluation import Evaluation, Evaluator, Examples, overall_quality
 from parity_exp.training.fit import Fitted, fit
 from parity_exp.training.modules import BaseModule, CodedModule, Optimisation, TrainedModule
 from parity_exp.training.objectives import (
     DecodedCrossEntropy,
+    DecodedDivergence,
     DecodedKL,
     DecodedMSE,
     Objective,
@@ -19,6 +21,7 @@ __all__ = [
     "CodedBatch",
     "CodedModule",
     "DecodedCrossEntropy",
+    "DecodedDivergence",
     "DecodedKL",
     "DecodedMSE",
     "Evaluation",
@@ -30,6 +33,7 @@ __all__ = [
     "ParityMSE",
     "TrainedModule",
     "WeightedSum",
+    "code_costs",
     "constant",
     "cosine",
     "fit",

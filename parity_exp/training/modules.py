@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 
-from parity_exp.coding import Code, all_loss_patterns
+from parity_exp.coding import Code, all_loss_patterns, joint_loss_patterns
 from parity_exp.data import GroupBatch, LabelledBatch
 from parity_exp.data.groups import Runs, Steps, epoch_generator
 from parity_exp.tasks import Task
@@ -199,6 +199,9 @@ class CodedModule(TrainedModule):
 
     patterns: Tensor
     lost: Tensor
+    training_patterns: Tensor
+    training_parity_patterns: Tensor
+    training_lost: Tensor
 
     def __init__(
         self,
@@ -222,6 +225,10 @@ class CodedModule(TrainedModule):
         patterns = all_loss_patterns(code.k, code.r, PATTERNS_IN_TRAINING, seed)
         self.register_buffer("patterns", patterns, persistent=False)
         self.register_buffer("lost", (~patterns).nonzero(), persistent=False)
+        training, parity_training = joint_loss_patterns(code.k, code.r, PATTERNS_IN_TRAINING, seed)
+        self.register_buffer("training_patterns", training, persistent=False)
+        self.register_buffer("training_parity_patterns", parity_training, persistent=False)
+        self.register_buffer("training_lost", (~training).nonzero(), persistent=False)
         self.degraded = MeanMetric()
         self.reconstruction = MeanMetric()
 
@@ -231,15 +238,18 @@ class CodedModule(TrainedModule):
         outputs = [model(queries[:, row]) for row, model in enumerate(self.parity_models)]
         return outputs[0].unsqueeze(1) if self.code.r == 1 else torch.stack(outputs, dim=1)
 
-    def coded_batch(self, batch: GroupBatch) -> CodedBatch:
-        """Run a batch of groups through the code."""
-        return CodedBatch(self.code, batch.predictions, batch.labels, self(batch.prepared), self.patterns, self.lost)
-
     def loss(self, batch: GroupBatch) -> Tensor:
-        return self.objective(self.coded_batch(batch))
+        return self.objective(
+            CodedBatch(
+                self.code, batch.predictions, batch.labels, self(batch.prepared), self.task,
+                self.training_patterns, self.training_lost, self.training_parity_patterns,
+            )
+        )  # fmt: skip
 
     def validation_step(self, batch: GroupBatch, _: int) -> None:
-        coded = self.coded_batch(batch)
+        coded = CodedBatch(
+            self.code, batch.predictions, batch.labels, self(batch.prepared), self.task, self.patterns, self.lost
+        )
         counted = batch.counted[:, self.lost[:, 1]].float()
         own = self.task.answer(coded.lost_predictions)
         for metric, labels in ((self.degraded, coded.lost_labels), (self.reconstruction, own)):

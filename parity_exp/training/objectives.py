@@ -41,7 +41,7 @@ class ParityMSE(Objective):
     """Mean squared error between parity outputs and what they should be (Parity Models, section 3.3)."""
 
     def __call__(self, batch: CodedBatch) -> Tensor:
-        return F.mse_loss(batch.parities, batch.targets)
+        return F.mse_loss(batch.linear_parities, batch.targets)
 
 
 class DecodedMSE(Objective):
@@ -51,15 +51,33 @@ class DecodedMSE(Objective):
         return F.mse_loss(batch.decoded, batch.lost_predictions)
 
 
-class DecodedKL(Objective):
-    """Kullback-Leibler divergence of the reconstruction's softmax from the base model's."""
+class DecodedDivergence(Objective):
+    """How far reconstructions are from the base model's predictions, as the task measures it.
 
-    task = Classification
+    For classification the Kullback-Leibler divergence of their softmax, which is knowledge distillation (Hinton et al.,
+    arXiv 1503.02531); for boxes the mean squared error.
+
+    Args:
+        temperature: of the softmax.
+
+    Raises:
+        ValueError: a temperature that is not above 0.
+    """
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        if not temperature > 0:
+            raise ValueError(f"temperature={temperature}: expected a number above 0")
+        self.temperature = temperature
 
     def __call__(self, batch: CodedBatch) -> Tensor:
-        decoded = F.log_softmax(batch.decoded.flatten(0, 1), dim=1)
-        wanted = F.log_softmax(batch.lost_predictions.flatten(0, 1), dim=1)
-        return F.kl_div(decoded, wanted, reduction="batchmean", log_target=True)
+        decoded, wanted = batch.decoded.flatten(0, 1), batch.lost_predictions.flatten(0, 1)
+        return batch.task.divergence(decoded, wanted, self.temperature)
+
+
+class DecodedKL(DecodedDivergence):
+    """The same for classification only: refused where the divergence would be something else."""
+
+    task = Classification
 
 
 class DecodedCrossEntropy(Objective):

@@ -14,9 +14,13 @@ from parity_exp.coding import (
     Encoder,
     MLPDecoder,
     MLPEncoder,
+    Modulation,
+    RandomSigns,
+    ResidualDecoder,
     SubtractionDecoder,
     Vandermonde,
     all_loss_patterns,
+    joint_loss_patterns,
     loss_patterns,
     worst_condition_number,
 )
@@ -76,6 +80,65 @@ def test_the_mlp_decoder_leaves_available_predictions_alone() -> None:
     available = torch.tensor([True, False, True]).expand(5, 3)
     decoded = decoder.decode(predictions, available, torch.randn(5, 1, 4), torch.ones(5, 1, dtype=torch.bool))
     assert torch.equal(decoded[:, 0], predictions[:, 0]) and not torch.equal(decoded[:, 1], predictions[:, 1])
+
+
+def test_a_residual_decoder_starts_as_subtraction() -> None:
+    c = Chebyshev().matrix(3, 2)
+    residual, plain = ResidualDecoder(3, 2, (4,), c, extra_outputs=5), SubtractionDecoder(3, 2, (4,), c)
+    residual.calibrate(torch.randn(9, 4))
+    predictions = torch.randn(6, 3, 4)
+    parities = torch.cat([plain.targets(predictions), torch.randn(6, 2, 5)], dim=-1)
+    for available, arrived in zip(*joint_loss_patterns(3, 2), strict=True):
+        masks = available.expand(6, 3), arrived.expand(6, 2)
+        decoded = residual.decode(predictions, masks[0], parities, masks[1])
+        torch.testing.assert_close(decoded, plain.decode(predictions, masks[0], parities[..., :4], masks[1]))
+
+
+def test_a_residual_decoder_does_not_look_at_what_is_missing() -> None:
+    decoder = ResidualDecoder(3, 2, (4,), Chebyshev().matrix(3, 2), extra_outputs=5)
+    torch.nn.init.normal_(decoder.last.weight)
+    predictions, parities = torch.randn(1, 3, 4), torch.randn(1, 2, 9)
+    available, arrived = torch.tensor([[True, False, True]]), torch.tensor([[False, True]])
+    one = decoder.decode(predictions, available, parities, arrived)
+    predictions[0, 1], parities[0, 0] = torch.nan, torch.nan
+    assert torch.equal(decoder.decode(predictions, available, parities, arrived), one)
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "complaint"),
+    [((2, 2), {}, "vectors"), ((4,), {"extra_outputs": -1}, "extra_outputs=-1"), ((4,), {"hidden": 0}, "hidden=0")],
+)
+def test_a_residual_decoder_that_cannot_be_is_refused(
+    shape: tuple[int, ...], settings: dict[str, int], complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        ResidualDecoder(2, 1, shape, **settings)
+
+
+def test_joint_patterns_are_all_that_can_be_decoded() -> None:
+    patterns, parity_patterns = joint_loss_patterns(4, 2)
+    pairs = {(tuple(a.tolist()), tuple(b.tolist())) for a, b in zip(patterns, parity_patterns, strict=True)}
+    assert len(pairs) == len(patterns) == 4 * 3 + 6 * 1
+    assert all(1 <= 4 - sum(own) <= sum(arrived) for own, arrived in pairs)
+
+
+def test_random_signs_are_the_same_every_time_and_differ_between_places() -> None:
+    signs = RandomSigns(seed=3).factors(4, (3, 10, 10))
+    assert torch.equal(signs, RandomSigns(seed=3).factors(4, (3, 10, 10)))
+    assert (signs[0] == 1).all() and set(signs.unique().tolist()) == {-1, 1}
+    correlations = (signs.flatten(1) @ signs.flatten(1).T / 300 - torch.eye(4))[1:].abs()
+    assert correlations.max() < 0.25
+
+
+def test_modulation_moves_images_to_other_bands() -> None:
+    bands = Modulation().factors(4, (1, 8, 8))
+    spectrum = torch.fft.fft2(bands[:, 0]).abs()
+    peaks = [tuple(divmod(int(band.argmax()), 8)) for band in spectrum]
+    assert peaks == [(0, 0), (0, 4), (4, 0), (4, 4)]
+    with pytest.raises(ValueError, match="k=5"):
+        Modulation().factors(5, (1, 8, 8))
+    with pytest.raises(ValueError, match="image"):
+        Modulation().factors(2, (40,))
 
 
 @pytest.mark.parametrize("encoder", [AdditionEncoder, ConcatenationEncoder, ConvolutionalEncoder, MLPEncoder])

@@ -17,6 +17,10 @@ from parity_exp.coding import (
     Encoder,
     MLPDecoder,
     MLPEncoder,
+    Modulation,
+    PositionCode,
+    RandomSigns,
+    ResidualDecoder,
     SubtractionDecoder,
 )
 
@@ -96,12 +100,24 @@ def test_a_group_is_encoded_like_a_batch(
     check_groups_encode_like_batches(kind(k, r, shape, Chebyshev().matrix(k, r)), seed)
 
 
+@settings(max_examples=30, deadline=None)
+@given(code=st.sampled_from([RandomSigns(), Modulation()]), k=st.integers(2, 4), r=st.integers(1, 3))
+def test_a_group_with_a_position_code_is_encoded_like_a_batch(code: PositionCode, k: int, r: int) -> None:
+    c = Chebyshev().matrix(k, r)
+    encoder = AdditionEncoder(k, r, (3, 7, 12), c, code)
+    check_groups_encode_like_batches(encoder)
+    queries = torch.rand(4, k, 3, 7, 12)
+    plain = AdditionEncoder(k, r, (3, 7, 12), c)
+    torch.testing.assert_close(encoder.encode(queries), plain.encode(queries * code.factors(k, (3, 7, 12))))
+
+
 def check_groups_decode_like_batches(decoder: Decoder, seed: int) -> None:
     """Under every pattern of losses that can be repaired, of predictions and of parity outputs."""
     k, r = decoder.k, decoder.r
     random = torch.Generator().manual_seed(seed)
     predictions = torch.randn(k, *decoder.output_shape, generator=random)
-    parities = torch.randn(r, *decoder.output_shape, generator=random)
+    *leading, size = decoder.output_shape
+    parities = torch.randn(r, *leading, size + decoder.extra_outputs, generator=random)
     patterns = [
         (own, arrived)
         for arrived in itertools.product([True, False], repeat=r)
@@ -143,3 +159,12 @@ def test_a_group_is_decoded_like_a_batch(k: int, r: int, shape: list[int], seed:
 @pytest.mark.parametrize(("k", "r"), [(2, 1), (4, 2), (9, 1)])
 def test_a_learned_decoder_decodes_a_group_like_a_batch(k: int, r: int) -> None:
     check_groups_decode_like_batches(MLPDecoder(k, r, (4,), Chebyshev().matrix(k, r)), seed=0)
+
+
+@pytest.mark.parametrize(("k", "r", "extra"), [(2, 1, 7), (4, 2, 3), (9, 1, 0)])
+def test_a_residual_decoder_decodes_a_group_like_a_batch(k: int, r: int, extra: int) -> None:
+    decoder = ResidualDecoder(k, r, (4,), Chebyshev().matrix(k, r), extra_outputs=extra, hidden=16)
+    decoder.calibrate(3 * torch.randn(50, 4))
+    torch.nn.init.normal_(decoder.last.weight)
+    torch.nn.init.normal_(decoder.last.bias)
+    check_groups_decode_like_batches(decoder, seed=0)

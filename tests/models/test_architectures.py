@@ -8,7 +8,20 @@ import torch
 import torchvision
 from torch import nn
 
-from parity_exp.models import MLP, VGG11, Default, FromBase, LeNet, MobileNetV2, Paper, ResNet, TorchvisionNetwork
+from parity_exp.coding import AdditionEncoder, ConcatenationEncoder, Encoder, RandomSigns
+from parity_exp.errors import ConfigError
+from parity_exp.models import (
+    MLP,
+    VGG11,
+    Default,
+    FromBase,
+    LeNet,
+    MobileNetV2,
+    Paper,
+    ResNet,
+    Split,
+    TorchvisionNetwork,
+)
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 16, 16), (3, 24, 40)]
 
@@ -119,7 +132,7 @@ def test_the_papers_initialisation() -> None:
     network = nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.Flatten(), nn.Linear(1_000, 100))
     for weights in network.parameters():
         nn.init.constant_(weights, 7)
-    Paper()(network, base=network, centre=torch.zeros(100))
+    Paper()(network, network, AdditionEncoder(2, 1, (3, 8, 8)), 0, torch.zeros(100))
     convolution, normalisation, _, linear = network
     assert linear.weight.std().item() == pytest.approx(0.01, rel=0.02)
     # Xavier's uniform with ReLU's gain: bound sqrt(2) * sqrt(6 / (fan_in + fan_out)).
@@ -129,10 +142,13 @@ def test_the_papers_initialisation() -> None:
     assert all((module.bias == 0).all() for module in (convolution, normalisation, linear))
 
 
+ENCODER = AdditionEncoder(2, 1, (1, 4, 4))
+
+
 def test_the_papers_last_bias_starts_where_outputs_are_to_be() -> None:
     network = MLP((1, 4, 4), 4)
     centre = torch.tensor([-1.0, -1.2, 2.0, 2.2])
-    Paper()(network, base=network, centre=centre)
+    Paper()(network, network, ENCODER, 0, centre)
     first, *_, last = [module.bias for module in network.modules() if isinstance(module, nn.Linear)]
     assert torch.equal(last, centre) and (first == 0).all()
 
@@ -140,10 +156,62 @@ def test_the_papers_last_bias_starts_where_outputs_are_to_be() -> None:
 def test_the_base_models_weights_as_a_start() -> None:
     base, parity = MLP((1, 4, 4), 3), MLP((1, 4, 4), 3)
     before = [weights.clone() for weights in parity.parameters()]
-    Default()(parity, base, torch.zeros(3))
+    Default()(parity, base, ENCODER, 0, torch.zeros(3))
     assert all(torch.equal(a, b) for a, b in zip(before, parity.parameters(), strict=True))
-    FromBase()(parity, base, torch.zeros(3))
+    FromBase()(parity, base, ENCODER, 0, torch.zeros(3))
     assert all(torch.equal(a, b) for a, b in zip(base.parameters(), parity.parameters(), strict=True))
     with torch.no_grad():
         next(parity.parameters()).add_(1)
     assert not torch.equal(next(parity.parameters()), next(base.parameters()))
+
+
+def test_extra_outputs_keep_their_own_start() -> None:
+    base, parity = MLP((1, 4, 4), 3), MLP((1, 4, 4), 5)
+    last = [module for module in parity.modules() if isinstance(module, nn.Linear)][-1]
+    before = last.weight[3:].clone()
+    FromBase()(parity, base, ENCODER, 0, torch.zeros(3))
+    queries = torch.rand(6, 1, 4, 4)
+    torch.testing.assert_close(parity(queries)[:, :3], base(queries))
+    assert torch.equal(last.weight[3:], before)
+    Paper()(parity, base, ENCODER, 0, torch.ones(3))
+    assert last.bias.tolist() == [1, 1, 1, 0, 0]
+
+
+def test_the_base_models_weights_must_fit() -> None:
+    with pytest.raises(ConfigError, match="initialisation=default"):
+        FromBase()(MLP((1, 4, 4), 3, hidden=(7,)), MLP((1, 4, 4), 3, hidden=(8,)), ENCODER, 0, torch.zeros(3))
+
+
+@pytest.mark.parametrize("k", [2, 4])
+@pytest.mark.parametrize("kind", [AdditionEncoder, ConcatenationEncoder])
+def test_split_units_answer_to_the_query_at_their_place(kind: type[Encoder], k: int) -> None:
+    shape = (1, 8, 8)
+    encoder = kind(k, 1, shape, position_code=RandomSigns()) if kind is AdditionEncoder else kind(k, 1, shape)
+    torch.manual_seed(0)
+    base, parity = MLP(shape, 3, hidden=(40, 20)), MLP(shape, 3, hidden=(40, 20))
+    smooth = torch.tensor([[-1.0], [1.0]]) * torch.linspace(0, 1, 8)
+    patterns = torch.cat([smooth, 1 - smooth])[torch.randint(4, (40, 2))]
+    with torch.no_grad():  # units that look at smooth patterns lose little where images shrink
+        base.layers[1].weight.copy_((patterns[:, 0, :, None] * patterns[:, 1, None, :]).flatten(1))
+    Split()(parity, base, encoder, 0, torch.zeros(3))
+    queries = torch.rand(30, 1, 2, 2)
+    queries = nn.functional.interpolate(queries, size=(8, 8), mode="bilinear")
+    want = base.layers[1](queries.flatten(1)) - base.layers[1].bias
+    for place in range(k):
+        group = torch.zeros(30, k, *shape)
+        group[:, place] = queries
+        got = (parity.layers[1](encoder.encode(group).flatten(1)) - parity.layers[1].bias) / k**0.5
+        mine = torch.arange(40) % k == place
+        assert (got[:, mine] - want[:, mine]).norm() < 0.1 * want[:, mine].norm()
+        if kind is ConcatenationEncoder:
+            assert got[:, ~mine].abs().max() < 1e-4, "no answer to the other cells"
+    second = parity.layers[3].weight
+    same_place = torch.arange(20)[:, None] % k == torch.arange(40) % k
+    assert (second[~same_place] == 0).all()
+    torch.testing.assert_close(second[same_place], k**0.5 * base.layers[3].weight[same_place])
+
+
+def test_networks_with_other_layers_start_from_the_base_model_unsplit() -> None:
+    base, parity = LeNet((1, 16, 16), 3, hidden=9), LeNet((1, 16, 16), 3, hidden=9)
+    Split()(parity, base, AdditionEncoder(2, 1, (1, 16, 16)), 0, torch.zeros(3))
+    assert all(torch.equal(a, b) for a, b in zip(base.parameters(), parity.parameters(), strict=True))

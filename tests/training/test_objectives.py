@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from parity_exp.coding import AdditionEncoder, Chebyshev, Code, SubtractionDecoder, all_loss_patterns
+from parity_exp.coding import AdditionEncoder, Chebyshev, Code, ResidualDecoder, SubtractionDecoder, all_loss_patterns
+from parity_exp.tasks import Classification, Localization
 from parity_exp.training import (
     CodedBatch,
     DecodedCrossEntropy,
+    DecodedDivergence,
     DecodedKL,
     DecodedMSE,
     Objective,
@@ -25,13 +27,14 @@ PREDICTIONS = torch.tensor([[[2.0, 0.0], [1.0, 3.0]]])
 """One group of k = 2 with two classes; a perfect parity model outputs (3, 3)."""
 
 LABELS = torch.tensor([[0, 1]])
+TASK = Classification(["cat", "dog"])
 
 
 def coded_batch(parity: list[float], requires_grad: bool = False) -> CodedBatch:
     code = Code(AdditionEncoder(2, 1, (1,)), SubtractionDecoder(2, 1, (2,)))
     patterns = all_loss_patterns(2, 1)
     parities = torch.tensor([[parity]], requires_grad=requires_grad)
-    return CodedBatch(code, PREDICTIONS, LABELS, parities, patterns, (~patterns).nonzero())
+    return CodedBatch(code, PREDICTIONS, LABELS, parities, TASK, patterns, (~patterns).nonzero())
 
 
 def log_softmax(first: float, second: float) -> tuple[float, float]:
@@ -50,6 +53,8 @@ def kl(wanted: tuple[float, float], got: tuple[float, float]) -> float:
         (ParityMSE(), 1.0),
         (DecodedMSE(), 1.0),
         (DecodedKL(), (kl((2, 0), (3, -1)) + kl((1, 3), (2, 2))) / 2),
+        # At temperature 2 logits count half as much, and the divergence four times.
+        (DecodedDivergence(2.0), 4 * (kl((1, 0), (1.5, -0.5)) + kl((0.5, 1.5), (1, 1))) / 2),
         (DecodedCrossEntropy(), -(log_softmax(3, -1)[0] + log_softmax(2, 2)[1]) / 2),
         (WeightedSum({"a": ParityMSE(), "b": DecodedMSE()}, {"a": 0.5, "b": 2.0}), 2.5),
         (WeightedSum({"a": ParityMSE(), "b": DecodedKL()}, {"a": 3, "b": 0}), 3.0),
@@ -65,6 +70,23 @@ def test_perfect_parities_cost_nothing_and_wrong_ones_have_gradients(objective: 
     batch = coded_batch([4.0, 2.0], requires_grad=True)
     objective(batch).backward()
     assert batch.parities.grad is not None and batch.parities.grad.abs().min() > 0
+
+
+def test_boxes_diverge_by_their_squared_error() -> None:
+    assert Localization().divergence(torch.tensor([[4.0, 2.0]]), torch.tensor([[3.0, 3.0]]), 7.0) == 1
+
+
+def test_a_temperature_of_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="temperature=0"):
+        DecodedDivergence(0.0)
+
+
+def test_extra_outputs_are_no_part_of_what_parity_models_must_output() -> None:
+    code = Code(AdditionEncoder(2, 1, (1,)), ResidualDecoder(2, 1, (2,), extra_outputs=3))
+    patterns = all_loss_patterns(2, 1)
+    parities = torch.tensor([[[4.0, 2.0, 50.0, -50.0, 7.0]]])
+    batch = CodedBatch(code, PREDICTIONS, LABELS, parities, TASK, patterns, (~patterns).nonzero())
+    assert ParityMSE()(batch) == 1
 
 
 def test_terms_of_weight_zero_are_not_computed() -> None:
@@ -88,7 +110,7 @@ def test_every_pattern_of_up_to_r_losses_is_simulated() -> None:
     patterns = all_loss_patterns(k, r)
     predictions = torch.randn(5, k, 4)
     batch = CodedBatch(
-        code, predictions, torch.zeros(5, k, dtype=torch.long), code.targets(predictions), patterns,
+        code, predictions, torch.zeros(5, k, dtype=torch.long), code.targets(predictions), TASK, patterns,
         (~patterns).nonzero(),
     )  # fmt: skip
     assert len(patterns) == 3 + 3

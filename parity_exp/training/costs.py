@@ -1,0 +1,85 @@
+"""What a code costs: parameters, floating-point operations, and microseconds of encoding and decoding."""
+
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from parity_exp.coding import Code
+
+REPEATS = 200
+"""Encodings and decodings that are timed; the median counts."""
+
+
+def code_costs(code: Code, base: nn.Module, parity_models: Sequence[nn.Module]) -> dict[str, float]:
+    """Costs of one group, as serving pays them: one prediction of it is lost, and comes back.
+
+    Args:
+        code: encoder and decoder.
+        base: the base model.
+        parity_models: r networks.
+
+    Returns:
+        ``<part>_parameters`` and ``<part>_flops`` for ``base``, ``parity`` (one model, one query) and ``decoder`` (one
+        lost prediction), where a multiplication and an addition are two operations; ``decoder_flops_fraction`` of the
+        parity model's; ``encode_us`` (one parity query) and ``decode_us``, medians on one thread of this machine's
+        processor.
+    """
+    code, base, parity = code.cpu().eval(), base.cpu().eval(), parity_models[0].cpu().eval()
+    encoder, decoder = code.encoder, code.decoder
+    queries = [torch.rand(encoder.query_shape) for _ in range(code.k)]
+    out = torch.empty(encoder.parity_shape)
+    predictions = [None, *(torch.rand(decoder.output_shape) for _ in range(code.k - 1))]
+    *leading, size = decoder.output_shape
+    parities = [torch.rand(*leading, size + decoder.extra_outputs) for _ in range(code.r)]
+
+    def encode() -> None:
+        encoder.encode_group(queries, 0, out)
+
+    def decode() -> None:
+        decoder.decode_group(predictions, parities, 0)
+
+    def decode_batch() -> None:
+        # decode_group runs in inference mode, where nothing is counted; this is the same for a batch of one.
+        known = torch.rand(1, code.k, *decoder.output_shape)
+        available = torch.arange(code.k)[None] > 0
+        decoder.decode(known, available, torch.stack(parities)[None], torch.ones(1, code.r, dtype=torch.bool))
+
+    costs = {
+        "base_parameters": _parameters(base),
+        "parity_parameters": _parameters(parity),
+        "decoder_parameters": _parameters(decoder),
+        "base_flops": _flops(lambda: base(torch.zeros(1, *encoder.query_shape))),
+        "parity_flops": _flops(lambda: parity(torch.zeros(1, *encoder.parity_shape))),
+        "decoder_flops": _flops(decode_batch),
+    }
+    if costs["parity_flops"]:
+        costs["decoder_flops_fraction"] = costs["decoder_flops"] / costs["parity_flops"]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return costs | {"encode_us": _microseconds(encode), "decode_us": _microseconds(decode)}
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _parameters(module: nn.Module) -> float:
+    return float(sum(parameter.numel() for parameter in module.parameters()))
+
+
+def _flops(run: Callable[[], object]) -> float:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        run()
+    return float(counter.get_total_flops())
+
+
+def _microseconds(run: Callable[[], object]) -> float:
+    durations = []
+    for _ in range(REPEATS):
+        started_s = time.perf_counter()
+        run()
+        durations.append(time.perf_counter() - started_s)
+    return 1e6 * median(durations)
