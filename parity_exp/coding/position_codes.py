@@ -41,12 +41,16 @@ class RandomSigns(PositionCode):
 
     Args:
         seed: seed of the signs.
+        convolutional: whether the parity models are convolutional networks; queries are then added as they are.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, convolutional: bool = False) -> None:
         self.seed = seed
+        self.convolutional = convolutional
 
     def factors(self, k: int, query_shape: Sequence[int]) -> Tensor | None:
+        if self.convolutional:
+            return None
         random = torch.Generator().manual_seed(self.seed)
         signs = torch.randint(0, 2, (k, *query_shape), generator=random).float() * 2 - 1
         signs[0] = 1

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from parity_exp.coding.decoder import Decoder
 from parity_exp.coding.subtraction import SubtractionDecoder
 
+EXTRA_OUTPUTS = 64
+
 
 class ResidualDecoder(Decoder):
     """``linear reconstruction + network(parity outputs, available predictions, what is missing)``.
@@ -18,7 +20,8 @@ class ResidualDecoder(Decoder):
     :class:`SubtractionDecoder`. It learns every pattern of up to r losses at once.
 
     Args:
-        extra_outputs: numbers that each parity model outputs beside those that are decoded linearly.
+        extra_outputs: numbers that each parity model outputs beside those that are decoded linearly; None:
+            :data:`EXTRA_OUTPUTS`.
         hidden: width of the hidden layer.
 
     Raises:
@@ -34,12 +37,14 @@ class ResidualDecoder(Decoder):
         r: int,
         output_shape: Sequence[int],
         generator: Tensor | None = None,
-        extra_outputs: int = 64,
+        extra_outputs: int | None = None,
         hidden: int = 128,
     ) -> None:
         super().__init__(k, r, output_shape, generator)
         if len(self.output_shape) != 1:
             raise ValueError(f"a residual decoder needs predictions that are vectors, not of shape {self.output_shape}")
+        if extra_outputs is None:
+            extra_outputs = EXTRA_OUTPUTS
         if extra_outputs < 0 or hidden < 1:
             raise ValueError(f"extra_outputs={extra_outputs} and hidden={hidden}: expected 0 or more, and 1 or more")
         self.extra_outputs = extra_outputs

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 BASE_WEIGHTS, PARITY_WEIGHTS, CODE_WEIGHTS = 1, 2, 3
 """Independent streams of random initial weights."""
 
-NOT_FOR_THE_CLASS = {"trainable", "epochs", "fast_epochs", "base_epochs"}
+NOT_FOR_THE_CLASS = {"trainable", "epochs", "fast_epochs", "base_epochs", "convolutional"}
 """Keys of a group that steer the experiment and are not arguments of the group's class."""
 
 OWN_TRAINER_KEYS = {"accumulate_grad_batches", "gradient_clip_val"}
@@ -267,16 +267,17 @@ class Experiment:
 
     def _check_extra_outputs(self, decoder: Decoder) -> None:
         """Refuse extra outputs that nobody reads or nobody learns."""
-        wanted = whole("parity.extra_outputs", self.config.parity.extra_outputs, 0)
-        if wanted != decoder.extra_outputs:
+        wanted = self.config.parity.extra_outputs
+        if wanted is not None and whole("parity.extra_outputs", wanted, 0) != decoder.extra_outputs:
             raise ConfigError(
-                f"parity.extra_outputs={wanted}: the decoder ({type(decoder).__name__}) reads {decoder.extra_outputs}; "
-                "choose decoder=residual, or set parity.extra_outputs=0"
+                f"parity.extra_outputs={wanted}: decoder ({type(decoder).__name__}) reads {decoder.extra_outputs}; "
+                "choose decoder=residual, or leave parity.extra_outputs out"
             )
-        if wanted and not self.config.parity.trainable:
+        if decoder.extra_outputs and not self.config.parity.trainable:
             raise ConfigError(
-                f"parity.extra_outputs={wanted}: with parity.trainable=false the base model runs the parity queries, "
-                "and has no extra outputs; set parity.extra_outputs=0"
+                "parity.trainable=false: the base model runs the parity queries then, and has no extra outputs for the "
+                f"decoder ({type(decoder).__name__}); choose decoder=subtraction or decoder=mlp, or "
+                "set parity.extra_outputs=0"
             )
 
     def _is_trainable(self, key: str, part: nn.Module) -> bool:

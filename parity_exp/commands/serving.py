@@ -23,7 +23,7 @@ from parity_exp.analysis.serving_figures import serving_figures
 from parity_exp.analysis.serving_tables import metrics_by_policy, percentile_table, written
 from parity_exp.analysis.tables import show
 from parity_exp.coding import Code
-from parity_exp.commands.assembly import Experiment, build_checked
+from parity_exp.commands.assembly import NOT_FOR_THE_CLASS, Experiment, build_checked
 from parity_exp.commands.phases import obtain_base
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.run_directory import RunDirectory
@@ -161,7 +161,8 @@ class Serving:
         shape, outputs = experiment.splits.query_shape, experiment.task.outputs
 
         def served(section: str, path: object, query_shape: tuple[int, ...], outputs: int) -> ServedModel:
-            node: Any = OmegaConf.to_container(experiment.architecture(section), resolve=True)
+            whole_node: Any = OmegaConf.to_container(experiment.architecture(section), resolve=True)
+            node = {name: value for name, value in whole_node.items() if name not in NOT_FOR_THE_CLASS}
             load = partial(load_model, node, query_shape, outputs, str(path))
             return ServedModel(load, query_shape, (outputs,))
 

@@ -70,26 +70,17 @@ class FromBase(Initialisation):
     """
 
     def __call__(self, network: nn.Module, base: nn.Module, encoder: Encoder, row: int, centre: Tensor) -> None:
-        ours, theirs = network.state_dict(), base.state_dict()
-        last = _last_linear_keys(network)
-        different = [
-            key
-            for key in {**ours, **theirs}
-            if key not in ours or key not in theirs or not _fits(ours[key], theirs[key], key in last)
-        ]
-        if different:
+        different = _first_difference(network, base)
+        if different is not None:
             raise ConfigError(
                 "initialisation=base: the parity architecture's weights do not fit the base model's "
-                f"({different[0]}); give architecture@parity.architecture the same network, "
+                f"({different}); give architecture@parity.architecture the same network, "
                 "or choose initialisation=default"
             )
-        with torch.no_grad():
-            for key, weight in theirs.items():
-                target = ours[key]
-                (target if target.shape == weight.shape else target[: len(weight)]).copy_(weight)
+        _copy(base, network)
 
 
-class Split(FromBase):
+class Split(Initialisation):
     """Start as k narrow copies of the base model side by side, one for each place in the group.
 
     Every hidden unit belongs to one place. In the first layer, its weights are those of the base model's unit, encoded
@@ -97,14 +88,14 @@ class Split(FromBase):
     to the others. Between hidden layers, only units of the same place are connected; what is left is scaled so that
     sums keep their spread. All places meet in the outputs. Then everything is trained.
 
-    That is for multilayer perceptrons and encoders without weights. Anything else starts as the base model.
-
-    Raises:
-        ConfigError: as for :class:`FromBase`.
+    That is for multilayer perceptrons and encoders without weights. Other networks start as the base model, and those
+    of another architecture than the base model's as PyTorch's layers do.
     """
 
     def __call__(self, network: nn.Module, base: nn.Module, encoder: Encoder, row: int, centre: Tensor) -> None:
-        super().__call__(network, base, encoder, row, centre)
+        if _first_difference(network, base) is not None:
+            return
+        _copy(base, network)
         layers = _linear_layers(network)
         fixed = not list(encoder.parameters()) and encoder.parity_shape == encoder.query_shape
         if not fixed or not _is_perceptron(network) or len(layers) < 2:
@@ -152,14 +143,25 @@ def _linear_layers(network: nn.Module) -> list[nn.Linear]:
     return [module for module in network.modules() if isinstance(module, nn.Linear)]
 
 
-def _last_linear_keys(network: nn.Module) -> set[str]:
-    """Keys of the weights of the last fully connected layer."""
-    names = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    return {f"{names[-1]}.weight", f"{names[-1]}.bias"} if names else set()
+def _copy(base: nn.Module, network: nn.Module) -> None:
+    """Give a network the base model's weights, which fit; those of extra outputs stay as they are."""
+    ours = network.state_dict()
+    with torch.no_grad():
+        for key, weight in base.state_dict().items():
+            target = ours[key]
+            (target if target.shape == weight.shape else target[: len(weight)]).copy_(weight)
 
 
-def _fits(ours: Tensor, theirs: Tensor, may_be_longer: bool) -> bool:
-    """Whether a weight of the base model can be copied into ours, which may have rows for extra outputs."""
-    if ours.shape == theirs.shape:
-        return True
-    return may_be_longer and ours.shape[1:] == theirs.shape[1:] and len(ours) > len(theirs)
+def _first_difference(network: nn.Module, base: nn.Module) -> str | None:
+    """The first weight of one network that the other lacks or that does not fit; rows for extra outputs do."""
+    ours, theirs = network.state_dict(), base.state_dict()
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    last = {f"{linear[-1]}.weight", f"{linear[-1]}.bias"} if linear else set()
+    for key in {**ours, **theirs}:
+        if key not in ours or key not in theirs:
+            return key
+        mine, its = ours[key], theirs[key]
+        longer = key in last and mine.shape[1:] == its.shape[1:] and len(mine) > len(its)
+        if mine.shape != its.shape and not longer:
+            return key
+    return None

@@ -52,13 +52,18 @@ def test_a_wrong_value_is_named(
 @pytest.mark.parametrize(
     ("arguments", "keys"),
     [
-        (["decoder=mlp"], ["objective", "decoder.trainable"]),
+        (["decoder=mlp", "objective=mse"], ["objective", "decoder.trainable"]),
         (["encoder.trainable=true"], ["encoder.trainable", "AdditionEncoder"]),
-        (["parity.trainable=false"], ["encoder.trainable", "decoder.trainable", "parity.trainable"]),
+        (
+            ["parity.trainable=false", "decoder=subtraction"],
+            ["encoder.trainable", "decoder.trainable", "parity.trainable"],
+        ),
         (
             ["parity.trainable=false", "encoder=conv", "architecture@parity.architecture=logistic"],
             ["parity.trainable=false", "parity.architecture"],
         ),
+        (["parity.trainable=false"], ["parity.trainable=false", "parity.extra_outputs=0"]),
+        (["decoder=subtraction", "parity.extra_outputs=8"], ["parity.extra_outputs=8", "decoder=residual"]),
         (
             ["initialisation=base", "architecture@parity.architecture=logistic"],
             ["initialisation=base", "parity.architecture"],

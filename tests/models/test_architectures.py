@@ -211,6 +211,13 @@ def test_split_units_answer_to_the_query_at_their_place(kind: type[Encoder], k: 
     torch.testing.assert_close(second[same_place], k**0.5 * base.layers[3].weight[same_place])
 
 
+def test_another_architecture_keeps_its_own_start() -> None:
+    parity = MLP((1, 4, 4), 3, hidden=(7,))
+    before = [weights.clone() for weights in parity.parameters()]
+    Split()(parity, MLP((1, 4, 4), 3), ENCODER, 0, torch.zeros(3))
+    assert all(torch.equal(a, b) for a, b in zip(before, parity.parameters(), strict=True))
+
+
 def test_networks_with_other_layers_start_from_the_base_model_unsplit() -> None:
     base, parity = LeNet((1, 16, 16), 3, hidden=9), LeNet((1, 16, 16), 3, hidden=9)
     Split()(parity, base, AdditionEncoder(2, 1, (1, 16, 16)), 0, torch.zeros(3))
