@@ -2,7 +2,7 @@
 
 The packages below stand on floors; each imports only from those before it::
 
-    coding, tasks - data, models - training - serving - tracking - analysis - commands
+    coding, tasks - data, models - training - serving - simulation - tracking - analysis - commands
 
 ``coding``, ``tasks``, ``data`` and ``models`` are plain PyTorch and work without Hydra or Lightning.
 """

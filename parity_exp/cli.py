@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "train a base model and a code for it, and measure them on the test split",
     "evaluate": "measure a trained run again, from its checkpoints",
     "serve": "serve a trained run under stragglers, with each redundancy policy in turn",
+    "simulate": "serve in simulated time, on as many instances as you like, without models or data",
     "run": "train, evaluate, serve and report, from one config into one run directory",
     "report": "gather run directories into tidy tables and one page that compares them",
 }

@@ -71,8 +71,8 @@ def serving_findings(policies: Mapping[str, Metrics]) -> list[str]:
     baseline = baseline_of(served)
     base = served[baseline]
     sentences = [
-        f"{baseline} ({_instances(base)}): p50 {_ms(base, 'p50')}, p99 {_ms(base, 'p99')}, p99.9 {_ms(base, 'p99.9')}; "
-        f"clients got {percent(base['accuracy'])} right."
+        f"{baseline} ({_instances(base)}): p50 {_ms(base, 'p50')}, p99 {_ms(base, 'p99')}, p99.9 {_ms(base, 'p99.9')}"
+        + (f"; clients got {percent(base['accuracy'])} right." if "accuracy" in base else ".")
     ]
     for policy, values in served.items():
         if policy != baseline:
@@ -166,8 +166,6 @@ def _against(policy: str, values: Metrics, baseline: str, base: Metrics) -> Iter
 
 
 def _cost(values: Metrics, base: Metrics) -> str:
-    change = values["accuracy"] - base["accuracy"]
-    against = "the same" if abs(change) < 0.0005 else f"{_points(abs(change))} {'more' if change > 0 else 'fewer'}"
     parts = [
         f"{percent(values[key])} {words}"
         for key, words in (
@@ -177,6 +175,10 @@ def _cost(values: Metrics, base: Metrics) -> str:
         )
         if values.get(key)
     ]
+    if "accuracy" not in values or "accuracy" not in base:
+        return f"Of the answers {_listed(parts)}." if parts else "All answers are the base model's own."
+    change = values["accuracy"] - base["accuracy"]
+    against = "the same" if abs(change) < 0.0005 else f"{_points(abs(change))} {'more' if change > 0 else 'fewer'}"
     shares = f" ({', '.join(parts)})" if parts else ""
     return f"Clients got {percent(values['accuracy'])} right, {against}{shares}."
 
@@ -187,6 +189,8 @@ def _best(served: Mapping[str, Metrics]) -> str:
     for name, key in places.items():
         winners.setdefault(min(served, key=lambda policy: served[policy][key]), []).append(name)
     fastest = "; ".join(f"at {_listed(names)} {policy}" for policy, names in winners.items())
+    if not all("accuracy" in values for values in served.values()):
+        return f"Best of all: {fastest}."
     accurate = max(served, key=lambda policy: served[policy]["accuracy"])
     return f"Best of all: {fastest}; in accuracy {accurate}."
 

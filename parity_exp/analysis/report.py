@@ -19,7 +19,15 @@ from parity_exp.analysis.picture_files import png
 from parity_exp.analysis.recordings import Recordings, read_recordings
 from parity_exp.analysis.run_facts import coded_facts, load_sentences, serving_facts, straggler_rows, title_of
 from parity_exp.analysis.serving_figures import serving_figures
-from parity_exp.analysis.serving_tables import cost_table, metrics_by_policy, percentile_table, written
+from parity_exp.analysis.serving_tables import (
+    PREFIX,
+    SIMULATED,
+    cost_table,
+    interval_table,
+    metrics_by_policy,
+    percentile_table,
+    written,
+)
 from parity_exp.analysis.tables import part_costs, quality_table, score_name
 from parity_exp.errors import UserError
 from parity_exp.run_directory import RunDirectory
@@ -103,7 +111,7 @@ class _Page:
         """What the run has written; of an interrupted one what its recordings give."""
         content = _json(self.run.metrics) if self.run.metrics.is_file() else {}
         written = {key: value for key, value in content.items() if isinstance(value, int | float)}
-        if metrics_by_policy(written):
+        if any(metrics_by_policy(written, prefix) for prefix in (PREFIX, SIMULATED)):
             return written
         return written | {
             f"serve/{policy}/{name}": value
@@ -113,7 +121,8 @@ class _Page:
 
     @cached_property
     def policies(self) -> dict[str, dict[str, float]]:
-        return metrics_by_policy(self.metrics)
+        """What was served, or simulated, by policy."""
+        return metrics_by_policy(self.metrics) or metrics_by_policy(self.metrics, SIMULATED)
 
     @cached_property
     def recordings(self) -> Recordings:
@@ -153,6 +162,9 @@ class _Page:
             return Section("serving", "Serving", pictures=pictures)
         percentiles, costs = percentile_table(self.policies), cost_table(self.policies)
         tables = [_table(written(percentiles), "Latency, accuracy and sources of answers")]
+        intervals = interval_table(self.policies)
+        if not intervals.empty:
+            tables.append(_table(intervals, "Means over seeds, and half of their 95 % confidence intervals"))
         if len(costs.columns) > 1:
             tables.append(_table(written(costs), "What it took"))
         return Section("serving", "Serving", load_sentences(self.config, self.recordings), tables, pictures)

@@ -4,8 +4,8 @@ Every function returns a Matplotlib figure and leaves saving to the caller. Poli
 figures of a run (Okabe and Ito's palette, which people with colour-blindness can tell apart).
 """
 
-from collections.abc import Iterable, Mapping
-from itertools import cycle
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle, islice
 from typing import Literal
 
 import numpy as np
@@ -45,6 +45,9 @@ DISTURBANCES = {
 
 ALARM = "#b2182b"
 
+STEPS, DOTS, SHOWN, LINES = 4_000, 40_000, 24, 4_000
+"""Of more than so many steps of a curve, dots, instances and lines a picture shows the ones that matter."""
+
 QueriesByPolicy = Mapping[str, pd.DataFrame]
 
 
@@ -74,12 +77,11 @@ def serving_figures(
     served = {policy: table for policy, table in queries.items() if not table.empty}
     if not served:
         return {}
-    pictures = {
-        "latency_ccdf": latency_ccdf(served, slo_ms),
-        "accuracy_against_slo": accuracy_against_slo(served, slo_ms),
-        "answer_sources": answer_sources(served),
-        "latency_over_time": latency_over_time(served, slo_ms),
-    }
+    pictures = {"latency_ccdf": latency_ccdf(served, slo_ms)}
+    if all("correct" in table for table in served.values()):  # of a simulation it is not known
+        pictures["accuracy_against_slo"] = accuracy_against_slo(served, slo_ms)
+    pictures["answer_sources"] = answer_sources(served)
+    pictures["latency_over_time"] = latency_over_time(served, slo_ms)
     told = [policy for policy in served if policy in tasks and not tasks[policy].empty]
     if told:
         baseline = "equal_resources" if "equal_resources" in told else told[0]
@@ -101,7 +103,8 @@ def latency_ccdf(queries: QueriesByPolicy, slo_ms: float | None = None) -> Figur
         longer = 1 - np.arange(len(latency_ms)) / len(latency_ms)
         at = percentiles(latency_ms)
         label = f"{policy}  (p99.9 {_ms(at['p99.9'])})"
-        axis.plot(latency_ms, longer, drawstyle="steps-pre", color=colour, lw=1.8, label=label)
+        drawn = _steps(len(latency_ms))
+        axis.plot(latency_ms[drawn], longer[drawn], drawstyle="steps-pre", color=colour, lw=1.8, label=label)
     axis.set(xscale="log", yscale="log", ylim=(0.7 / most, 1.15), title="Latency: share of queries that took longer")
     axis.set(xlabel="latency from the scheduled arrival, ms", ylabel="share of queries that took longer")
     for name, share in (("p50", 0.5), ("p90", 0.1), ("p99", 0.01), ("p99.9", 0.001)):
@@ -200,7 +203,8 @@ def latency_over_time(queries: QueriesByPolicy, slo_ms: float | None = None) -> 
     for axis, (policy, colour) in zip(axes, policy_colours(queries).items(), strict=True):
         table = queries[policy]
         due_s, latency_ms = table["scheduled_s"].to_numpy(), table["latency_ms"].to_numpy()
-        axis.plot(due_s, latency_ms, ls="", marker=".", ms=2, alpha=0.35, color=colour, rasterized=True)
+        drawn = _dots(latency_ms)
+        axis.plot(due_s[drawn], latency_ms[drawn], ls="", marker=".", ms=2, alpha=0.35, color=colour, rasterized=True)
         pieces = int(np.clip(len(table) // 200, 1, 80))
         edges = np.linspace(due_s.min(), due_s.max(), pieces + 1)
         part = table["latency_ms"].groupby(np.clip(np.searchsorted(edges, due_s, side="right") - 1, 0, pieces - 1))
@@ -219,6 +223,23 @@ def latency_over_time(queries: QueriesByPolicy, slo_ms: float | None = None) -> 
     return figure
 
 
+def _steps(count: int) -> NDArray[np.int64]:
+    """Which of many sorted values to draw a curve through: all of the last ones, ever fewer before them."""
+    if count <= STEPS:
+        return np.arange(count)
+    from_the_end = np.unique(np.geomspace(1, count, STEPS).astype(np.int64))
+    return count - from_the_end[::-1]
+
+
+def _dots(latency_ms: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which queries to draw: all, or of very many the slowest and every so many of the others."""
+    if len(latency_ms) <= DOTS:
+        return np.ones(len(latency_ms), dtype=bool)
+    drawn: NDArray[np.bool_] = latency_ms >= np.partition(latency_ms, -DOTS // 4)[-DOTS // 4]
+    drawn[:: 2 * len(latency_ms) // DOTS] = True
+    return drawn
+
+
 def worst_window(tasks: pd.DataFrame, queries: pd.DataFrame) -> tuple[float, float]:
     """Begin and end, in seconds, of a stretch of time that holds the latest answers and is short enough to draw.
 
@@ -228,8 +249,8 @@ def worst_window(tasks: pd.DataFrame, queries: pd.DataFrame) -> tuple[float, flo
     latency_s = queries["latency_ms"].to_numpy() / 1000
     task_s = float((tasks["finished_s"] - tasks["started_s"]).median())
     width_s = float(np.nanmax([0.01, 120 * task_s, 2.5 * latency_s.max()]))
-    width_s = min(width_s, 6.0)
     due_s = queries["scheduled_s"].to_numpy()
+    width_s = min(width_s, 6.0, max(LINES / len(due_s) * float(np.ptp(due_s)), 5 * task_s))
     slow = latency_s >= percentiles(latency_s)["p99"]
     order = np.argsort(due_s[slow])
     starts_s = due_s[slow][order]
@@ -249,6 +270,8 @@ def instance_timeline(
 ) -> Figure:
     """What each instance did during a few seconds, what slowed it down, and the queries that waited for it.
 
+    Of very many instances those are shown that gave the latest answers.
+
     Args:
         tasks: a row a task.
         trace: the delays that were injected, or None.
@@ -259,26 +282,43 @@ def instance_timeline(
     begin_s, end_s = window or worst_window(tasks, queries)
     seen = queries[(queries["completed_s"] >= begin_s) & (queries["scheduled_s"] <= end_s)]
     slow_ms = percentiles(queries["latency_ms"].to_numpy())["p99"]
-    instances = int(max(tasks["instance"].max(), queries["instance"].max())) + 1
-    figure = Figure(figsize=(11, 3.4 + 0.38 * instances), layout="constrained")
-    above, rows = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 0.6 + 0.38 * instances))
+    late = seen[(seen["latency_ms"] >= slow_ms) & (seen["instance"] >= 0)]
+    shown = _shown(int(max(tasks["instance"].max(), queries["instance"].max())) + 1, late)
+    tasks, late = _in_rows(tasks, shown), _in_rows(late, shown)
+    figure = Figure(figsize=(11, 3.4 + 0.38 * len(shown)), layout="constrained")
+    above, rows = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 0.6 + 0.38 * len(shown)))
     _waiting(above, seen, slow_ms)
     above.set_title(f"{policy + ': ' if policy else ''}{begin_s:.2f} s to {end_s:.2f} s of the run", loc="left")
 
     handles: list[Patch | Line2D] = _bars(rows, tasks, begin_s, end_s)
     if trace is not None:
-        handles += _injected(rows, trace[trace["instance"] < instances], begin_s, end_s)
-    late = seen[(seen["latency_ms"] >= slow_ms) & (seen["instance"] >= 0)]
+        handles += _injected(rows, _in_rows(trace, shown), begin_s, end_s)
     if not late.empty:
         marks = rows.plot(late["completed_s"], late["instance"] + 0.38, ls="", marker="^", ms=5, color=ALARM, zorder=5)
         marks[0].set_label("answer to a slow query")
         handles += marks
-    rows.set(xlim=(begin_s, end_s), ylim=(instances - 0.4, -0.6), xlabel="time, s from the beginning of the run")
-    rows.set_yticks(range(instances), [f"instance {index}" for index in range(instances)])
+    rows.set(xlim=(begin_s, end_s), ylim=(len(shown) - 0.4, -0.6), xlabel="time, s from the beginning of the run")
+    rows.set_yticks(range(len(shown)), [f"instance {instance}" for instance in shown])
     rows.spines[["top", "right", "left"]].set_visible(False)
     rows.tick_params(axis="y", length=0)
     figure.legend(handles=handles, frameon=False, ncols=6, loc="outside lower center", fontsize=9)
     return figure
+
+
+def _shown(instances: int, late: pd.DataFrame) -> list[int]:
+    """The instances to show, ascending; ``late`` holds slow queries by the instance that answered them."""
+    if instances <= SHOWN:
+        return list(range(instances))
+    latest = late.groupby("instance")["latency_ms"].max().sort_values(ascending=False).index.tolist()[:SHOWN]
+    others = (instance for instance in range(instances) if instance not in set(latest))
+    return sorted([*latest, *islice(others, SHOWN - len(latest))])
+
+
+def _in_rows(table: pd.DataFrame, shown: Sequence[int]) -> pd.DataFrame:
+    """Of a table with instances the rows of those that are shown, with their places in the picture instead."""
+    places = {instance: place for place, instance in enumerate(shown)}
+    kept = table[table["instance"].isin(shown)]
+    return kept.assign(instance=kept["instance"].map(places))
 
 
 def _waiting(axis: Axes, queries: pd.DataFrame, slow_ms: float) -> None:

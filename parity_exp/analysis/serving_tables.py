@@ -11,6 +11,9 @@ from parity_exp.serving.measures import PER_MILLE
 from parity_exp.serving.policy import SOURCES
 
 PREFIX = "serve"
+SIMULATED = "simulate"
+INTERVAL = "_ci95"
+"""Ends the names of half-widths of confidence intervals over seeds."""
 
 LATENCIES = {**{f"{name} ms": f"latency_ms/{name}" for name in PER_MILLE}, "max ms": "latency_ms/max"}
 SHARES = {source: f"fraction/{source}" for source in SOURCES if source != "own"}
@@ -50,8 +53,12 @@ def percentile_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFram
         for name, key in SHARES.items()
         if name in ("reconstructed", "default") or any(values.get(key) for values in policies.values())
     }
-    boxes = {"IoU": "iou"} if any("iou" in values for values in policies.values()) else {}
-    what = {"gap ms": "gap_ms", **boxes, "accuracy": "accuracy", **used, "lost": "lost"}
+    quality = {
+        name: key
+        for name, key in (("IoU", "iou"), ("accuracy", "accuracy"))
+        if any(key in values for values in policies.values())
+    }
+    what = {"gap ms": "gap_ms", **quality, **used, "lost": "lost"}
     return _table(policies, {"instances": "instances", **LATENCIES, **what})
 
 
@@ -59,6 +66,26 @@ def cost_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     """A row a policy: what it needs beside the base instances. Columns that no policy has are left out."""
     measured = {name: key for name, key in COSTS.items() if any(key in values for values in policies.values())}
     return _table(policies, measured)
+
+
+def interval_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """A row a policy: mean latencies over seeds with half of their 95 % confidence intervals, as text.
+
+    Empty where there was one seed only.
+    """
+    rows = [
+        {
+            "policy": policy,
+            **{
+                name: f"{number(values[key])} ± {number(values[key + INTERVAL])}"
+                for name, key in {**LATENCIES, "mean ms": "latency_ms/mean", "gap ms": "gap_ms"}.items()
+                if key + INTERVAL in values
+            },
+        }
+        for policy, values in policies.items()
+    ]
+    table = pd.DataFrame(rows)
+    return table if len(table.columns) > 1 else table.iloc[:0]
 
 
 def _table(policies: Mapping[str, Mapping[str, float]], columns: Mapping[str, str]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from parity_exp.commands.assembly import build
+from parity_exp.commands.components import build
 from parity_exp.errors import ConfigError
 from parity_exp.run_directory import RunDirectory
 from parity_exp.tracking import Job, Tracker

@@ -7,7 +7,8 @@ from parity_exp.analysis.report import write_report
 from parity_exp.commands.assembly import Experiment
 from parity_exp.commands.job import overlaid, resolved, tracked
 from parity_exp.commands.results import load_trained
-from parity_exp.commands.serving import SECTIONS, Serving, serve_policies
+from parity_exp.commands.scenario import SECTIONS
+from parity_exp.commands.serving import Serving, serve_policies
 from parity_exp.errors import ConfigError
 from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.policy import BACKUP

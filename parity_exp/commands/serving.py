@@ -1,9 +1,6 @@
 """Serve a trained run under each redundancy policy in turn, on the same arrivals and the same straggler trace."""
 
 import logging
-import signal
-import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,8 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
+from omegaconf import OmegaConf
 
 from parity_exp.analysis import figures
 from parity_exp.analysis.recordings import read_recordings
@@ -23,36 +19,33 @@ from parity_exp.analysis.serving_figures import serving_figures
 from parity_exp.analysis.serving_tables import metrics_by_policy, percentile_table, written
 from parity_exp.analysis.tables import show
 from parity_exp.coding import Code
-from parity_exp.commands.assembly import NOT_FOR_THE_CLASS, Experiment, build_checked
+from parity_exp.commands.assembly import Experiment
+from parity_exp.commands.components import NOT_FOR_THE_CLASS, build_checked
+from parity_exp.commands.interrupts import ctrl_c_waits
 from parity_exp.commands.phases import obtain_base
-from parity_exp.errors import ConfigError, UserError
+from parity_exp.commands.progress import progress
+from parity_exp.commands.scenario import Draw, Scenario
+from parity_exp.errors import UserError
 from parity_exp.run_directory import RunDirectory
-from parity_exp.serving.checks import number, whole
-from parity_exp.serving.desk import Desk, Queues
+from parity_exp.serving.desk import Desk
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.frontend import Frontend, Workload
 from parity_exp.serving.group_coder import GroupCoder
-from parity_exp.serving.load import ClosedLoop, Load, query_indices, write_arrivals
+from parity_exp.serving.load import query_indices, write_arrivals
 from parity_exp.serving.load_model import load_model
 from parity_exp.serving.measures import serving_metrics
-from parity_exp.serving.policy import BACKUP, BASE, Policy
+from parity_exp.serving.policy import BACKUP, BASE
 from parity_exp.serving.pool import Down, Finished, Pool, Raised, ServedModel
 from parity_exp.serving.recorder import Recorder
-from parity_exp.serving.stragglers import Straggler, all_helpers, compose
+from parity_exp.serving.stragglers import all_helpers
 from parity_exp.serving.timeline import Timeline
-from parity_exp.serving.trace import Disturbance, timelines, write_trace
+from parity_exp.serving.trace import timelines, write_trace
 from parity_exp.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
-SECTIONS = ("redundancy", "straggler", "load", "pool", "queue", "backup")
-"""The parts of the config that say how to serve."""
-
-PATIENCE_S = 60.0
-"""Deadline of queries where load.slo_ms is null: nothing waits for ever."""
-
-ARRIVALS, SAMPLES = 1, 2
-"""Independent streams of random numbers."""
+SAMPLES = 2
+"""Stream of random numbers, beside the scenario's."""
 
 MEASURED_TASKS = range(20, 100)
 """The service time is measured with at least so many tasks, and with up to so many while that is quick."""
@@ -60,28 +53,19 @@ MEASURED_TASKS = range(20, 100)
 QUICK_S = 3.0
 MEASURE_S = 60.0
 
-REHEARSAL_S = 1.0
-"""Length of the straggler trace that is made to see whether it can be."""
-
 
 @dataclass(frozen=True)
-class Scene:
-    """What every policy meets alike.
+class Scene(Draw):
+    """A draw with the queries themselves.
 
     Attributes:
         workload: the queries and their arrivals.
-        trace: the straggler trace.
-        service_s: how long a base instance takes for a query, by measurement.
-        rate_qps: mean number of arrivals a second.
     """
 
     workload: Workload
-    trace: list[Disturbance]
-    service_s: float
-    rate_qps: float
 
 
-class Serving:
+class Serving(Scenario):
     """How an experiment is served, from its config.
 
     Everything that the config alone shows to be wrong is refused here, before anything is trained or started.
@@ -95,58 +79,18 @@ class Serving:
     """
 
     def __init__(self, experiment: Experiment) -> None:
+        super().__init__(experiment.config)
         self.experiment = experiment
-        config = self.config = experiment.config
-        if not isinstance(config.get("redundancy"), DictConfig) or not config.redundancy:
-            raise ConfigError("redundancy: expected a list of policies, such as redundancy=[equal_resources,parity]")
-        if not isinstance(config.get("pool"), DictConfig):
-            raise ConfigError(f"pool={config.get('pool')}: expected a config group, such as pool=local")
-        self.instances = whole("pool.instances", config.pool.get("instances"), 1)
-        self.batch_size = whole("pool.batch_size", config.pool.get("batch_size"), 1)
-        self.window_s = number("pool.batch_window_ms", config.pool.get("batch_window_ms"), least=0) / 1e3
-        self.load = build_checked(config.get("load"), "load", Load)  # type: ignore[type-abstract]
-        self.stragglers: dict[str, Straggler] = {
-            str(name): build_checked(node, f"straggler.{name}", Straggler)  # type: ignore[type-abstract]
-            for name, node in (config.get("straggler") or {}).items()
-        }
-        self.queues = build_checked(config.get("queue"), "queue", partial)
-        made: Any = self.queues.func
-        if not isinstance(made, type) or not issubclass(made, Queues):
-            raise ConfigError(
-                f"queue._target_={config.queue.get('_target_')}: expected a subclass of {Queues.__module__}.Queues"
-            )
-        self.slo_s = PATIENCE_S if self.load.slo_ms is None else self.load.slo_ms / 1e3
-        self.policies = [str(name) for name in config.redundancy]
-        self.most_instances = max(
-            sum(role.instances for role in self.policy(name).roles(self.instances)) for name in self.policies
-        )
-        self._rehearse()
-
-    def _rehearse(self) -> None:
-        """Find out what cannot work before anything is trained or started."""
         self.pool().check(self.most_instances)
-        # What a straggler cannot do to so many instances it says when it writes its trace.
-        compose(self.stragglers, self.most_instances, REHEARSAL_S, self.experiment.seed, REHEARSAL_S / 100)
         all_helpers(self.stragglers)
         if self.needs_backup:
-            self.experiment.rehearse_network("backup")
-
-    def policy(self, name: str) -> Policy:
-        """A policy at the beginning of a run."""
-        node = self.config.redundancy[name]
-        kind: type[Policy] = Policy  # type: ignore[type-abstract]
-        return build_checked(node, f"redundancy.{name}", kind, k=self.experiment.k, r=self.experiment.r)
+            experiment.rehearse_network("backup")
 
     def pool(self) -> Pool:
         """A pool that has not been started."""
         own = ("instances", "batch_size", "batch_window_ms")
         node = {name: value for name, value in self.config.pool.items() if name not in own}
         return build_checked(OmegaConf.create(node), "pool", Pool)  # type: ignore[type-abstract]
-
-    @property
-    def needs_backup(self) -> bool:
-        """Whether a policy wants the small model."""
-        return any(BACKUP in role.models for name in self.policies for role in self.policy(name).roles(self.instances))
 
     # ---- models
 
@@ -185,24 +129,20 @@ class Serving:
 
     def scene(self, models: Mapping[str, ServedModel]) -> Scene:
         """Measure the service time, then draw arrivals and stragglers."""
-        splits, seed, load = self.experiment.splits, self.experiment.seed, self.load
+        splits = self.experiment.splits
         queries = splits.normalise(splits.test.inputs).contiguous()
-        service_s = self._service_s(models[BASE], queries)
-        rate_qps = load.rate(service_s, self.instances)
-        arrivals_s = load.arrivals(rate_qps, np.random.default_rng([seed, ARRIVALS]))
+        draw = self.draw(self._service_s(models[BASE], queries), self.seed)
+        samples = query_indices(len(splits.test), self.load.total, np.random.default_rng([self.seed, SAMPLES]))
         workload = Workload(
             queries=queries,
             labels=splits.test.labels,
-            sample_of=query_indices(len(splits.test), load.total, np.random.default_rng([seed, SAMPLES])),
-            arrivals_s=arrivals_s,
-            think_s=load.think_ms / 1e3 if isinstance(load, ClosedLoop) else None,
+            sample_of=samples,
+            arrivals_s=draw.arrivals_s,
+            think_s=self.think_s,
             task=self.experiment.task,
             default=self.default,
         )
-        # An overloaded run goes on after its last arrival, and a closed loop's end is a guess: be generous.
-        expected_s = max(float(arrivals_s[-1]), load.total / rate_qps)
-        trace = compose(self.stragglers, self.most_instances, 1.5 * expected_s + 10.0, seed, service_s)
-        return Scene(workload, trace, service_s, rate_qps)
+        return Scene(draw.arrivals_s, draw.trace, draw.service_s, draw.rate_qps, workload)
 
     def _service_s(self, base: ServedModel, queries: torch.Tensor) -> float:
         """How long a base instance takes for a query, a full batch at a time."""
@@ -257,11 +197,11 @@ class Serving:
                 scene.trace, devices, cores, pool.kill, all_helpers(self.stragglers), self.experiment.seed
             )
             disturber.start()
-            with _progress(name, self.load.total) as progress:
-                frontend = Frontend(pool, desk, coder, scene.workload, recorder, disturber, progress)
+            with progress(name, self.load.total) as move:
+                frontend = Frontend(pool, desk, coder, scene.workload, recorder, disturber, move)
                 frontend.run()
         finally:
-            with _ctrl_c_waits():
+            with ctrl_c_waits():
                 try:
                     if disturber is not None:
                         disturber.close()
@@ -318,45 +258,6 @@ def serve_policies(
     )
     show(title, written(table), f"run directory: {run.path}")
     return metrics
-
-
-@contextmanager
-def _progress(name: str, total: int) -> Iterator[Any]:
-    """A progress bar over queries; gives the function that moves it to a number."""
-    watched = sys.stderr.isatty()
-    interval_s = 0.2 if watched else 30  # where nobody watches a terminal, a line now and then keeps logs short
-    bar = tqdm(
-        total=total,
-        desc=f"{name:<18}",
-        unit="query",
-        mininterval=interval_s,
-        maxinterval=interval_s,
-        dynamic_ncols=watched,
-    )
-
-    def move(answered: int) -> None:
-        bar.update(answered - bar.n)
-
-    try:
-        yield move
-    finally:
-        bar.close()
-
-
-@contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
-    """Let Ctrl-C wait until the end of a block that takes seconds at most and must not be left half done."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # it never comes here
-        return
-    interrupts: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if interrupts:
-        raise KeyboardInterrupt
 
 
 @contextmanager

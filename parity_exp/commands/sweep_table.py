@@ -13,7 +13,7 @@ from parity_exp.analysis.tables import show
 from parity_exp.files import write_text
 from parity_exp.run_directory import RunDirectory
 
-PREFIXES = ("test/", "train/", "serve/")
+PREFIXES = ("test/", "train/", "serve/", "simulate/")
 SERVED = {"p50 ms": "latency_ms/p50", "p99 ms": "latency_ms/p99", "p99.9 ms": "latency_ms/p99.9", "gap ms": "gap_ms"}
 SHOWN = re.compile(r"test/(available|degraded|reconstruction)_[a-z]+")
 """The metrics of the short table: no ranks beyond the first, and one loss."""

@@ -47,13 +47,20 @@ def serving_metrics(queries: pd.DataFrame, lost: int = 0, duplicates: int = 0) -
         "latency_ms/mean": float(latency_ms.mean()),
         "latency_ms/max": float(latency_ms.max()),
         "gap_ms": at["p99.9"] - at["p50"],
-        queries.attrs.get("quality", "accuracy"): float(queries["score"].mean()),
-        "accuracy": float(queries["correct"].mean()),
+        **_accuracy(queries),
         **{f"fraction/{source}": float(shares.get(source, 0.0)) for source in SOURCES},
         **counts,
         "throughput_qps": len(queries) / seconds if seconds > 0 else 0.0,
         **metrics_by_losses(queries),
     }
+
+
+def _accuracy(queries: pd.DataFrame) -> dict[str, float]:
+    """How good answers were; nothing where there were no predictions, as in a simulation."""
+    if "correct" not in queries:
+        return {}
+    quality = queries.attrs.get("quality", "accuracy")
+    return {quality: float(queries["score"].mean()), "accuracy": float(queries["correct"].mean())}
 
 
 def metrics_by_losses(queries: pd.DataFrame) -> dict[str, float]:
@@ -63,11 +70,12 @@ def metrics_by_losses(queries: pd.DataFrame) -> dict[str, float]:
     counts, so that a lost batch of two is two losses.
     """
     rebuilt = queries[(queries["source"] == "reconstructed") & (queries["group"] >= 0)]
-    losses = rebuilt.groupby("group")["correct"].transform("size")
+    losses = rebuilt.groupby("group")["group"].transform("size")
     if losses.empty or losses.max() < 2:
         return {}
     metrics: dict[str, float] = {}
-    for count, correct in rebuilt["correct"].groupby(losses):
-        metrics[f"losses_{count}/groups"] = len(correct) // int(str(count))
-        metrics[f"losses_{count}/accuracy"] = float(correct.mean())
+    for count, some in rebuilt.groupby(losses):
+        metrics[f"losses_{count}/groups"] = len(some) // int(str(count))
+        if "correct" in some:
+            metrics[f"losses_{count}/accuracy"] = float(some["correct"].mean())
     return metrics

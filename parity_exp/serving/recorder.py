@@ -36,6 +36,7 @@ NOT_SENT, WAITING = -2, -1  # states of a query without an answer, beside the so
 INTERVAL_S = 1.0
 LONGEST_US = 3_600_000_000  # an hour: what the histograms reach
 SIGNIFICANT_DIGITS = 3
+EXACT_BITS = 10  # that come after the first and tell buckets apart, for so many digits
 
 TASK_TYPES = {
     "task": "int64",
@@ -205,15 +206,23 @@ class Recorder:
         Raises:
             OSError: the folder is missing, read-only or full.
         """
-        queries = self.queries()
-        paths = [folder / f"queries-{policy}.parquet", folder / f"tasks-{policy}.parquet"]
-        for path, table in zip(paths, (queries, self.tasks()), strict=True):
-            stream = io.BytesIO()
-            table.to_parquet(stream, index=False)
-            write_bytes(path, stream.getvalue())
-        log = folder / f"latency-{policy}.hlog"
-        write_text(log, latency_log(queries))
-        return [*paths, log]
+        return write_recordings(folder, policy, self.queries(), self.tasks())
+
+
+def write_recordings(folder: Path, policy: str, queries: pd.DataFrame, tasks: pd.DataFrame) -> list[Path]:
+    """Write the queries, tasks and latency log of a policy; return the paths.
+
+    Raises:
+        OSError: the folder is missing, read-only or full.
+    """
+    paths = [folder / f"queries-{policy}.parquet", folder / f"tasks-{policy}.parquet"]
+    for path, table in zip(paths, (queries, tasks), strict=True):
+        stream = io.BytesIO()
+        table.to_parquet(stream, index=False)
+        write_bytes(path, stream.getvalue())
+    log = folder / f"latency-{policy}.hlog"
+    write_text(log, latency_log(queries))
+    return [*paths, log]
 
 
 def latency_log(queries: pd.DataFrame) -> str:
@@ -228,11 +237,21 @@ def latency_log(queries: pd.DataFrame) -> str:
     log.output_legend()
     interval = np.floor(queries["completed_s"].to_numpy() / INTERVAL_S).astype(np.int64)
     latency_us = np.rint(queries["latency_ms"].to_numpy() * 1000).clip(1, LONGEST_US).astype(np.int64)
-    for index in np.unique(interval):
+    order = np.argsort(interval, kind="stable")
+    found, counts = np.unique(interval, return_counts=True)
+    ends = np.cumsum(counts)
+    for index, first, last in zip(found, ends - counts, ends, strict=True):
+        values = latency_us[order[first:last]]
         histogram = HdrHistogram(1, LONGEST_US, SIGNIFICANT_DIGITS)
-        for value, count in zip(*np.unique(latency_us[interval == index], return_counts=True), strict=True):
+        for value, count in zip(*np.unique(_buckets(values), return_counts=True), strict=True):
             histogram.record_value(int(value), int(count))
         histogram.set_start_time_stamp(index * INTERVAL_S * 1000)
         histogram.set_end_time_stamp((index + 1) * INTERVAL_S * 1000)
         log.output_interval_histogram(histogram, max_value_unit_ratio=1000.0)
     return stream.getvalue()
+
+
+def _buckets(latency_us: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The least value in the histogram's bucket of each, so that each bucket is recorded once."""
+    spare_bits = np.maximum(np.floor(np.log2(latency_us)).astype(np.int64) - EXACT_BITS, 0)
+    return latency_us >> spare_bits << spare_bits

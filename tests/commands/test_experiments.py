@@ -12,7 +12,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from parity_exp.cli import config_folder
-from parity_exp.commands.assembly import Experiment, build
+from parity_exp.commands.assembly import Experiment
+from parity_exp.commands.components import build
 from parity_exp.commands.serving import Serving
 from parity_exp.data import Dataset, Samples, Splits
 from tests.conftest import Run, metrics, run_dirs

@@ -13,7 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from parity_exp.cli import config_folder
-from parity_exp.commands.assembly import build
+from parity_exp.commands.components import build
 from tests.commands.conftest import Trained
 from tests.commands.processes import instances, kill, session, wait_until
 from tests.conftest import QUICK, Run, metrics, run_dirs

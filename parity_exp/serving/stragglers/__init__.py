@@ -3,7 +3,16 @@
 from parity_exp.serving.stragglers.contention import Contention
 from parity_exp.serving.stragglers.crash import Crash
 from parity_exp.serving.stragglers.degraded import Degraded
-from parity_exp.serving.stragglers.distribution import Constant, Distribution, Exponential, LogNormal, Pareto
+from parity_exp.serving.stragglers.distribution import (
+    Constant,
+    Distribution,
+    Empirical,
+    Exponential,
+    LogNormal,
+    Pareto,
+    Resampled,
+    ShiftedExponential,
+)
 from parity_exp.serving.stragglers.multitenancy import Multitenancy
 from parity_exp.serving.stragglers.replay import Replay
 from parity_exp.serving.stragglers.shuffle import Shuffle
@@ -16,11 +25,14 @@ __all__ = [
     "Crash",
     "Degraded",
     "Distribution",
+    "Empirical",
     "Exponential",
     "LogNormal",
     "Multitenancy",
     "Pareto",
     "Replay",
+    "Resampled",
+    "ShiftedExponential",
     "Shuffle",
     "Slowdown",
     "Straggler",

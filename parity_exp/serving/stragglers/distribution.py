@@ -1,10 +1,13 @@
-"""Distributions of extra times, in a unit that the user of them chooses."""
+"""Distributions of times, in a unit that the user of them chooses."""
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
 
+from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving.checks import number
+from parity_exp.serving.csv_rows import finite_number, read_rows
 
 KEY = "straggler.slowdown.distribution"
 
@@ -15,6 +18,10 @@ class Distribution(ABC):
     @abstractmethod
     def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
         """``(count,)`` float64, independent of each other."""
+
+    @abstractmethod
+    def expected(self) -> float:
+        """The expected value; infinity where there is none."""
 
 
 class Constant(Distribution):
@@ -30,6 +37,9 @@ class Constant(Distribution):
     def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
         return np.full(count, self.value)
 
+    def expected(self) -> float:
+        return self.value
+
 
 class Exponential(Distribution):
     """Density ``exp(-x / mean) / mean``.
@@ -43,6 +53,28 @@ class Exponential(Distribution):
 
     def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
         return random.exponential(self.mean, count)
+
+    def expected(self) -> float:
+        return self.mean
+
+
+class ShiftedExponential(Distribution):
+    """``minimum`` plus an exponential time.
+
+    Args:
+        minimum: the least value.
+        mean_extra: mean of what comes on top.
+    """
+
+    def __init__(self, minimum: float, mean_extra: float) -> None:
+        self.minimum = number(f"{KEY}.minimum", minimum, least=0)
+        self.mean_extra = number(f"{KEY}.mean_extra", mean_extra, least=0)
+
+    def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
+        return self.minimum + random.exponential(self.mean_extra, count)
+
+    def expected(self) -> float:
+        return self.minimum + self.mean_extra
 
 
 class LogNormal(Distribution):
@@ -60,6 +92,9 @@ class LogNormal(Distribution):
     def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
         return self.median * random.lognormal(0.0, self.sigma, count)
 
+    def expected(self) -> float:
+        return self.median * math.exp(self.sigma**2 / 2)
+
 
 class Pareto(Distribution):
     """``P(X > x) = (minimum / x) ** shape`` for x >= minimum; its mean is ``minimum * shape / (shape - 1)``.
@@ -75,3 +110,52 @@ class Pareto(Distribution):
 
     def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
         return self.minimum * (1.0 + random.pareto(self.shape, count))
+
+    def expected(self) -> float:
+        return self.minimum * self.shape / (self.shape - 1) if self.shape > 1 else math.inf
+
+
+class Resampled(Distribution):
+    """Given values, drawn again with replacement: their empirical distribution.
+
+    Args:
+        values: ``(n,)``, 0 or more each, n at least 1.
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
+        return random.choice(self.values, count)
+
+    def expected(self) -> float:
+        return float(self.values.mean())
+
+
+class Empirical(Resampled):
+    """The values of a CSV file, drawn again.
+
+    Args:
+        path: the file: one number a row, with a name in the first row or without.
+
+    Raises:
+        ConfigError: no file is given.
+        UserError: the file is missing or wrong, with its name and the row's number.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        if path is None:
+            raise ConfigError(f"{KEY}.path=null: expected a CSV file with one number a row")
+        rows = read_rows(path)
+        if finite_number(rows[0][1][0]) is None:
+            rows = rows[1:]
+        if not rows:
+            raise UserError(f"{path}: it has no numbers")
+        super().__init__(np.array([_value(path, number, cells) for number, cells in rows]))
+
+
+def _value(path: str, row: int, cells: list[str]) -> float:
+    value = finite_number(cells[0])
+    if len(cells) != 1 or value is None or value < 0:
+        raise UserError(f"{path}: row {row}: {','.join(cells)}, expected one number, 0 or more")
+    return value

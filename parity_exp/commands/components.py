@@ -1,0 +1,116 @@
+"""From a config node to an object: what its class complains about becomes one line that names the node.
+
+This file imports nothing that is slow to import, for commands that need no networks.
+"""
+
+import math
+import pydoc
+import sys
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import hydra
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+
+from parity_exp.errors import ConfigError, UserError
+from parity_exp.serving.checks import whole
+
+NOT_FOR_THE_CLASS = {"trainable", "epochs", "fast_epochs", "base_epochs", "convolutional"}
+"""Keys of a group that steer the experiment and are not arguments of the group's class."""
+
+REFUSALS = (ValueError, TypeError, ImportError, AttributeError)
+"""What a class raises when it refuses its arguments, beside Lightning's own exception."""
+
+PLAIN_TYPES: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    type(None): "null",
+}
+"""Types of values that YAML has, and what they are called."""
+
+T = TypeVar("T")
+
+
+def build(config: Any, key: str, **arguments: Any) -> Any:
+    """Instantiate a config node.
+
+    Args:
+        config: the node.
+        key: its name in the config, for messages.
+        arguments: what the program knows and the user does not type, such as shapes.
+
+    Raises:
+        ConfigError: no such class, or the class refuses its arguments.
+    """
+    if not isinstance(config, DictConfig):
+        group = key.rpartition(".")[2]
+        choice = f"{group}={config}" if group == key else f"{group}@{key}={config}"
+        raise ConfigError(f"{key}={config}: expected the settings of a config group; to choose from it, write {choice}")
+    node = {name: value for name, value in config.items() if name not in NOT_FOR_THE_CLASS}
+    try:
+        return hydra.utils.instantiate(OmegaConf.create(node), **arguments)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if cause is None or isinstance(cause, REFUSALS) or _is_lightnings_refusal(cause):
+            reason = str(cause or error).strip().splitlines()[0]
+            raise ConfigError(f"{key} ({config.get('_target_')}): {reason}") from None
+        raise
+
+
+def _is_lightnings_refusal(cause: BaseException) -> bool:
+    """Whether it is Lightning's; who has not imported Lightning, which takes seconds, cannot have met it."""
+    exceptions = sys.modules.get("lightning_fabric.utilities.exceptions")
+    return exceptions is not None and isinstance(cause, exceptions.MisconfigurationException)
+
+
+def build_checked(config: Any, key: str, kind: type[T], **arguments: Any) -> T:
+    """Instantiate a config node whose values are of the types that its class's annotations say.
+
+    Args:
+        config: the node.
+        key: its name in the config, for messages.
+        kind: what has to come out.
+        arguments: what the program knows and the user does not type.
+
+    Raises:
+        ConfigError: no such class, a value of another type, or the class refuses its arguments.
+    """
+    if isinstance(config, DictConfig):
+        _check_types(config, key)
+    built = build(config, key, **arguments)
+    if not isinstance(built, kind):
+        target = config.get("_target_")
+        raise ConfigError(f"{key} ({target}): expected a subclass of {kind.__module__}.{kind.__name__} as _target_")
+    return built
+
+
+def _check_types(config: DictConfig, key: str) -> None:
+    """Refuse values of another type than their class says, where it names plain ones."""
+    try:
+        target: Any = pydoc.locate(str(config.get("_target_")))
+        hints = get_type_hints(target.__init__)
+    except Exception:
+        return  # no such class, or one that cannot be asked; building it will tell
+    for name, hint in hints.items():
+        kinds = set(get_args(hint) or (hint,))
+        if name not in config or not kinds <= PLAIN_TYPES.keys():
+            continue
+        value = config[name]
+        fits = type(value) in kinds or (type(value) is int and float in kinds)
+        if not fits or (isinstance(value, float) and not math.isfinite(value)):
+            wanted = " or ".join(text for kind, text in PLAIN_TYPES.items() if kind in kinds)
+            raise ConfigError(f"{key}.{name}={'null' if value is None else value}: expected {wanted}")
+
+
+def check_numbers(config: DictConfig) -> None:
+    """Refuse values of k, r and the seed that are not whole numbers of the right size.
+
+    Raises:
+        ConfigError: with the key, its value and what was expected.
+    """
+    for key, least in (("k", 2), ("r", 1), ("seed", 0)):
+        whole(key, config[key], least)

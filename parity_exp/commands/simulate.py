@@ -1,0 +1,80 @@
+"""``simulate``: what ``serve`` does, in simulated time, on as many instances as you like, without models or data."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from parity_exp.analysis import picture_files
+from parity_exp.analysis.recordings import read_recordings
+from parity_exp.analysis.report import write_report
+from parity_exp.analysis.serving_figures import serving_figures
+from parity_exp.analysis.serving_tables import interval_table, metrics_by_policy, percentile_table, written
+from parity_exp.analysis.tables import show
+from parity_exp.commands.job import resolved, tracked
+from parity_exp.commands.progress import progress
+from parity_exp.commands.seeds import SeedsInterrupted, simulate_seeds
+from parity_exp.commands.simulation import PREFIX, Simulation, simulate_seed
+from parity_exp.files import write_text
+from parity_exp.run_directory import RunDirectory
+from parity_exp.simulation import over_seeds
+from parity_exp.tracking import Tracker
+
+
+def run(composed: DictConfig) -> float:
+    """Simulate every policy; return the last one's p99.9, for sweepers to minimise."""
+    config = resolved(composed)
+    simulation = Simulation(config)
+    directory = RunDirectory(HydraConfig.get().runtime.output_dir)
+    with tracked("simulate", config, directory) as tracker:
+        metrics = _metrics(simulation, directory)
+        directory.write_metrics(metrics)
+        _show(simulation, metrics, directory, tracker)
+        write_report(directory.path)
+    return metrics[f"{PREFIX}/{simulation.policies[-1]}/latency_ms/p99.9"]
+
+
+def _metrics(simulation: Simulation, directory: RunDirectory) -> dict[str, float]:
+    """Simulate; recordings are kept of the first seed, metrics of all."""
+    if simulation.seeds == 1:
+        bars = partial(progress, total=simulation.load.total)
+        return simulate_seed(simulation, simulation.seed, directory.path, bars)
+    seeds = range(simulation.seed, simulation.seed + simulation.seeds)
+    try:
+        by_seed = simulate_seeds(simulation, seeds, directory.path)
+    except SeedsInterrupted as interrupted:
+        _write_seeds(directory, interrupted.done)
+        raise
+    _write_seeds(directory, by_seed)
+    return over_seeds(list(by_seed.values())) | {f"{PREFIX}/seeds": len(by_seed)}
+
+
+def _write_seeds(directory: RunDirectory, by_seed: Mapping[int, Mapping[str, float]]) -> None:
+    """A row a seed and policy."""
+    rows = [
+        {"seed": seed, "policy": policy, **values}
+        for seed, metrics in by_seed.items()
+        for policy, values in metrics_by_policy(metrics, PREFIX).items()
+    ]
+    if rows:
+        write_text(directory.path / "seeds.csv", pd.DataFrame(rows).to_csv(index=False))
+
+
+def _show(simulation: Simulation, metrics: Mapping[str, float], directory: RunDirectory, tracker: Tracker) -> None:
+    """Draw the first seed, tell the tracker, and print the table of all."""
+    policies = metrics_by_policy(metrics, PREFIX)
+    recordings = read_recordings(directory.path, simulation.policies)
+    pictures = serving_figures(recordings.queries, recordings.tasks, recordings.trace, simulation.load.slo_ms)
+    tracker.results(metrics, {"simulation": percentile_table(policies)})
+    tracker.figures(picture_files.save(pictures, directory.figures))
+    title = (
+        f"{simulation.load.queries:,} queries at {metrics[f'{PREFIX}/rate_qps']:.0f} q/s, "
+        f"{metrics[f'{PREFIX}/service_time_ms']:.1f} ms each, {simulation.instances:,} base instances, simulated"
+    )
+    show(title, written(percentile_table(policies)))
+    intervals = interval_table(policies)
+    if not intervals.empty:
+        show(f"means of {simulation.seeds} seeds, and half of their 95 % confidence intervals", intervals)
+    print(f"run directory: {directory.path}")

@@ -1,0 +1,31 @@
+"""Serving in simulated time: the policies and the desk that serve real instances, over a heap of events.
+
+::
+
+    from parity_exp.serving.policies import Parity
+    from parity_exp.serving.stragglers import Exponential
+    from parity_exp.simulation import ServiceTimes, simulate
+
+    arrivals_s = np.cumsum(np.random.default_rng(0).exponential(0.008, 100_000))
+    service = ServiceTimes({"base": Exponential(0.02), "parity-0": Exponential(0.02)})
+    outcome = simulate(Parity(k=2, r=1), arrivals_s, service, base_instances=4)
+    np.quantile(outcome.latency_ms, 0.999)
+"""
+
+from parity_exp.simulation.calibration import Calibration, calibration
+from parity_exp.simulation.cluster import Service, simulate
+from parity_exp.simulation.confidence import over_seeds
+from parity_exp.simulation.outcome import Outcome
+from parity_exp.simulation.random_times import RandomTimes, Scaled, ServiceTimes
+
+__all__ = [
+    "Calibration",
+    "Outcome",
+    "RandomTimes",
+    "Scaled",
+    "Service",
+    "ServiceTimes",
+    "calibration",
+    "over_seeds",
+    "simulate",
+]

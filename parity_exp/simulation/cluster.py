@@ -1,0 +1,222 @@
+"""The cluster in simulated time: a heap of events in place of instances, clocks and connections.
+
+The desk and the policy are those that serve real instances, and they see the same events in the same order. Rules:
+
+- An instance does its tasks one after the other, in the order in which it was given them. With a network, a task
+  begins when its message has come and the task before it is done, and the desk learns of its end by another message.
+- Events at the same time happen in this order: arrivals, then what was set off earlier. After each event the desk
+  wakes and places, as in the frontend's loop.
+- A kill takes an instance at once and with everything it had, results on their way included; it comes back empty.
+- Only what is going on is kept: memory holds some fifty bytes a query and a task, and no object of one that is over.
+"""
+
+import gc
+from array import array
+from bisect import insort
+from collections.abc import Callable, Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import count
+from math import inf
+
+import numpy as np
+
+from parity_exp.serving.desk import Desk, Queues, SingleQueue
+from parity_exp.serving.policy import Policy, Role, Task
+from parity_exp.serving.trace import KILL, Disturbance
+from parity_exp.simulation.outcome import DONE, RAISED, Outcome
+
+Service = Callable[[Task, float], float]
+"""How long a placed task takes that its instance begins at a time; infinity: for ever."""
+
+TELL = 2048
+"""After so many events the progress is told again."""
+
+_Event = tuple[float, int, Task | None, int, int]
+"""When, a number that tells ties apart, the task, the instance and which of its lives; no task: it is up again."""
+
+
+def simulate(
+    policy: Policy,
+    arrivals_s: Sequence[float] | np.ndarray,
+    service: Service,
+    base_instances: int,
+    *,
+    trace: Sequence[Disturbance] = (),
+    restart_s: Callable[[], float] = lambda: 0.05,
+    there_s: Callable[[], float] | None = None,
+    back_s: Callable[[], float] | None = None,
+    queues: Callable[[Role, int, int], Queues] = SingleQueue,
+    prefetch: int = 1,
+    batch_size: int = 1,
+    window_s: float = 0.0,
+    slo_s: float = 60.0,
+    think_s: float | None = None,
+    total: int | None = None,
+    raises: Callable[[Task], bool] | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+    outcome: Outcome | None = None,
+) -> Outcome:
+    """Serve queries in simulated time, until each has its answer.
+
+    With :class:`~parity_exp.serving.policies.NoRedundancy`, one queue and nothing of the rest, this is the queue with
+    ``base_instances`` servers, first come, first served.
+
+    Args:
+        policy: at the beginning of a run.
+        arrivals_s: ``(queries,)``, scheduled arrivals in seconds, ascending; of a closed loop each client's first.
+        service: how long a task takes, in seconds, injected delays included, such as
+            :class:`~parity_exp.simulation.ServiceTimes`. It is asked once for each task that is placed.
+        base_instances: m; the policy says what comes on top.
+        trace: its kills are carried out; slowdowns are the business of ``service``.
+        restart_s: how long a killed instance is gone, each time; infinity: for good.
+        there_s: how long a message to an instance travels, each time; messages on the same way do not overtake each
+            other. None: no time.
+        back_s: how long one from an instance travels.
+        queues: as for :class:`~parity_exp.serving.desk.Desk`; so are ``prefetch``, ``batch_size``, ``window_s`` and
+            ``slo_s``.
+        think_s: of a closed loop: a client's next query follows this long after its answer. None for open loops.
+        total: queries of a closed loop, of all clients.
+        raises: whether the model raises on a task, at its end. None: never.
+        progress: is told now and then how many queries have been answered.
+        outcome: made by the caller, who wants to have it also after an interruption.
+
+    Returns:
+        What happened.
+    """
+    due_s = array("d", np.asarray(arrivals_s, dtype=np.float64).tobytes())
+    total = len(due_s) if total is None else total
+    outcome = Outcome(total) if outcome is None else outcome
+    desk = Desk(policy, base_instances, queues, prefetch, batch_size, window_s, slo_s)
+    kills = sorted((row.start_s, row.instance) for row in trace if row.kind == KILL and row.instance < len(desk.held))
+    cluster = _Cluster(desk, outcome, service, restart_s, there_s, back_s, raises, iter(kills))
+    collecting = gc.isenabled()
+    gc.disable()  # what is over is freed by reference counts
+    try:
+        cluster.run(due_s, total, think_s, progress)
+    finally:
+        cluster.close()
+        if collecting:
+            gc.enable()
+    return outcome
+
+
+class _Cluster:
+    """The state of a run; see :func:`simulate`."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        outcome: Outcome,
+        service: Service,
+        restart_s: Callable[[], float],
+        there_s: Callable[[], float] | None,
+        back_s: Callable[[], float] | None,
+        raises: Callable[[Task], bool] | None,
+        kills: Iterator[tuple[float, int]],
+    ) -> None:
+        self.desk = desk
+        self.outcome = outcome
+        self.service = service
+        self.restart_s = restart_s
+        self.there_s = there_s
+        self.back_s = back_s
+        self.raises = raises
+        self.kills = kills
+        instances = outcome.instances = len(desk.held)
+        self.events: list[_Event] = []
+        self.numbers = count()
+        self.done_s = [0.0] * instances  # when an instance is through with what it has
+        self.heard_s = [0.0] * instances  # when its last message so far comes
+        self.told_s = [0.0] * instances  # when the last message to it so far comes
+        self.deaths_s: list[list[float]] = [[] for _ in range(instances)]
+
+    def run(self, due_s: "array[float]", total: int, think_s: float | None, progress: Callable[[int], None]) -> None:
+        """Serve until every query has its answer, or nothing will ever happen again."""
+        desk, events, outcome = self.desk, self.events, self.outcome
+        kill_s, victim = next(self.kills, (inf, -1))
+        arrival_s = due_s[0] if total else inf
+        sent = answered = turn = 0
+        while answered < total:
+            event_s = events[0][0] if events else inf
+            wake_s = desk.wakes_s()
+            if arrival_s <= event_s and arrival_s <= wake_s and arrival_s <= kill_s:
+                now_s = arrival_s
+                if now_s == inf:
+                    break
+                outcome.sent(sent, now_s)
+                desk.arrive(sent, now_s, now_s)
+                sent += 1
+                arrival_s = due_s[sent] if sent < len(due_s) and sent < total else inf
+            elif event_s <= wake_s and event_s <= kill_s:
+                now_s = event_s
+                self._handle(heappop(events))
+            elif kill_s <= wake_s:
+                now_s = kill_s
+                self._kill(victim, now_s)
+                kill_s, victim = next(self.kills, (inf, -1))
+            else:
+                now_s = wake_s
+            outcome.now_s = now_s
+            desk.wake(now_s)
+            desk.place(now_s)
+            if desk.placements:
+                for task in desk.placements:
+                    self._begin(task, now_s)
+                desk.placements.clear()
+            if desk.responses:
+                for response in desk.responses:
+                    answers = outcome.answered(response, now_s)
+                    answered += answers
+                    if think_s is not None:
+                        for _ in range(answers):
+                            insort(due_s, now_s + think_s, lo=sent)
+                        arrival_s = due_s[sent] if sent < total else inf
+                desk.responses.clear()
+            turn += 1
+            if turn == TELL:
+                turn = 0
+                progress(answered)
+        progress(answered)
+
+    def close(self) -> None:
+        """Put on record what was lost with an instance and would have been noticed later only."""
+        for _, _, task, instance, life in self.events:
+            if task is not None and life != len(self.deaths_s[instance]):
+                self.outcome.lost_task(task.number, self.deaths_s[instance][life])
+
+    def _begin(self, task: Task, now_s: float) -> None:
+        """An instance is given a task: when it will begin and end is known now."""
+        instance = task.instance
+        begin_s = now_s
+        if self.there_s is not None:
+            begin_s = self.told_s[instance] = max(self.told_s[instance], now_s + self.there_s())
+        if begin_s < self.done_s[instance]:
+            begin_s = self.done_s[instance]
+        end_s = self.done_s[instance] = begin_s + self.service(task, begin_s)
+        self.outcome.placed(task, now_s, begin_s, end_s)
+        if self.back_s is not None:
+            end_s = self.heard_s[instance] = max(self.heard_s[instance], end_s + self.back_s())
+        life = len(self.deaths_s[instance])
+        heappush(self.events, (end_s, next(self.numbers), task, instance, life))
+
+    def _handle(self, event: _Event) -> None:
+        now_s, _, task, instance, life = event
+        deaths_s = self.deaths_s[instance]
+        if task is None:
+            if life == len(deaths_s):
+                self.desk.up(instance)
+        elif life != len(deaths_s):
+            self.outcome.lost_task(task.number, deaths_s[life])
+        elif self.raises is not None and self.raises(task):
+            self.outcome.ended(task.number, RAISED)
+            self.desk.failed(task, now_s)
+        else:
+            self.outcome.ended(task.number, DONE)
+            self.desk.finished(task, now_s)
+
+    def _kill(self, instance: int, now_s: float) -> None:
+        self.deaths_s[instance].append(now_s)
+        self.done_s[instance] = self.heard_s[instance] = self.told_s[instance] = 0.0
+        self.desk.down(instance, now_s)
+        back_s = now_s + self.restart_s()
+        heappush(self.events, (back_s, next(self.numbers), None, instance, len(self.deaths_s[instance])))

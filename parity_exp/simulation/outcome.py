@@ -1,0 +1,210 @@
+"""What happened in a simulation: numbers in flat arrays while it runs, numpy arrays and tables afterwards."""
+
+from array import array
+from math import nan
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from parity_exp.serving.desk import Response
+from parity_exp.serving.policy import SOURCES, Task
+
+WAITING, NOT_SENT = -1, -2  # states of a query without an answer, beside the sources
+
+RUNNING, DONE, RAISED, LOST = range(-1, 3)
+OUTCOMES = np.array(["done", "raised", "lost"])
+
+
+class Outcome:
+    """What became of every query and of every task. All times are seconds from the beginning of the run.
+
+    Queries are numbered in the order of their arrivals, tasks in the order of their placements. Everything is there at
+    any time, of an interrupted simulation what had happened until then.
+
+    Args:
+        total: queries.
+
+    Attributes:
+        duplicates: answers to queries that had one; anything but 0 is a defect of the policy.
+        now_s: how far the simulation has come.
+        instances: how many there were.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.duplicates = 0
+        self.now_s = 0.0
+        self.instances = 0
+        self._scheduled_s = array("d", bytes(8 * total))
+        self._completed_s = array("d", bytes(8 * total))
+        self._state = array("b", [NOT_SENT]) * total
+        self._by = array("i", [-1]) * total
+        self._group = array("q", [-1]) * total
+        self._models: dict[str, int] = {}
+        self._task_model = array("b")
+        self._task_instance = array("i")
+        self._task_placed_s = array("d")
+        self._task_started_s = array("d")
+        self._task_finished_s = array("d")
+        self._task_outcome = array("b")
+        self._task_batch = array("q")
+        self._task_group = array("q")
+        self._task_size = array("i")
+
+    # ---- while it runs
+
+    def sent(self, query: int, scheduled_s: float) -> None:
+        """A query has arrived."""
+        self._scheduled_s[query] = scheduled_s
+        self._state[query] = WAITING
+
+    def answered(self, response: Response, now_s: float) -> int:
+        """Some queries have their answers; how many."""
+        queries, task = response.batch.queries, response.task
+        by = -1 if task is None else task.instance
+        for element in response.elements:
+            query = queries[element]
+            if self._state[query] != WAITING:
+                self.duplicates += 1
+                continue
+            self._state[query] = response.source
+            self._completed_s[query] = now_s
+            self._by[query] = by
+            self._group[query] = response.group
+        return len(response.elements)
+
+    def placed(self, task: Task, placed_s: float, started_s: float, finished_s: float) -> None:
+        """An instance was given a task, and will begin and finish it at these times unless it is killed."""
+        batch, group = task.batch, task.group
+        if batch is not None:
+            group = batch.group
+            self._task_batch.append(batch.queries[0])
+            self._task_size.append(len(batch.queries))
+        else:
+            self._task_batch.append(-1)
+            self._task_size.append(group.elements if group is not None else 0)
+        self._task_group.append(-1 if group is None else group.number)
+        self._task_model.append(self._models.setdefault(task.model, len(self._models)))
+        self._task_instance.append(task.instance)
+        self._task_placed_s.append(placed_s)
+        self._task_started_s.append(started_s)
+        self._task_finished_s.append(finished_s)
+        self._task_outcome.append(RUNNING)
+
+    def ended(self, number: int, outcome: int) -> None:
+        """The desk knows that a task is done or has raised."""
+        self._task_outcome[number] = outcome
+
+    def lost_task(self, number: int, now_s: float) -> None:
+        """A task's instance was killed at a time."""
+        self._task_finished_s[number] = now_s
+        self._task_outcome[number] = LOST
+
+    # ---- afterwards
+
+    @property
+    def scheduled_s(self) -> NDArray[np.float64]:
+        """``(queries,)``: when each query arrived, which its latency counts from."""
+        return np.frombuffer(self._scheduled_s)
+
+    @property
+    def completed_s(self) -> NDArray[np.float64]:
+        """``(queries,)``: when each was answered; NaN for those that were not."""
+        return np.where(self.source >= 0, np.frombuffer(self._completed_s), nan)
+
+    @property
+    def latency_ms(self) -> NDArray[np.float64]:
+        """``(queries,)``: milliseconds from arrival to answer; NaN without one."""
+        return (self.completed_s - self.scheduled_s) * 1000
+
+    @property
+    def source(self) -> NDArray[np.int8]:
+        """``(queries,)``: a :class:`~parity_exp.serving.policy.Source`; -1 for no answer, -2 for not arrived."""
+        return np.frombuffer(self._state, dtype=np.int8)
+
+    @property
+    def instance(self) -> NDArray[np.int32]:
+        """``(queries,)``: the instance whose task gave or completed the answer; -1 none."""
+        return np.frombuffer(self._by, dtype=np.int32)
+
+    @property
+    def group(self) -> NDArray[np.int64]:
+        """``(queries,)``: number of the coding group; -1 none."""
+        return np.frombuffer(self._group, dtype=np.int64)
+
+    @property
+    def lost(self) -> int:
+        """Queries that arrived and have no answer."""
+        return int(np.count_nonzero(self.source == WAITING))
+
+    def queries(self, warmup: int = 0) -> pd.DataFrame:
+        """A row a query that was answered, in the order of arrivals, as ``queries-<policy>.parquet`` holds them.
+
+        There are no predictions in a simulation, so nothing is said of their being right.
+
+        Args:
+            warmup: so many queries at the beginning are left out.
+        """
+        rows = np.flatnonzero(self.source >= 0)
+        rows = rows[rows >= warmup]
+        scheduled_s, completed_s = self.scheduled_s[rows], self.completed_s[rows]
+        return pd.DataFrame(
+            {
+                "query": rows,
+                "scheduled_s": scheduled_s,
+                "sent_s": scheduled_s,
+                "completed_s": completed_s,
+                "latency_ms": (completed_s - scheduled_s) * 1000,
+                "source": pd.Series(np.array(SOURCES)[self.source[rows]], dtype="str"),
+                "instance": self.instance[rows].astype(np.int64),
+                "group": self.group[rows],
+            }
+        )
+
+    def tasks(self) -> pd.DataFrame:
+        """A row a task that has ended, in the order of their ends, as ``tasks-<policy>.parquet`` holds them."""
+        outcome = np.frombuffer(self._task_outcome, dtype=np.int8)
+        finished_s = np.frombuffer(self._task_finished_s)
+        rows = np.flatnonzero(outcome != RUNNING)
+        rows = rows[np.argsort(finished_s[rows], kind="stable")]
+        models = np.array(list(self._models) or [""])
+        # When a lost task would have begun is known here, but nobody could have seen it.
+        known = outcome[rows] == DONE
+        return pd.DataFrame(
+            {
+                "task": rows,
+                "model": pd.Series(models[np.frombuffer(self._task_model, dtype=np.int8)[rows]], dtype="str"),
+                "instance": np.frombuffer(self._task_instance, dtype=np.int32)[rows].astype(np.int64),
+                "placed_s": np.frombuffer(self._task_placed_s)[rows],
+                "started_s": np.where(known, np.frombuffer(self._task_started_s)[rows], nan),
+                "finished_s": finished_s[rows],
+                "outcome": pd.Series(OUTCOMES[outcome[rows]], dtype="str"),
+                "batch": np.frombuffer(self._task_batch, dtype=np.int64)[rows],
+                "group": np.frombuffer(self._task_group, dtype=np.int64)[rows],
+            }
+        )
+
+    def costs(self) -> dict[str, float]:
+        """What answering has cost, warm-up included, by the names that serving has for it.
+
+        A task of a batch counts its queries. ``extra_queries`` were not a client's query for the first time.
+        """
+        batch = np.frombuffer(self._task_batch, dtype=np.int64)
+        size = np.frombuffer(self._task_size, dtype=np.int32)
+        own = batch >= 0
+        parity = int(size[~own].sum())
+        _, first = np.unique(batch[own], return_index=True)
+        extra = int(size.sum()) - int(size[own][first].sum())
+        answered = max(int(np.count_nonzero(self.source >= 0)), 1)
+        return {
+            "parity_queries": float(parity),
+            "tasks_per_query": int(size.sum()) / answered,
+            "extra_queries": float(extra),
+            "busy": self._busy(),
+        }
+
+    def _busy(self) -> float:
+        """Share of the time that instances worked, the mean over instances, from 0 to the end of the run."""
+        done = np.frombuffer(self._task_outcome, dtype=np.int8) == DONE
+        worked_s = np.frombuffer(self._task_finished_s)[done] - np.frombuffer(self._task_started_s)[done]
+        return float(worked_s.sum()) / (self.now_s * self.instances) if self.now_s else 0.0
