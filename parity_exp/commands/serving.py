@@ -25,7 +25,7 @@ from parity_exp.commands.interrupts import ctrl_c_waits
 from parity_exp.commands.phases import obtain_base
 from parity_exp.commands.progress import progress
 from parity_exp.commands.scenario import Draw, Scenario
-from parity_exp.errors import UserError
+from parity_exp.errors import ConfigError, UserError
 from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.desk import Desk
 from parity_exp.serving.disturber import Disturber
@@ -34,6 +34,7 @@ from parity_exp.serving.group_coder import GroupCoder
 from parity_exp.serving.load import query_indices, write_arrivals
 from parity_exp.serving.load_model import load_model
 from parity_exp.serving.measures import serving_metrics
+from parity_exp.serving.policies import Oracle
 from parity_exp.serving.policy import BACKUP, BASE
 from parity_exp.serving.pool import Down, Finished, Pool, Raised, ServedModel
 from parity_exp.serving.recorder import Recorder
@@ -81,6 +82,11 @@ class Serving(Scenario):
     def __init__(self, experiment: Experiment) -> None:
         super().__init__(experiment.config)
         self.experiment = experiment
+        for name in self.policies:
+            if isinstance(self.policy(name), Oracle):
+                raise ConfigError(
+                    f"redundancy.{name}: only `simulate` knows in advance how long tasks take; leave it out"
+                )
         self.pool().check(self.most_instances)
         all_helpers(self.stragglers)
         if self.needs_backup:

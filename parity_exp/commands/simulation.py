@@ -15,11 +15,12 @@ from parity_exp.errors import ConfigError
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.load import write_arrivals
 from parity_exp.serving.measures import serving_metrics
+from parity_exp.serving.policies import Oracle
 from parity_exp.serving.policy import BACKUP, BASE
 from parity_exp.serving.recorder import write_recordings
 from parity_exp.serving.stragglers import Distribution, distribution
 from parity_exp.serving.trace import KILL, SLOW, Disturbance, timelines, write_trace
-from parity_exp.simulation import Outcome, RandomTimes, Scaled, ServiceTimes, calibration, simulate
+from parity_exp.simulation import Foresight, Outcome, RandomTimes, Scaled, ServiceTimes, calibration, simulate
 
 PREFIX = "simulate"
 
@@ -106,10 +107,13 @@ class Simulation(Scenario):
         policy = self.policy(name)
         instances = sum(role.instances for role in policy.roles(self.instances))
         there_s, back_s = self._messages(seed)
+        service = ServiceTimes(self.service, timelines(draw.trace, instances), seed)
+        if isinstance(policy, Oracle):
+            policy.foresee = Foresight(service, draw.trace, self.restart.expected(), instances)
         simulate(
             policy,
             draw.arrivals_s,
-            ServiceTimes(self.service, timelines(draw.trace, instances), seed),
+            service,
             self.instances,
             trace=draw.trace,
             restart_s=RandomTimes(self.restart, [seed, *b"restart"]),

@@ -16,7 +16,7 @@ Rules:
 
 import heapq
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -80,6 +80,12 @@ class Queues(ABC):
     def cancelled(self, task: Task) -> None:
         """A queued task was cancelled."""
 
+    def rest(self, instance: int) -> None:  # noqa: B027 - a queue that cannot is correct without
+        """Give an instance low-priority work only, as long as others keep up with the rest."""
+
+    def trust(self, instance: int) -> None:  # noqa: B027
+        """Give it work like any other again."""
+
     @abstractmethod
     def place(self) -> Task | None:
         """Take a task out and give it the number of an instance with a free place; None when nothing fits."""
@@ -132,15 +138,26 @@ class SingleQueue(Queues):
 
     A task goes to an instance with the fewest tasks, and of these to the one that has had no more for longest.
 
+    An instance that rests has low-priority work only, one task at a time; other work where nobody else is there, or
+    where more tasks are queued than there are instances, so that even a slow one is a help.
+
     Attributes:
-        having: instances that have 0, 1, ... tasks and may be given one more, in the order in which they came to that.
+        having: instances that have 0, 1, ... tasks and may be given one more, in the order in which they came to that,
+            without those that rest; the values mean nothing. Whatever the number of instances, each step takes the same
+            time.
+        resting: instances that rest.
+        resting_idle: those of them that have no task.
     """
 
     def __init__(self, role: Role, first: int, prefetch: int) -> None:
         super().__init__(role, first, prefetch)
         self.normal, self.low = _Queue(), _Queue()
         self.reserve = role.reserve
-        self.having: list[deque[int]] = [deque() for _ in range(prefetch)]
+        self.having: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(prefetch)]
+        self.resting: set[int] = set()
+        self.resting_idle: OrderedDict[int, None] = OrderedDict()
+        self.there: set[int] = set()
+        self.there_and_awake = 0
 
     def add(self, task: Task, first: bool = False) -> None:
         (self.low if task.low else self.normal).add(task, first)
@@ -148,47 +165,89 @@ class SingleQueue(Queues):
     def cancelled(self, task: Task) -> None:
         (self.low if task.low else self.normal).cancel()
 
+    def rest(self, instance: int) -> None:
+        if instance not in self.resting:
+            self._leave(instance)
+            self.resting.add(instance)
+            self.there_and_awake -= instance in self.there
+            self._offer(instance)
+
+    def trust(self, instance: int) -> None:
+        if instance in self.resting:
+            self._leave(instance)
+            self.resting.remove(instance)
+            self.there_and_awake += instance in self.there
+            self._offer(instance)
+
     def up(self, instance: int) -> None:
         super().up(instance)
-        self.having[0].append(instance)
+        self.there.add(instance)
+        self.there_and_awake += instance not in self.resting
+        self._offer(instance)
 
     def freed(self, instance: int) -> None:
-        had = self.prefetch - self.free[instance]
-        if had < self.prefetch:
-            self.having[had].remove(instance)
-        self.having[had - 1].append(instance)
+        self._leave(instance)
         super().freed(instance)
+        self._offer(instance)
 
     def down(self, instance: int) -> None:
-        if self.free[instance]:
-            self.having[self.prefetch - self.free[instance]].remove(instance)
+        self._leave(instance)
         super().down(instance)
+        self.there.remove(instance)
+        self.there_and_awake -= instance not in self.resting
 
     def place(self) -> Task | None:
         if len(self.normal):
-            if not any(self.having):
+            if any(self.having):
+                task = self.normal.pop()
+                instance = self._take_instance(task)
+            elif self.resting_idle and (not self.there_and_awake or len(self.normal) > len(self.instances)):
+                task = self.normal.pop()
+                instance = self.resting_idle.popitem(last=False)[0]
+            else:
                 return None
-            task = self.normal.pop()
         elif len(self.low) and len(self.having[0]) > self.reserve:
             task = self.low.pop()
+            instance = self._take_instance(task)
+        elif len(self.low) and self.resting_idle:
+            task = self.low.pop()
+            instance = self.resting_idle.popitem(last=False)[0]
         else:
             return None
-        task.instance = instance = self._take_instance(task)
+        task.instance = instance
         self.free[instance] -= 1
-        had = self.prefetch - self.free[instance]
-        if had < self.prefetch:
-            self.having[had].append(instance)
+        self._offer(instance)
         return task
+
+    def _offer(self, instance: int) -> None:
+        """Note that an instance may be given a task, if it may."""
+        had = self.prefetch - self.free[instance]
+        if had == self.prefetch:
+            return
+        if instance not in self.resting:
+            self.having[had][instance] = None
+        elif had == 0:
+            self.resting_idle[instance] = None
+
+    def _leave(self, instance: int) -> None:
+        """Undo that."""
+        had = self.prefetch - self.free[instance]
+        if had == self.prefetch:
+            return
+        if instance not in self.resting:
+            del self.having[had][instance]
+        elif had == 0:
+            del self.resting_idle[instance]
 
     def _take_instance(self, task: Task) -> int:
         taken = _taken(task)
         if taken:
             for instances in self.having:
-                for turn, instance in enumerate(instances):
+                for instance in instances:
                     if instance not in taken:
-                        del instances[turn]
+                        del instances[instance]
                         return instance
-        return next(filter(None, self.having)).popleft()
+        return next(filter(None, self.having)).popitem(last=False)[0]
 
 
 class RoundRobin(Queues):
@@ -476,6 +535,14 @@ class Desk:
             assert batch.group is not None
             elements = range(batch.group.elements)
         self._answer(batch, elements, source, task)
+
+    def rest(self, instance: int) -> None:
+        self._of_instance[instance].rest(instance)
+        self._changed = True
+
+    def trust(self, instance: int) -> None:
+        self._of_instance[instance].trust(instance)
+        self._changed = True
 
     def set_timer(self, at_s: float, batch: Batch) -> None:
         self._timers_set += 1

@@ -207,6 +207,12 @@ class Actions(Protocol):
             task: the task that gave the answer, or completed what is needed for it.
         """
 
+    def rest(self, instance: int) -> None:
+        """Give an instance low-priority work only, as long as others keep up with the rest."""
+
+    def trust(self, instance: int) -> None:
+        """Give an instance work like any other again."""
+
     def set_timer(self, at_s: float, batch: Batch) -> None:
         """Call the policy's ``timer`` at that time, unless the batch has been answered by then."""
 

@@ -15,11 +15,13 @@
 from parity_exp.simulation.calibration import Calibration, calibration
 from parity_exp.simulation.cluster import Service, simulate
 from parity_exp.simulation.confidence import over_seeds
+from parity_exp.simulation.foresight import Foresight
 from parity_exp.simulation.outcome import Outcome
 from parity_exp.simulation.random_times import RandomTimes, Scaled, ServiceTimes
 
 __all__ = [
     "Calibration",
+    "Foresight",
     "Outcome",
     "RandomTimes",
     "Scaled",

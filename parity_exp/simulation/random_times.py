@@ -71,12 +71,25 @@ class ServiceTimes:
             model: _endless(distribution, np.random.default_rng([seed, *f"service {model}".encode()]))
             for model, distribution in distributions.items()
         }
+        self._foreseen: dict[Task, list[float]] = {}
         self._timelines = {instance: timeline for instance, timeline in enumerate(timelines) if timeline}
 
     def __call__(self, task: Task, begin_s: float) -> float:
         """How long a task takes that its instance begins at a time."""
-        time_s = next(self._times[task.model])
-        timeline = self._timelines.get(task.instance)
+        foreseen = self._foreseen.pop(task, None) if self._foreseen else None
+        time_s = next(self._times[task.model]) if foreseen is None else foreseen[task.instance]
+        return self._delayed(time_s, task.instance, begin_s)
+
+    def foresee(self, task: Task, begins_s: Sequence[float]) -> list[float]:
+        """How long a task will take on each instance that would begin it at a time, before it is placed anywhere."""
+        times_s = self._foreseen.get(task)
+        if times_s is None:
+            draws = self._times[task.model]
+            times_s = self._foreseen[task] = [next(draws) for _ in begins_s]
+        return [self._delayed(*times) for times in zip(times_s, range(len(begins_s)), begins_s, strict=True)]
+
+    def _delayed(self, time_s: float, instance: int, begin_s: float) -> float:
+        timeline = self._timelines.get(instance)
         if timeline is None:
             return time_s
         factor, extra_s = timeline.at(begin_s)

@@ -65,6 +65,39 @@ def test_no_instance_works_at_two_tasks_while_another_has_none() -> None:
 
 
 @pytest.mark.parametrize("prefetch", [1, 2])
+def test_an_instance_that_rests_gets_low_priority_work_only(prefetch: int) -> None:
+    driver = Driver(SharedParity(2, 1, reserve=0, delay_ms=1e6), 2, prefetch=prefetch)  # 3 instances
+    driver.desk.rest(0)
+    driver.arrive(2)
+    (parity,) = driver.parities()
+    assert parity.instance == 0 and {task.instance for task in driver.placed} == {0, 1, 2}
+    driver.finish(parity)
+    driver.arrive(2 * prefetch)
+    assert not [task for task in driver.running[0] if not task.low]
+    driver.desk.trust(0)
+    driver.settle()
+    assert [task for task in driver.running[0] if not task.low]
+
+
+def test_an_instance_that_rests_helps_where_nobody_else_does() -> None:
+    driver = Driver(NoRedundancy(2, 1), 2)
+    driver.desk.rest(1)
+    driver.arrive(3)
+    assert driver.running[1] == [], "two wait, for two instances"
+    driver.arrive(1)
+    assert driver.running[1] != [], "three wait"
+    driver.finish(driver.running[1][0])
+    driver.kill(0)
+    assert driver.running[1] != [], "the other one is gone"
+    driver.kill(1)
+    driver.up(1)
+    assert driver.running[1] != []
+    driver.up(0)
+    driver.finish(driver.running[1][0])
+    assert driver.running[0] != [] and driver.running[1] == []
+
+
+@pytest.mark.parametrize("prefetch", [1, 2])
 def test_low_priority_work_leaves_the_reserve_alone(prefetch: int) -> None:
     driver = Driver(SharedParity(2, 1, reserve=1), 2, prefetch=prefetch)  # 3 instances, the third is kept free
     driver.arrive(2)

@@ -1,23 +1,27 @@
 """Each policy, driven by events: the ordinary path, and what instances and time can do to it."""
 
 import gc
+import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from parity_exp.serving.desk import Queues, RoundRobin, SingleQueue
 from parity_exp.serving.policies import (
+    Adaptive,
     ApproximateBackup,
     EqualResources,
     Hedged,
     NoRedundancy,
+    Oracle,
     Parity,
     Replication,
     SharedParity,
 )
 from parity_exp.serving.policies.busyness import Busyness
 from parity_exp.serving.policies.lateness import FIRST, REFRESH, Lateness
-from parity_exp.serving.policy import TRIES, Policy, Source
+from parity_exp.serving.policy import TRIES, Policy, Source, Task
 from tests.serving.desk_driver import Driver, alive
 
 OWN, RECONSTRUCTED, BACKUP, DEFAULT, ERROR = Source
@@ -32,6 +36,8 @@ def every_policy(k: int = 2, r: int = 1) -> list[Policy]:
         ApproximateBackup(k, r, delay_ms=30),
         Parity(k, r),
         SharedParity(k, r, delay_ms=30),
+        Adaptive(k, r, delay_ms=30),
+        Adaptive(k, r, delay_ms=30, copy_limit=0),
     ]
 
 
@@ -145,6 +151,7 @@ def test_what_is_over_is_freed_without_a_garbage_collector(index: int, batch_siz
         (ApproximateBackup(2, 1), {"base": 12, "backup": 6}),
         (Parity(4, 2), {"base": 12, "parity": 6}),
         (SharedParity(4, 2), {"shared": 18}),
+        (Adaptive(4, 2), {"shared": 18}),
     ],
 )
 def test_instances_follow_from_m_k_and_r(policy: Policy, expected: dict[str, int]) -> None:
@@ -168,6 +175,8 @@ def test_the_reserve_of_shared_parity_leaves_an_instance_for_parity() -> None:
         (ApproximateBackup, {"percentile": 0}, "percentile=0"),
         (SharedParity, {"load_limit": -0.1}, "load_limit=-0.1"),
         (SharedParity, {"reserve": -1}, "reserve=-1"),
+        (Adaptive, {"copy_limit": 0.6}, "copy_limit=0.6"),
+        (Adaptive, {"copies": 0}, "copies=0"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(make: type[Policy], arguments: dict[str, Any], named: str) -> None:
@@ -889,6 +898,104 @@ def test_without_parity_an_error_comes_as_soon_as_the_last_own_prediction() -> N
     driver.fail_until_given_up(2)
     driver.finish(driver.task_of(3))
     assert driver.sources([2, 3]) == [ERROR, OWN]
+
+
+# ---- adaptive
+
+
+def served_one_by_one(policy: Policy, share: float, instances: int, slow: Callable[[int], bool]) -> Driver:
+    """Queries come one by one, so that they keep a share of the instances busy; tasks take 10 ms, slow ones 40."""
+    driver = Driver(policy, 2 * instances // 3)
+    ends: list[tuple[float, int, Task]] = []
+    seen = 0
+    for query in range(1_500):
+        at_s = query * 0.01 / (share * instances)
+        while True:
+            for task in driver.placed[seen:]:
+                ends.append((task.placed_s + (0.04 if slow(task.instance) else 0.01), task.number, task))
+            seen = len(driver.placed)
+            if not ends or min(ends)[0] > at_s:
+                break
+            first = min(ends)
+            ends.remove(first)
+            driver.until(max(driver.now_s, first[0]))
+            driver.finish(first[2])
+        driver.until(at_s)
+        driver.arrive(1)
+    return driver
+
+
+@pytest.mark.parametrize(("share", "copies", "parity"), [(0.2, True, False), (0.4, False, True), (0.6, False, False)])
+def test_what_adaptive_sends_before_anything_is_late_depends_on_the_load(
+    share: float, copies: bool, parity: bool
+) -> None:
+    def slow(_: int) -> bool:
+        return random.random() < 0.05
+
+    random.seed(0)
+    driver = served_one_by_one(Adaptive(2, 1, delay_ms=1e6), share, 6, slow)
+    late = [task for task in driver.placed if task.placed_s > driver.now_s / 2]
+    assert (len([task for task in late if task.batch is not None and task.low]) > 100) is copies
+    assert (len([task for task in late if task.batch is None]) > 100) is parity
+
+
+def test_adaptive_sends_no_parity_where_nothing_is_slow() -> None:
+    driver = served_one_by_one(Adaptive(2, 1, delay_ms=1e6), 0.4, 6, lambda _: False)
+    assert any(task.batch is None for task in driver.placed)
+    assert all(task.placed_s < 0.9 * driver.now_s for task in driver.placed if task.batch is None)
+
+
+def test_a_slow_instance_rests_until_it_has_recovered() -> None:
+    recovers = [False]
+    policy = Adaptive(2, 1, delay_ms=1e6, copy_limit=0)
+    driver = served_one_by_one(policy, 0.4, 6, lambda instance: instance == 3 and not recovers[0])
+    assert list(policy.resting) == [3]
+    normal = [task for task in driver.placed[-500:] if not task.low]
+    assert sum(task.instance == 3 for task in normal) < 0.05 * len(normal), "some when it is tried again"
+    assert any(task.instance == 3 for task in driver.placed[-500:]), "parity queries show how it is"
+    for _ in range(30):
+        driver.arrive(2)
+        for task in driver.on_instances():
+            policy.slowness.took(3, 0.01)
+            driver.finish(task)
+    assert policy.resting == {}
+
+
+def test_an_instance_that_rested_long_enough_is_tried_again() -> None:
+    policy = Adaptive(2, 1, delay_ms=1e6, copy_limit=0)
+    driver = served_one_by_one(policy, 0.6, 6, lambda instance: instance == 3)
+    assert policy.resting or any(task.instance == 3 for task in driver.placed[-100:])
+    for task in driver.on_instances():
+        driver.finish(task)
+    driver.until(driver.now_s + 10)
+    driver.arrive(1)
+    assert policy.resting == {}
+
+
+def test_a_third_copy_goes_out_when_the_second_is_late_as_well() -> None:
+    driver = Driver(Adaptive(2, 1, delay_ms=30, copy_limit=0), 4)
+    driver.arrive(1)
+    driver.until(5)
+    assert len(driver.tasks_of(0)) == 3
+
+
+# ---- the oracle
+
+
+def test_the_oracle_sends_each_query_where_it_is_through_first() -> None:
+    policy = Oracle(2, 1)
+    times_s = [0.03, 0.01, 0.04]
+    policy.foresee = lambda _, begins_s: [begin + time for begin, time in zip(begins_s, times_s, strict=True)]
+    driver = Driver(policy, 2)  # 3 instances
+    driver.arrive(5)
+    assert policy.free_s == [0.03, 0.04, 0.0]
+    order = []
+    while driver.on_instances():
+        task = min(driver.on_instances(), key=lambda task: task.placed_s + times_s[task.instance])
+        driver.until(task.placed_s + times_s[task.instance])
+        order.append(task.instance)
+        driver.finish(task)
+    assert sorted(order) == [0, 1, 1, 1, 1] and driver.sources(range(5)) == [OWN] * 5
 
 
 # ---- lateness and busyness

@@ -1,18 +1,22 @@
 """The redundancy policies, one a file; what they have in common is in ``parity_exp/serving/policy.py``."""
 
+from parity_exp.serving.policies.adaptive import Adaptive
 from parity_exp.serving.policies.approximate_backup import ApproximateBackup
 from parity_exp.serving.policies.equal_resources import EqualResources
 from parity_exp.serving.policies.hedged import Hedged
 from parity_exp.serving.policies.no_redundancy import NoRedundancy
+from parity_exp.serving.policies.oracle import Oracle
 from parity_exp.serving.policies.parity import Parity
 from parity_exp.serving.policies.replication import Replication
 from parity_exp.serving.policies.shared_parity import SharedParity
 
 __all__ = [
+    "Adaptive",
     "ApproximateBackup",
     "EqualResources",
     "Hedged",
     "NoRedundancy",
+    "Oracle",
     "Parity",
     "Replication",
     "SharedParity",
