@@ -23,14 +23,22 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
-from parity_exp.coding import Code
+from parity_exp.coding import Code, NonSystematicCode
 from parity_exp.data import BaseDataModule, GroupBatch, GroupDataModule, Splits
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.models import load_weights, predict
 from parity_exp.quiet import quiet_libraries
 from parity_exp.serving.checks import whole
 from parity_exp.tasks import Task
-from parity_exp.training import BaseModule, CodedModule, Evaluator, Objective, Optimisation, TrainedModule
+from parity_exp.training import (
+    BaseModule,
+    CodedModule,
+    Evaluator,
+    NonSystematicEvaluator,
+    Objective,
+    Optimisation,
+    TrainedModule,
+)
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +134,12 @@ def _check_types(config: DictConfig, key: str) -> None:
         if not fits or (isinstance(value, float) and not math.isfinite(value)):
             wanted = " or ".join(text for kind, text in PLAIN_TYPES.items() if kind in kinds)
             raise ConfigError(f"{key}.{name}={'null' if value is None else value}: expected {wanted}")
+
+
+def new_non_systematic_code(config: Any, key: str, k: int, **settings: float) -> NonSystematicCode:
+    """A non-systematic code from its config node, with some settings replaced."""
+    kind: type[NonSystematicCode] = NonSystematicCode  # type: ignore[type-abstract]
+    return build_checked(config, key, kind, k=k, **settings)
 
 
 def check_numbers(config: DictConfig) -> None:
@@ -242,6 +256,18 @@ class Experiment:
 
     # ---- code
 
+    @property
+    def systematic(self) -> bool:
+        """Whether queries are sent as they are: then there is a ``code``, otherwise a ``non_systematic_code``."""
+        node = self.config.get("code")  # runs of before there was this group have none
+        target = node.get("_target_") if isinstance(node, DictConfig) else None
+        return bool(getattr(pydoc.locate(str(target)), "systematic", True))
+
+    @property
+    def non_systematic_code(self) -> NonSystematicCode:
+        """The code of a run that trains nothing, as its config is now."""
+        return new_non_systematic_code(self.config.code, "code", self.k)
+
     @cached_property
     def code(self) -> Code:
         shape = self.splits.query_shape
@@ -256,7 +282,9 @@ class Experiment:
             if self._is_trainable(key, part) and not list(part.parameters()):
                 name = type(part).__name__
                 raise ConfigError(f"{key}.trainable=true: {name} has nothing to train; set {key}.trainable=false")
-        return Code(encoder, decoder)
+        if self.config.get("code") is None:
+            return Code(encoder, decoder)
+        return build_checked(self.config.code, "code", Code, encoder=encoder, decoder=decoder)
 
     def _is_trainable(self, key: str, part: nn.Module) -> bool:
         """What the config says; where it says nothing, parts with parameters are trained."""
@@ -345,6 +373,10 @@ class Experiment:
             ConfigError: choices that do not go together, with the keys of both.
             CheckpointError: the user's base checkpoint is missing, unreadable, or of another network.
         """
+        if not self.systematic:
+            self.rehearse_network("base")
+            self.make_trainer(max_epochs=1)()
+            return
         if not any(self._trained.values()):
             raise ConfigError(
                 "encoder.trainable, decoder.trainable and parity.trainable are all false, so there is nothing to "
@@ -411,8 +443,14 @@ class Experiment:
         """The base model's predictions for inputs as the data set has them, on the CPU."""
         return predict(base, inputs, self.device, prepare=self.splits.normalise).cpu()
 
-    def evaluator(self, parity_networks: list[nn.Module]) -> Evaluator:
-        return Evaluator(self.code, parity_networks, self.device, self.splits.normalise)
+    def evaluator(self, base: nn.Module, parity_networks: list[nn.Module]) -> Evaluator | NonSystematicEvaluator:
+        """Measures the code with its trained networks."""
+        if self.systematic:
+            return Evaluator(self.code, parity_networks, self.device, self.splits.normalise)
+        sigmas = self.config.evaluation.get("noise_sigmas") or ()
+        return NonSystematicEvaluator(
+            self.non_systematic_code, base, self.device, self.splits.normalise, [float(sigma) for sigma in sigmas]
+        )
 
     def base_optimisation(self, section: str = "base") -> Optimisation:
         """How the parameters of the base model, or of the backup, are moved."""

@@ -22,20 +22,22 @@ from parity_exp.analysis.recordings import read_recordings
 from parity_exp.analysis.serving_figures import serving_figures
 from parity_exp.analysis.serving_tables import metrics_by_policy, percentile_table, written
 from parity_exp.analysis.tables import show
-from parity_exp.coding import Code
-from parity_exp.commands.assembly import Experiment, build_checked
+from parity_exp.coding import NonSystematicCode
+from parity_exp.commands.assembly import Experiment, build_checked, new_non_systematic_code
+from parity_exp.commands.non_systematic import choose_settings
 from parity_exp.commands.phases import obtain_base
 from parity_exp.errors import ConfigError, UserError
+from parity_exp.models import load_weights
 from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.desk import Desk, Queues
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.frontend import Frontend, Workload
-from parity_exp.serving.group_coder import GroupCoder
+from parity_exp.serving.group_coder import GroupCoder, ParityGroupCoder, WholeGroupCoder
 from parity_exp.serving.load import ClosedLoop, Load, query_indices, write_arrivals
 from parity_exp.serving.load_model import load_model
 from parity_exp.serving.measures import serving_metrics
-from parity_exp.serving.policy import BACKUP, BASE, Policy
+from parity_exp.serving.policy import BACKUP, BASE, Policy, parity_model
 from parity_exp.serving.pool import Down, Finished, Pool, Raised, ServedModel
 from parity_exp.serving.recorder import Recorder
 from parity_exp.serving.stragglers import Straggler, all_helpers, compose
@@ -117,6 +119,7 @@ class Serving:
             )
         self.slo_s = PATIENCE_S if self.load.slo_ms is None else self.load.slo_ms / 1e3
         self.policies = [str(name) for name in config.redundancy]
+        self._check_models()
         self.most_instances = max(
             sum(role.instances for role in self.policy(name).roles(self.instances)) for name in self.policies
         )
@@ -131,11 +134,58 @@ class Serving:
         if self.needs_backup:
             self.experiment.rehearse_network("backup")
 
+    def _check_models(self) -> None:
+        """Refuse policies that want models which no run of this code has.
+
+        Raises:
+            ConfigError: with the policy and the model.
+        """
+        there = {BASE, BACKUP, *self._parity_models}
+        for name in self.policies:
+            wanted = {model for role in self.policy(name).roles(self.instances) for model in role.models}
+            if missing := sorted(wanted - there):
+                raise ConfigError(
+                    f"redundancy={name}: it runs the model {missing[0]}, and this run's code has none "
+                    f"({self._code_name}); leave {name} out, or take redundancy=coded, which serves the run's own code"
+                )
+
+    @property
+    def _parity_models(self) -> list[str]:
+        """Names of the run's parity models, which only systematic codes have."""
+        return [parity_model(row) for row in range(self.experiment.r)] if self.experiment.systematic else []
+
+    @property
+    def _code_name(self) -> str:
+        return str(self.config.code._target_).rpartition(".")[2]
+
     def policy(self, name: str) -> Policy:
         """A policy at the beginning of a run."""
         node = self.config.redundancy[name]
         kind: type[Policy] = Policy  # type: ignore[type-abstract]
-        return build_checked(node, f"redundancy.{name}", kind, k=self.experiment.k, r=self.experiment.r)
+        counts: dict[str, int] = {"k": self.experiment.k, "r": self.experiment.r}
+        code = self.non_systematic_code(name)
+        if code is not None:
+            node = OmegaConf.create({key: value for key, value in node.items() if key != "code"})
+            counts |= {"workers": code.n, "needed": code.needed}
+        return build_checked(node, f"redundancy.{name}", kind, **counts)
+
+    def non_systematic_code(self, name: str) -> NonSystematicCode | None:
+        """The code of a policy that says which: its own, or where that is null the run's. None for other policies.
+
+        Raises:
+            ConfigError: the run's code is systematic, or the policy's is not a code.
+        """
+        node = self.config.redundancy[name]
+        if not isinstance(node, DictConfig) or "code" not in node:
+            return None
+        if node.code is not None:
+            return new_non_systematic_code(node.code, f"redundancy.{name}.code", self.experiment.k)
+        if self.experiment.systematic:
+            raise ConfigError(
+                f"redundancy.{name}.code=null: that is the run's own code, and this run has parity models; take "
+                "redundancy=berrut or redundancy=nercc, which bring a code of their own, or a run of code=berrut"
+            )
+        return self.experiment.non_systematic_code
 
     def pool(self) -> Pool:
         """A pool that has not been started."""
@@ -167,12 +217,32 @@ class Serving:
 
         models = {BASE: served("base", trained.checkpoint("base"), shape)}
         parity = "parity" if self.config.parity.trainable else "base"
-        for row in range(experiment.r):
-            name = f"parity-{row}"
+        for name in self._parity_models:
             models[name] = served(parity, trained.checkpoint(name), experiment.code.encoder.parity_shape)
         if self.needs_backup:
             models[BACKUP] = served("backup", backup.checkpoint("backup"), shape)
         return models
+
+    def choose_settings(self, trained: RunDirectory, run: RunDirectory) -> dict[str, float]:
+        """Choose what the codes of policies leave open, and put it into the config; return what was chosen.
+
+        Args:
+            trained: whose base model.
+            run: where the config and the tables of the search go.
+        """
+        metrics: dict[str, float] = {}
+        for name in self.policies:
+            code = self.non_systematic_code(name)
+            if code is None or not code.open_settings():
+                continue
+            base = self.experiment.new_base_network()
+            load_weights(trained.checkpoint("base"), base, "run")
+            node, key = self.config.redundancy[name].code, f"redundancy.{name}.code"
+            chosen = choose_settings(self.experiment, node, key, base, run.path / f"code_search-{name}.csv")
+            metrics |= {f"serve/{name}/{setting}": value for setting, value in chosen.items()}
+        if metrics:
+            run.write_config(self.config)
+        return metrics
 
     @cached_property
     def default(self) -> torch.Tensor:
@@ -235,9 +305,13 @@ class Serving:
 
     # ---- one policy
 
-    def serve(
-        self, name: str, scene: Scene, models: Mapping[str, ServedModel], code: Code, run: RunDirectory
-    ) -> dict[str, float]:
+    def _coder(self, name: str) -> GroupCoder:
+        code = self.non_systematic_code(name)
+        if code is None:
+            return ParityGroupCoder(self.experiment.code, self.batch_size)
+        return WholeGroupCoder(code, self.batch_size)
+
+    def serve(self, name: str, scene: Scene, models: Mapping[str, ServedModel], run: RunDirectory) -> dict[str, float]:
         """Serve the scene under one policy; write its recordings, also when interrupted; return its metrics."""
         pool = self.pool()
         policy = self.policy(name)
@@ -245,7 +319,7 @@ class Serving:
         held = desk.held
         task = self.experiment.task
         recorder = Recorder(self.load.queries, self.load.warmup, task, task.answer(self.default).tolist())
-        coder = GroupCoder(code, self.batch_size) if policy.uses_groups else None
+        coder = self._coder(name) if policy.uses_groups else None
         wanted = {model: models[model] for names in held for model in names}
         disturber: Disturber | None = None
         try:
@@ -275,15 +349,14 @@ class Serving:
 
 
 def serve_policies(
-    serving: Serving, trained: RunDirectory, backup: RunDirectory, code: Code, run: RunDirectory, tracker: Tracker
+    serving: Serving, trained: RunDirectory, backup: RunDirectory, run: RunDirectory, tracker: Tracker
 ) -> dict[str, float]:
     """Serve every policy; write recordings, tables and figures; tell the tracker; print a table.
 
     Args:
-        serving: how to serve.
+        serving: how to serve; the experiment's code with its trained encoder and decoder.
         trained: whose checkpoints.
         backup: where the small model of an approximate backup is, or is to be.
-        code: with the trained encoder and decoder.
         run: where to write.
         tracker: is told everything.
 
@@ -292,6 +365,7 @@ def serve_policies(
     """
     if serving.needs_backup:
         obtain_base(serving.experiment, backup, tracker.epoch, BACKUP)
+    chosen = serving.choose_settings(trained, run)
     models = serving.models(trained, backup)
     with _one_thread():
         scene = serving.scene(models)
@@ -303,7 +377,8 @@ def serve_policies(
             "serve/utilisation": scene.rate_qps * scene.service_s / serving.instances,
         }
         for name in serving.policies:
-            metrics |= serving.serve(name, scene, models, code, run)
+            metrics |= serving.serve(name, scene, models, run)
+    metrics |= chosen
     table = percentile_table(metrics_by_policy(metrics))
     recordings = read_recordings(run.path, serving.policies)
     pictures = serving_figures(recordings.queries, recordings.tasks, recordings.trace, serving.load.slo_ms)

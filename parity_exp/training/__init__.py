@@ -4,6 +4,7 @@ from parity_exp.training.coded_batch import CodedBatch
 from parity_exp.training.evaluation import Evaluation, Evaluator, Examples, overall_quality
 from parity_exp.training.fit import Fitted, fit
 from parity_exp.training.modules import BaseModule, CodedModule, Optimisation, TrainedModule
+from parity_exp.training.non_systematic_evaluation import NonSystematicEvaluator
 from parity_exp.training.objectives import (
     DecodedCrossEntropy,
     DecodedKL,
@@ -13,6 +14,7 @@ from parity_exp.training.objectives import (
     WeightedSum,
 )
 from parity_exp.training.schedules import constant, cosine, one_cycle
+from parity_exp.training.settings_search import Found, search_settings
 
 __all__ = [
     "BaseModule",
@@ -25,6 +27,8 @@ __all__ = [
     "Evaluator",
     "Examples",
     "Fitted",
+    "Found",
+    "NonSystematicEvaluator",
     "Objective",
     "Optimisation",
     "ParityMSE",
@@ -35,4 +39,5 @@ __all__ = [
     "fit",
     "one_cycle",
     "overall_quality",
+    "search_settings",
 ]

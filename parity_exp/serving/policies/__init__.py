@@ -1,6 +1,7 @@
 """The redundancy policies, one a file; what they have in common is in ``parity_exp/serving/policy.py``."""
 
 from parity_exp.serving.policies.approximate_backup import ApproximateBackup
+from parity_exp.serving.policies.coded import Coded
 from parity_exp.serving.policies.equal_resources import EqualResources
 from parity_exp.serving.policies.hedged import Hedged
 from parity_exp.serving.policies.no_redundancy import NoRedundancy
@@ -10,6 +11,7 @@ from parity_exp.serving.policies.shared_parity import SharedParity
 
 __all__ = [
     "ApproximateBackup",
+    "Coded",
     "EqualResources",
     "Hedged",
     "NoRedundancy",
