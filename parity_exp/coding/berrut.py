@@ -49,6 +49,7 @@ class BerrutCode(NonSystematicCode):
         stragglers: S, answers that may be missing.
         byzantine: E, answers that may be wrong.
         workers: n, coded queries of a group; None takes ApproxIFER's number.
+        last: the S coded queries to send last.
         signs: of the answers' points. ``own`` is the paper's, ``(-1)^i`` by a coded query's own number, which has two
             neighbours of the same sign beside a missing answer and may have a pole between them; ``alternating``
             counts only the answers that are there, and has none. A prediction that stands at a pole (k = 3, n = 5, the
@@ -68,9 +69,15 @@ class BerrutCode(NonSystematicCode):
     """
 
     def __init__(
-        self, k: int, stragglers: int = 1, byzantine: int = 0, workers: int | None = None, signs: str = "own"
+        self,
+        k: int,
+        stragglers: int = 1,
+        byzantine: int = 0,
+        workers: int | None = None,
+        last: Sequence[int] | None = None,
+        signs: str = "own",
     ) -> None:
-        super().__init__(k, stragglers, byzantine, workers)
+        super().__init__(k, stragglers, byzantine, workers, last)
         if signs not in SIGNS:
             raise ValueError(f"signs={signs}: expected one of {', '.join(SIGNS)}")
         self.signs = signs

@@ -32,12 +32,15 @@ class NonSystematicCode(nn.Module, ABC):
         byzantine: E, answers that may be wrong; they are searched for and left out.
         workers: n, coded queries of a group; None takes ApproxIFER's number, ``k + S`` where E = 0 and otherwise
             ``2 (k + E) + S``.
+        last: the S coded queries to send last; None while nobody has chosen them. Where instances are equally quick
+            theirs are the answers that nobody waits for, and which ones are missing matters much more than that S are.
 
     Attributes:
         n: coded queries of a group.
         needed: answers that decoding waits for, ``n - S``.
         alpha: ``(k,)``, the queries' points, double.
         beta: ``(n,)``, the coded queries' points, double.
+        order: all n in the order in which to send them.
 
     Raises:
         ValueError: numbers that cannot be.
@@ -45,7 +48,14 @@ class NonSystematicCode(nn.Module, ABC):
 
     systematic = False
 
-    def __init__(self, k: int, stragglers: int = 1, byzantine: int = 0, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        k: int,
+        stragglers: int = 1,
+        byzantine: int = 0,
+        workers: int | None = None,
+        last: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         for name, value in (("stragglers", stragglers), ("byzantine", byzantine)):
             if value < 0:
@@ -61,6 +71,12 @@ class NonSystematicCode(nn.Module, ABC):
         self.byzantine = byzantine
         self.n = workers or least
         self.needed = self.n - stragglers
+        if last is not None and (len(set(last)) != stragglers or not set(last) <= set(range(self.n))):
+            raise ValueError(
+                f"last={list(last)}: expected the numbers of {stragglers} of the coded queries 0 to {self.n - 1}"
+            )
+        self.last = None if last is None else tuple(last)
+        self.order = (*(row for row in range(self.n) if row not in (last or ())), *(last or ()))
         self.alpha = first_kind(k)
         self.beta = second_kind(self.n)
         self._decoding: dict[tuple[bool, ...], Tensor] = {}

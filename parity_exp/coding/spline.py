@@ -87,6 +87,7 @@ class SplineCode(NonSystematicCode):
         stragglers: S, answers that may be missing.
         byzantine: E, answers that may be wrong.
         workers: n, coded queries of a group; None takes ApproxIFER's number.
+        last: the S coded queries to send last.
         encoder_weight: the regularisation weight of encoding, 0 or more; None while nobody has chosen it.
         decoder_weight: that of decoding.
 
@@ -105,10 +106,11 @@ class SplineCode(NonSystematicCode):
         stragglers: int = 1,
         byzantine: int = 0,
         workers: int | None = None,
+        last: Sequence[int] | None = None,
         encoder_weight: float | None = None,
         decoder_weight: float | None = None,
     ) -> None:
-        super().__init__(k, stragglers, byzantine, workers)
+        super().__init__(k, stragglers, byzantine, workers, last)
         for name, weight in (("encoder_weight", encoder_weight), ("decoder_weight", decoder_weight)):
             if weight is not None and not 0 <= weight < math.inf:
                 raise ValueError(f"{name}={weight}: expected a number of 0 or more, or null to search for the best")

@@ -10,11 +10,15 @@ from torch import nn
 from parity_exp.coding import NonSystematicCode
 from parity_exp.commands.assembly import Experiment, new_non_systematic_code
 from parity_exp.commands.job import place_of
+from parity_exp.data import Samples
 from parity_exp.errors import ConfigError
 from parity_exp.files import write_text
-from parity_exp.training import Found, NonSystematicEvaluator, search_settings
+from parity_exp.training import NonSystematicEvaluator, least_missed, search_settings
 
 log = logging.getLogger(__name__)
+
+GROUPS = 500
+"""Validation groups that choices are tried on."""
 
 COMPONENTS = ("encoder", "decoder", "generator", "objective", "initialisation")
 """Groups that a code which trains nothing does without."""
@@ -63,25 +67,30 @@ def choose_settings(
         table: CSV file for what every choice came to.
 
     Returns:
-        What was chosen, and ``best_val_reconstruction_<quality>``; nothing where nothing was open.
+        What was chosen of numbers, and ``best_val_reconstruction_<quality>``; nothing where nothing was open.
     """
 
     def make_code(**settings: float) -> NonSystematicCode:
         return new_non_systematic_code(node, key, experiment.k, **settings)
 
-    if not make_code().open_settings():
-        return {}
-    validation = experiment.splits.validation
-    found: Found = search_settings(
-        make_code,
-        lambda code: NonSystematicEvaluator(code, base, experiment.device, experiment.splits.normalise),
-        validation,
-        experiment.predictions(base, validation.inputs),
-        experiment.task,
-        experiment.seed,
-    )
-    write_text(table, found.table.to_csv(index=False))
-    node.update(found.settings)
-    chosen = ", ".join(f"{name} {value:g}" for name, value in found.settings.items())
-    log.info("%s: %s, the best of %d choices on validation groups", key, chosen, len(found.table))
-    return {**found.settings, f"best_val_reconstruction_{experiment.task.quality}": found.quality}
+    def make_evaluator(code: NonSystematicCode) -> NonSystematicEvaluator:
+        return NonSystematicEvaluator(code, base, experiment.device, experiment.splits.normalise)
+
+    code = make_code()
+    chosen: dict[str, float] = {}
+    if not code.open_settings() and (code.last is not None or not code.stragglers):
+        return chosen
+    samples = experiment.splits.validation
+    samples = Samples(samples.inputs[: GROUPS * code.k], samples.labels[: GROUPS * code.k])
+    on = samples, experiment.predictions(base, samples.inputs), experiment.task, experiment.seed
+    if code.open_settings():
+        found = search_settings(make_code, make_evaluator, *on)
+        write_text(table, found.table.to_csv(index=False))
+        node.update(found.settings)
+        chosen = {**found.settings, f"best_val_reconstruction_{experiment.task.quality}": found.quality}
+        words = ", ".join(f"{name} {value:g}" for name, value in found.settings.items())
+        log.info("%s: %s, the best of %d choices on validation groups", key, words, len(found.table))
+    if code.last is None and code.stragglers:
+        node.last = list(least_missed(make_evaluator(make_code()), *on))
+        log.info("%s: coded queries %s are missed least and sent last", key, node.last)
+    return chosen

@@ -162,11 +162,11 @@ class Serving:
         """A policy at the beginning of a run."""
         node = self.config.redundancy[name]
         kind: type[Policy] = Policy  # type: ignore[type-abstract]
-        counts: dict[str, int] = {"k": self.experiment.k, "r": self.experiment.r}
+        counts: dict[str, Any] = {"k": self.experiment.k, "r": self.experiment.r}
         code = self.non_systematic_code(name)
         if code is not None:
             node = OmegaConf.create({key: value for key, value in node.items() if key != "code"})
-            counts |= {"workers": code.n, "needed": code.needed}
+            counts |= {"order": code.order, "needed": code.needed}
         return build_checked(node, f"redundancy.{name}", kind, **counts)
 
     def non_systematic_code(self, name: str) -> NonSystematicCode | None:
@@ -233,15 +233,14 @@ class Serving:
         metrics: dict[str, float] = {}
         for name in self.policies:
             code = self.non_systematic_code(name)
-            if code is None or not code.open_settings():
+            if code is None:
                 continue
             base = self.experiment.new_base_network()
             load_weights(trained.checkpoint("base"), base, "run")
             node, key = self.config.redundancy[name].code, f"redundancy.{name}.code"
             chosen = choose_settings(self.experiment, node, key, base, run.path / f"code_search-{name}.csv")
             metrics |= {f"serve/{name}/{setting}": value for setting, value in chosen.items()}
-        if metrics:
-            run.write_config(self.config)
+        run.write_config(self.config)
         return metrics
 
     @cached_property

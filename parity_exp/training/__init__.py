@@ -14,7 +14,7 @@ from parity_exp.training.objectives import (
     WeightedSum,
 )
 from parity_exp.training.schedules import constant, cosine, one_cycle
-from parity_exp.training.settings_search import Found, search_settings
+from parity_exp.training.settings_search import Found, least_missed, search_settings
 
 __all__ = [
     "BaseModule",
@@ -37,6 +37,7 @@ __all__ = [
     "constant",
     "cosine",
     "fit",
+    "least_missed",
     "one_cycle",
     "overall_quality",
     "search_settings",

@@ -80,7 +80,8 @@ class NonSystematicEvaluator:
         """Measure all k predictions of every group.
 
         Beside the names that systematic codes have, ``no_loss_<score>`` is with all n answers, and degraded and
-        reconstruction scores are with one missing, means over which; ``losses_<l>/...`` has every number from 1 to S.
+        reconstruction scores are with one missing, means over which; ``losses_<l>/...`` has every number from 1 to S;
+        ``first_answers/...`` is without the S that are sent last, as equally quick instances leave it.
         With E > 0, ``wrong_<E>_sigma_<s>/...`` is with S answers missing and normal noise of that standard deviation on
         all outputs of E others: ``located`` is the share of these that were found, and the degraded scores are those
         of what was decoded without what was found.
@@ -103,16 +104,20 @@ class NonSystematicEvaluator:
             sigma: _NoiseScores(LossScores(task, self.device), MeanMetric().to(self.device))
             for sigma in self.noise_sigmas
         }
+        first = LossScores(task, self.device)
         random = torch.Generator().manual_seed(seed)
         for grouping in range(groupings):
             for batch in self.answered(samples, predictions, seed + grouping):
                 for losses, scores in by_losses.items():
-                    self.measure(batch, losses, scores)
+                    self.measure(batch, self.patterns(losses), scores)
+                self.measure(batch, self._first_answers, first)
                 for sigma, noise_scores in noisy.items():
                     self._measure_noise(batch, sigma, noise_scores, random)
 
         one_loss = by_losses[min(1, self.code.stragglers)]
         metrics = {**available.named("available"), **by_losses[0].degraded.named("no_loss"), **one_loss.named()}
+        if self.code.last:
+            metrics |= {f"first_answers/{name}": value for name, value in first.named().items()}
         if self.code.stragglers > 1:
             for losses, scores in list(by_losses.items())[1:]:
                 metrics |= {f"losses_{losses}/{name}": value for name, value in scores.named().items()}
@@ -148,12 +153,9 @@ class NonSystematicEvaluator:
         return Examples(queries.cpu(), coded.cpu(), predictions[groups], decoded.cpu(), labels, "coded query")
 
     @torch.no_grad()
-    def answered(
-        self, samples: Samples, predictions: Tensor, seed: int, limit: int | None = None
-    ) -> Iterator[AnsweredBatch]:
-        """Groups of a split with the answers to their coded queries; the first ``limit`` groups, or all."""
+    def answered(self, samples: Samples, predictions: Tensor, seed: int) -> Iterator[AnsweredBatch]:
+        """Groups that cover some samples, with the answers to their coded queries."""
         groups, counted = covering_groups(len(samples), self.code.k, seed)
-        groups, counted = groups[:limit], counted[:limit]
         at_once = samples_at_once(samples.inputs.shape[1:], QUERIES_IN_BATCH)
         for rows in torch.arange(len(groups)).split(max(1, at_once // self.code.n)):
             chosen = groups[rows]
@@ -164,9 +166,8 @@ class NonSystematicEvaluator:
                 counted=counted[rows].to(self.device),
             )
 
-    def measure(self, batch: AnsweredBatch, losses: int, scores: LossScores) -> None:
-        """Count all predictions of some groups under every pattern of so many missing answers."""
-        patterns = self._patterns(losses)
+    def measure(self, batch: AnsweredBatch, patterns: Tensor, scores: LossScores) -> None:
+        """Count all predictions of some groups under patterns of answers ``(P, n)``, true where one is there."""
         decoded = [self.code.decode(batch.answers, pattern.expand(len(batch.answers), -1)) for pattern in patterns]
         counted = batch.counted
         scores.update(
@@ -175,11 +176,16 @@ class NonSystematicEvaluator:
             _repeated(batch.labels[counted], len(patterns)),
         )
 
-    def _patterns(self, losses: int) -> Tensor:
-        """``(P, n)``, true where an answer is there."""
+    def patterns(self, losses: int) -> Tensor:
+        """The ways in which so many answers can be missing, ``(P, n)``, true where one is there."""
         if losses == 0:
             return torch.ones(1, self.code.n, dtype=torch.bool, device=self.device)
         return loss_patterns(self.code.n, losses, PATTERNS).to(self.device)
+
+    @property
+    def _first_answers(self) -> Tensor:
+        """The pattern ``(1, n)`` in which those that are sent last are missing."""
+        return torch.tensor([[row not in (self.code.last or ()) for row in range(self.code.n)]], device=self.device)
 
     def _measure_noise(
         self, batch: AnsweredBatch, sigma: float, scores: "_NoiseScores", random: torch.Generator

@@ -13,9 +13,6 @@ from parity_exp.tasks import Task
 from parity_exp.training.evaluation import LossScores
 from parity_exp.training.non_systematic_evaluation import AnsweredBatch, NonSystematicEvaluator
 
-GROUPS = 500
-"""Validation groups that are decoded with every choice."""
-
 
 @dataclass(frozen=True)
 class Found:
@@ -30,6 +27,21 @@ class Found:
     settings: Mapping[str, float]
     quality: float
     table: pd.DataFrame
+
+
+def least_missed(
+    evaluator: NonSystematicEvaluator, samples: Samples, predictions: torch.Tensor, task: Task, seed: int
+) -> tuple[int, ...]:
+    """The S coded queries without whose answers predictions are rebuilt best; arguments as below."""
+    batches = list(evaluator.answered(samples, predictions, seed))
+    qualities: dict[tuple[int, ...], float] = {}
+    for pattern in evaluator.patterns(evaluator.code.stragglers):
+        scores = LossScores(task, evaluator.device)
+        for batch in batches:
+            evaluator.measure(batch, pattern[None], scores)
+        missing = tuple((~pattern).nonzero()[:, 0].tolist())
+        qualities[missing] = scores.named()[f"reconstruction_{task.quality}"]
+    return max(qualities, key=qualities.__getitem__)
 
 
 def search_settings(
@@ -62,10 +74,10 @@ def search_settings(
         evaluator = make_evaluator(make_code(**settings))
         key = evaluator.code.encoding.numpy().tobytes()
         if key not in answered:
-            answered = {key: list(evaluator.answered(samples, predictions, seed, GROUPS))}
+            answered = {key: list(evaluator.answered(samples, predictions, seed))}
         scores = LossScores(task, evaluator.device)
         for batch in answered[key]:
-            evaluator.measure(batch, evaluator.code.stragglers, scores)
+            evaluator.measure(batch, evaluator.patterns(evaluator.code.stragglers), scores)
         rows.append(settings | {column: scores.named()[f"reconstruction_{task.quality}"]})
     best = max(rows, key=lambda row: row[column])
     return Found({name: best[name] for name in open_settings}, best[column], pd.DataFrame(rows))

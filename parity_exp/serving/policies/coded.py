@@ -4,6 +4,8 @@ For non-systematic codes, such as ApproxIFER (AAAI 2022, arXiv 2109.09868) and N
 n tasks instead of k, whatever happens.
 """
 
+from collections.abc import Sequence
+
 from parity_exp.serving.policy import BASE, TRIES, Batch, Group, Policy, Role, Source, State, Task
 
 
@@ -21,7 +23,8 @@ class Coded(Policy):
     Args:
         k: batches in a group.
         r: what the extra machines of other policies are counted by.
-        workers: n, coded queries of a group.
+        order: the n coded queries of a group in the order in which they are sent: of equally quick instances' answers,
+            nobody waits for those of the last.
         needed: n - S, answers that decode a group.
         fill_ms: a group that has not filled this long after its first batch is given up.
         equal_resources: true for ``m + ceil(m r / k)`` instances, as other policies have; where n - k is more than r,
@@ -35,12 +38,13 @@ class Coded(Policy):
     uses_groups = True
 
     def __init__(
-        self, k: int, r: int, workers: int, needed: int, fill_ms: float = 50, equal_resources: bool = True
+        self, k: int, r: int, order: Sequence[int], needed: int, fill_ms: float = 50, equal_resources: bool = True
     ) -> None:
         super().__init__(k, r)
         if fill_ms < 0:
             raise ValueError(f"fill_ms={fill_ms}: expected a time of 0 or more")
-        self.workers = workers
+        self.order = tuple(order)
+        self.workers = len(self.order)
         self.needed = needed
         self.fill_s = fill_ms / 1e3
         self.equal_resources = equal_resources
@@ -110,7 +114,7 @@ class Coded(Policy):
 
     def _encode(self, group: Group) -> None:
         group.elements = max(map(len, group.members))
-        for row in range(self.workers):
+        for row in self.order:
             task = Task(BASE, "base", group=group, row=row)
             group.pending[row] = task
             self.actions.dispatch(task)
