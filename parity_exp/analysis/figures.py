@@ -117,7 +117,7 @@ def groups(examples: Examples, task: Task, mean: Sequence[float], std: Sequence[
     for place in range(k):
         axes[0, place].set_title(f"query {place + 1}", fontsize=9)
     for parity in range(r):
-        axes[0, k + parity].set_title("parity query" if r == 1 else f"parity query {parity + 1}", fontsize=9)
+        axes[0, k + parity].set_title(examples.name if r == 1 else f"{examples.name} {parity + 1}", fontsize=9)
     return figure
 
 

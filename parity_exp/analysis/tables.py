@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-MEASURED = re.compile(r"((?:losses_\d+/)?(?:available|degraded|reconstruction))_(.+)")
+MEASURED = re.compile(
+    r"((?:losses_\d+/|first_answers/|wrong_\d+_sigma_[^/]+/)?(?:available|no_loss|degraded|reconstruction))_(.+)"
+)
 """What was measured, and by which score: ``degraded_accuracy_top5``."""
 
 

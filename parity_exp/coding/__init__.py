@@ -2,24 +2,30 @@
 
 Nothing here reads files, knows Hydra or Lightning, or keeps state between calls. Shapes follow one convention:
 ``B`` groups, ``k`` queries and ``r`` parity queries a group; queries ``(B, k, *query)``, parity queries
-``(B, r, *parity_query)``, predictions ``(B, k, *out)``, parity outputs ``(B, r, *out)``.
+``(B, r, *parity_query)``, predictions ``(B, k, *out)``, parity outputs ``(B, r, *out)``. Non-systematic codes have n
+coded queries ``(B, n, *query)`` and answers ``(B, n, *out)`` instead.
 """
 
 from parity_exp.coding.addition import AdditionEncoder
+from parity_exp.coding.berrut import BerrutCode, berrut_matrix
 from parity_exp.coding.code import Code
 from parity_exp.coding.concatenation import ConcatenationEncoder
 from parity_exp.coding.decoder import Decoder
 from parity_exp.coding.encoder import Encoder
+from parity_exp.coding.error_location import locate_errors
 from parity_exp.coding.generator import Cauchy, Chebyshev, Generator, Vandermonde, worst_condition_number
 from parity_exp.coding.learned_encoders import ConvolutionalEncoder, MLPEncoder
 from parity_exp.coding.losses import all_loss_patterns, joint_loss_patterns, loss_patterns
 from parity_exp.coding.mlp_decoder import MLPDecoder
+from parity_exp.coding.non_systematic import NonSystematicCode
 from parity_exp.coding.position_codes import Modulation, NoPositionCode, PositionCode, RandomSigns
 from parity_exp.coding.residual_decoder import ResidualDecoder
+from parity_exp.coding.spline import SplineCode, smoothing_spline_matrix
 from parity_exp.coding.subtraction import SubtractionDecoder
 
 __all__ = [
     "AdditionEncoder",
+    "BerrutCode",
     "Cauchy",
     "Chebyshev",
     "Code",
@@ -32,13 +38,18 @@ __all__ = [
     "MLPEncoder",
     "Modulation",
     "NoPositionCode",
+    "NonSystematicCode",
     "PositionCode",
     "RandomSigns",
     "ResidualDecoder",
+    "SplineCode",
     "SubtractionDecoder",
     "Vandermonde",
     "all_loss_patterns",
+    "berrut_matrix",
     "joint_loss_patterns",
+    "locate_errors",
     "loss_patterns",
+    "smoothing_spline_matrix",
     "worst_condition_number",
 ]

@@ -4,6 +4,8 @@ Training asks it for the parity queries and for what the parity models must lear
 to fill in what is missing. Since all of them ask the same object, they cannot disagree.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -60,6 +62,14 @@ class Code(nn.Module):
     def decode(self, predictions: Tensor, available: Tensor, parities: Tensor, parity_available: Tensor) -> Tensor:
         """Fill in missing predictions; see :meth:`parity_exp.coding.Decoder.decode`."""
         return self.decoder.decode(predictions, available, parities, parity_available)
+
+    def coded_shape(self, query_shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of a parity query, whatever a query's own is."""
+        return self.encoder.parity_shape
+
+    def encode_group(self, queries: Sequence[Tensor], row: int, out: Tensor) -> None:
+        """Encode one parity query of one group; see :meth:`parity_exp.coding.Encoder.encode_group`."""
+        self.encoder.encode_group(queries, row, out)
 
     def decode_patterns(
         self, predictions: Tensor, parities: Tensor, patterns: Tensor, parity_patterns: Tensor | None = None

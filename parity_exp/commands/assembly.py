@@ -17,15 +17,29 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
-from parity_exp.coding import Code, Decoder
-from parity_exp.commands.components import build, check_numbers
+from parity_exp.coding import Code, Decoder, NonSystematicCode
+from parity_exp.commands.components import (
+    build,
+    build_checked,
+    check_numbers,
+    is_systematic,
+    new_non_systematic_code,
+)
 from parity_exp.data import BaseDataModule, GroupBatch, GroupDataModule, Splits
 from parity_exp.errors import ConfigError
 from parity_exp.models import load_weights, predict
 from parity_exp.quiet import quiet_libraries
 from parity_exp.serving.checks import whole
 from parity_exp.tasks import Task
-from parity_exp.training import BaseModule, CodedModule, Evaluator, Objective, Optimisation, TrainedModule
+from parity_exp.training import (
+    BaseModule,
+    CodedModule,
+    Evaluator,
+    NonSystematicEvaluator,
+    Objective,
+    Optimisation,
+    TrainedModule,
+)
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +163,16 @@ class Experiment:
 
     # ---- code
 
+    @property
+    def systematic(self) -> bool:
+        """Whether queries are sent as they are: then there is a ``code``, otherwise a ``non_systematic_code``."""
+        return is_systematic(self.config)
+
+    @property
+    def non_systematic_code(self) -> NonSystematicCode:
+        """The code of a run that trains nothing, as its config is now."""
+        return new_non_systematic_code(self.config.code, "code", self.k)
+
     @cached_property
     def code(self) -> Code:
         shape = self.splits.query_shape
@@ -164,7 +188,9 @@ class Experiment:
             if self._is_trainable(key, part) and not list(part.parameters()):
                 name = type(part).__name__
                 raise ConfigError(f"{key}.trainable=true: {name} has nothing to train; set {key}.trainable=false")
-        return Code(encoder, decoder)
+        if self.config.get("code") is None:
+            return Code(encoder, decoder)
+        return build_checked(self.config.code, "code", Code, encoder=encoder, decoder=decoder)
 
     def _check_extra_outputs(self, decoder: Decoder) -> None:
         """Refuse extra outputs that nobody reads or nobody learns."""
@@ -270,6 +296,10 @@ class Experiment:
             ConfigError: choices that do not go together, with the keys of both.
             CheckpointError: the user's base checkpoint is missing, unreadable, or of another network.
         """
+        if not self.systematic:
+            self.rehearse_network("base")
+            self.make_trainer(max_epochs=1)()
+            return
         if not any(self._trained.values()):
             raise ConfigError(
                 "encoder.trainable, decoder.trainable and parity.trainable are all false, so there is nothing to "
@@ -336,8 +366,14 @@ class Experiment:
         """The base model's predictions for inputs as the data set has them, on the CPU."""
         return predict(base, inputs, self.device, prepare=self.splits.normalise).cpu()
 
-    def evaluator(self, parity_networks: list[nn.Module]) -> Evaluator:
-        return Evaluator(self.code, parity_networks, self.device, self.splits.normalise)
+    def evaluator(self, base: nn.Module, parity_networks: list[nn.Module]) -> Evaluator | NonSystematicEvaluator:
+        """Measures the code with its trained networks."""
+        if self.systematic:
+            return Evaluator(self.code, parity_networks, self.device, self.splits.normalise)
+        sigmas = self.config.evaluation.get("noise_sigmas") or ()
+        return NonSystematicEvaluator(
+            self.non_systematic_code, base, self.device, self.splits.normalise, [float(sigma) for sigma in sigmas]
+        )
 
     def base_optimisation(self, section: str = "base") -> Optimisation:
         """How the parameters of the base model, or of the backup, are moved."""

@@ -6,7 +6,7 @@ This file imports nothing that is slow to import, for commands that need no netw
 import math
 import pydoc
 import sys
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 import hydra
 from hydra.errors import InstantiationException
@@ -14,6 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving.checks import whole
+
+if TYPE_CHECKING:
+    from parity_exp.coding import NonSystematicCode
 
 NOT_FOR_THE_CLASS = {"trainable", "epochs", "fast_epochs", "base_epochs", "convolutional"}
 """Keys of a group that steer the experiment and are not arguments of the group's class."""
@@ -104,6 +107,21 @@ def _check_types(config: DictConfig, key: str) -> None:
         if not fits or (isinstance(value, float) and not math.isfinite(value)):
             wanted = " or ".join(text for kind, text in PLAIN_TYPES.items() if kind in kinds)
             raise ConfigError(f"{key}.{name}={'null' if value is None else value}: expected {wanted}")
+
+
+def is_systematic(config: DictConfig) -> bool:
+    """Whether a config's code sends queries as they are; those of before there was a choice do."""
+    node = config.get("code")
+    target = node.get("_target_") if isinstance(node, DictConfig) else None
+    return bool(getattr(pydoc.locate(str(target)), "systematic", True))
+
+
+def new_non_systematic_code(config: Any, key: str, k: int, **settings: float) -> "NonSystematicCode":
+    """A non-systematic code from its config node, with some settings replaced."""
+    from parity_exp.coding import NonSystematicCode  # with torch, which a simulation can do without
+
+    kind: type[NonSystematicCode] = NonSystematicCode  # type: ignore[type-abstract]
+    return build_checked(config, key, kind, k=k, **settings)
 
 
 def check_numbers(config: DictConfig) -> None:

@@ -50,7 +50,7 @@ def overlaid(
     for part in from_experiment:
         if part not in config:  # a run of before there was this part
             OmegaConf.update(config, part, composed[part], force_add=True)
-    given = [(override, _place(override)) for override in HydraConfig.get().overrides.task]
+    given = [(override, place_of(override)) for override in HydraConfig.get().overrides.task]
     if from_experiment and any(path == "experiment" for _, path in given):
         for part in from_experiment:
             OmegaConf.update(config, part, composed[part], merge=False, force_add=True)
@@ -70,7 +70,7 @@ def overlaid(
     return config
 
 
-def _place(override: str) -> str:
+def place_of(override: str) -> str:
     """Where in the config an override's value goes: ``group@place=choice`` or ``place=value``."""
     name = override.lstrip("+~").partition("=")[0]
     return name.partition("@")[2] or name

@@ -22,12 +22,16 @@ EXAMPLE_GROUPS = 4
 def load_trained(experiment: Experiment, trained: RunDirectory, key: str) -> tuple[nn.Module, list[nn.Module]]:
     """The base model and the parity models of a run, and its encoder and decoder inside the experiment's code.
 
+    Of a non-systematic code there is only the base model.
+
     Raises:
         CheckpointError: one of them is missing or damaged.
     """
     base = experiment.new_base_network()
-    parities = experiment.new_parity_networks()
     load_weights(trained.checkpoint("base"), base, key)
+    if not experiment.systematic:
+        return base, []
+    parities = experiment.new_parity_networks()
     for row, network in enumerate(parities):
         load_weights(trained.checkpoint(f"parity-{row}"), network, key)
     for part, coder in (("encoder", experiment.code.encoder), ("decoder", experiment.code.decoder)):
@@ -62,13 +66,14 @@ def evaluate_test_split(
     splits, task, settings = experiment.splits, experiment.task, experiment.config.evaluation
     test = splits.test
     predictions = experiment.predictions(base, splits.test.inputs)
-    evaluator = experiment.evaluator(parities)
+    evaluator = experiment.evaluator(base, parities)
     evaluation = evaluator.evaluate(
         test, predictions, task, settings.fractions_unavailable, settings.seed, settings.groupings
     )
     metrics = {f"test/{name}": value for name, value in evaluation.metrics.items()} | training
-    costs = code_costs(experiment.code, base, parities)
-    metrics |= {f"cost/{name}": value for name, value in costs.items()}
+    if experiment.systematic:
+        costs = code_costs(experiment.code, base, parities)
+        metrics |= {f"cost/{name}": value for name, value in costs.items()}
     tables = {"per_class": evaluation.per_class, "overall": evaluation.overall}
     tables = {name: table for name, table in tables.items() if not table.empty}
     for name, table in tables.items():
@@ -79,7 +84,7 @@ def evaluate_test_split(
         f"overall_{task.quality}": figures.overall_quality(
             evaluation.overall,
             task.quality,
-            evaluation.metrics[f"available_{task.quality}"],
+            evaluation.metrics.get(f"no_loss_{task.quality}", evaluation.metrics[f"available_{task.quality}"]),
             default_quality(task, splits.train.labels, splits.test.labels),
         ),
         "groups": figures.groups(examples, task, splits.mean, splits.std),

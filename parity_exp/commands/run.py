@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 from parity_exp.analysis.report import write_report
 from parity_exp.commands.assembly import Experiment
 from parity_exp.commands.job import resolved, tracked
+from parity_exp.commands.non_systematic import code_settled
 from parity_exp.commands.serving import Serving, serve_policies
 from parity_exp.commands.train import train_and_evaluate
 from parity_exp.run_directory import RunDirectory
@@ -14,14 +15,14 @@ from parity_exp.run_directory import RunDirectory
 def run(composed: DictConfig) -> float:
     """Do it all; return the last policy's p99.9, for sweepers to minimise."""
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
-    config = resolved(composed)
+    config = code_settled(resolved(composed))
     experiment = Experiment(config)
     serving = Serving(experiment)
     experiment.rehearse()
     with tracked("train", config, directory) as tracker:
         metrics = train_and_evaluate(experiment, directory, tracker)
     with tracked("serve", config, directory) as tracker:
-        metrics |= serve_policies(serving, directory, directory, experiment.code, directory, tracker)
+        metrics |= serve_policies(serving, directory, directory, directory, tracker)
         directory.write_metrics(metrics)
         report = write_report(directory.path)
     print(f"report: {report}")

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from parity_exp.commands.components import build_checked, check_numbers
+from parity_exp.commands.components import build_checked, check_numbers, is_systematic, new_non_systematic_code
 from parity_exp.errors import ConfigError
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.desk import Queues
@@ -15,6 +15,9 @@ from parity_exp.serving.load import ClosedLoop, Load
 from parity_exp.serving.policy import BACKUP, Policy
 from parity_exp.serving.stragglers import Straggler, compose
 from parity_exp.serving.trace import Disturbance
+
+if TYPE_CHECKING:
+    from parity_exp.coding import NonSystematicCode
 
 SECTIONS = ("redundancy", "straggler", "load", "pool", "queue", "backup")
 """The parts of the config that say how to serve."""
@@ -95,7 +98,30 @@ class Scenario:
         """A policy at the beginning of a run."""
         node = self.config.redundancy[name]
         kind: type[Policy] = Policy  # type: ignore[type-abstract]
-        return build_checked(node, f"redundancy.{name}", kind, k=self.k, r=self.r)
+        counts: dict[str, Any] = {"k": self.k, "r": self.r}
+        code = self.non_systematic_code(name)
+        if code is not None:
+            node = OmegaConf.create({key: value for key, value in node.items() if key != "code"})
+            counts |= {"order": code.order, "needed": code.needed}
+        return build_checked(node, f"redundancy.{name}", kind, **counts)
+
+    def non_systematic_code(self, name: str) -> "NonSystematicCode | None":
+        """The code of a policy that says which: its own, or where that is null the run's. None for other policies.
+
+        Raises:
+            ConfigError: the run's code is systematic, or the policy's is not a code.
+        """
+        node = self.config.redundancy[name]
+        if not isinstance(node, DictConfig) or "code" not in node:
+            return None
+        if node.code is not None:
+            return new_non_systematic_code(node.code, f"redundancy.{name}.code", self.k)
+        if is_systematic(self.config):
+            raise ConfigError(
+                f"redundancy.{name}.code=null: that is the run's own code, and this run has parity models; take "
+                "redundancy=berrut or redundancy=nercc, which bring a code of their own, or a run of code=berrut"
+            )
+        return new_non_systematic_code(self.config.code, "code", self.k)
 
     @property
     def model_names(self) -> set[str]:

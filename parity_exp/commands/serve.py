@@ -31,7 +31,7 @@ def run(composed: DictConfig) -> float:
     has_backup = trained.checkpoint(BACKUP).is_file() and stored.get("backup") == config.backup
     with tracked("serve", config, directory) as tracker:
         backup = trained if has_backup else directory
-        metrics = serve_policies(serving, trained, backup, experiment.code, directory, tracker)
+        metrics = serve_policies(serving, trained, backup, directory, tracker)
         directory.write_metrics(metrics)
         write_report(directory.path)
     return metrics[f"serve/{serving.policies[-1]}/latency_ms/p99.9"]

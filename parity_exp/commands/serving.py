@@ -18,24 +18,25 @@ from parity_exp.analysis.recordings import read_recordings
 from parity_exp.analysis.serving_figures import serving_figures
 from parity_exp.analysis.serving_tables import metrics_by_policy, percentile_table, written
 from parity_exp.analysis.tables import show
-from parity_exp.coding import Code
 from parity_exp.commands.assembly import Experiment
 from parity_exp.commands.components import NOT_FOR_THE_CLASS, build_checked
 from parity_exp.commands.interrupts import ctrl_c_waits
+from parity_exp.commands.non_systematic import choose_settings
 from parity_exp.commands.phases import obtain_base
 from parity_exp.commands.progress import progress
 from parity_exp.commands.scenario import Draw, Scenario
 from parity_exp.errors import ConfigError, UserError
+from parity_exp.models import load_weights
 from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.desk import Desk
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.frontend import Frontend, Workload
-from parity_exp.serving.group_coder import GroupCoder
+from parity_exp.serving.group_coder import GroupCoder, ParityGroupCoder, WholeGroupCoder
 from parity_exp.serving.load import query_indices, write_arrivals
 from parity_exp.serving.load_model import load_model
 from parity_exp.serving.measures import serving_metrics
 from parity_exp.serving.policies import Oracle
-from parity_exp.serving.policy import BACKUP, BASE
+from parity_exp.serving.policy import BACKUP, BASE, parity_model
 from parity_exp.serving.pool import Down, Finished, Pool, Raised, ServedModel
 from parity_exp.serving.recorder import Recorder
 from parity_exp.serving.stragglers import all_helpers
@@ -87,10 +88,35 @@ class Serving(Scenario):
                 raise ConfigError(
                     f"redundancy.{name}: only `simulate` knows in advance how long tasks take; leave it out"
                 )
+        self._check_models()
         self.pool().check(self.most_instances)
         all_helpers(self.stragglers)
         if self.needs_backup:
             experiment.rehearse_network("backup")
+
+    def _check_models(self) -> None:
+        """Refuse policies that want models which no run of this code has.
+
+        Raises:
+            ConfigError: with the policy and the model.
+        """
+        there = {BASE, BACKUP, *self._parity_models}
+        for name in self.policies:
+            wanted = {model for role in self.policy(name).roles(self.instances) for model in role.models}
+            if missing := sorted(wanted - there):
+                raise ConfigError(
+                    f"redundancy={name}: it runs the model {missing[0]}, and this run's code has none "
+                    f"({self._code_name}); leave {name} out, or take redundancy=coded, which serves the run's own code"
+                )
+
+    @property
+    def _parity_models(self) -> list[str]:
+        """Names of the run's parity models, which only systematic codes have."""
+        return [parity_model(row) for row in range(self.experiment.r)] if self.experiment.systematic else []
+
+    @property
+    def _code_name(self) -> str:
+        return str(self.config.code._target_).rpartition(".")[2]
 
     def pool(self) -> Pool:
         """A pool that has not been started."""
@@ -118,13 +144,32 @@ class Serving(Scenario):
 
         models = {BASE: served("base", trained.checkpoint("base"), shape, outputs)}
         parity = "parity" if self.config.parity.trainable else "base"
-        for row in range(experiment.r):
-            name = f"parity-{row}"
+        for name in self._parity_models:
             encoder = experiment.code.encoder
             models[name] = served(parity, trained.checkpoint(name), encoder.parity_shape, experiment.parity_outputs)
         if self.needs_backup:
             models[BACKUP] = served("backup", backup.checkpoint("backup"), shape, outputs)
         return models
+
+    def choose_settings(self, trained: RunDirectory, run: RunDirectory) -> dict[str, float]:
+        """Choose what the codes of policies leave open, and put it into the config; return what was chosen.
+
+        Args:
+            trained: whose base model.
+            run: where the config and the tables of the search go.
+        """
+        metrics: dict[str, float] = {}
+        for name in self.policies:
+            code = self.non_systematic_code(name)
+            if code is None:
+                continue
+            base = self.experiment.new_base_network()
+            load_weights(trained.checkpoint("base"), base, "run")
+            node, key = self.config.redundancy[name].code, f"redundancy.{name}.code"
+            chosen = choose_settings(self.experiment, node, key, base, run.path / f"code_search-{name}.csv")
+            metrics |= {f"serve/{name}/{setting}": value for setting, value in chosen.items()}
+        run.write_config(self.config)
+        return metrics
 
     @cached_property
     def default(self) -> torch.Tensor:
@@ -183,9 +228,13 @@ class Serving(Scenario):
 
     # ---- one policy
 
-    def serve(
-        self, name: str, scene: Scene, models: Mapping[str, ServedModel], code: Code, run: RunDirectory
-    ) -> dict[str, float]:
+    def _coder(self, name: str) -> GroupCoder:
+        code = self.non_systematic_code(name)
+        if code is None:
+            return ParityGroupCoder(self.experiment.code, self.batch_size)
+        return WholeGroupCoder(code, self.batch_size)
+
+    def serve(self, name: str, scene: Scene, models: Mapping[str, ServedModel], run: RunDirectory) -> dict[str, float]:
         """Serve the scene under one policy; write its recordings, also when interrupted; return its metrics."""
         pool = self.pool()
         policy = self.policy(name)
@@ -193,7 +242,7 @@ class Serving(Scenario):
         held = desk.held
         task = self.experiment.task
         recorder = Recorder(self.load.queries, self.load.warmup, task, task.answer(self.default).tolist())
-        coder = GroupCoder(code, self.batch_size) if policy.uses_groups else None
+        coder = self._coder(name) if policy.uses_groups else None
         wanted = {model: models[model] for names in held for model in names}
         disturber: Disturber | None = None
         try:
@@ -223,15 +272,14 @@ class Serving(Scenario):
 
 
 def serve_policies(
-    serving: Serving, trained: RunDirectory, backup: RunDirectory, code: Code, run: RunDirectory, tracker: Tracker
+    serving: Serving, trained: RunDirectory, backup: RunDirectory, run: RunDirectory, tracker: Tracker
 ) -> dict[str, float]:
     """Serve every policy; write recordings, tables and figures; tell the tracker; print a table.
 
     Args:
-        serving: how to serve.
+        serving: how to serve; the experiment's code with its trained encoder and decoder.
         trained: whose checkpoints.
         backup: where the small model of an approximate backup is, or is to be.
-        code: with the trained encoder and decoder.
         run: where to write.
         tracker: is told everything.
 
@@ -240,6 +288,7 @@ def serve_policies(
     """
     if serving.needs_backup:
         obtain_base(serving.experiment, backup, tracker.epoch, BACKUP)
+    chosen = serving.choose_settings(trained, run)
     models = serving.models(trained, backup)
     with _one_thread():
         scene = serving.scene(models)
@@ -251,7 +300,8 @@ def serve_policies(
             "serve/utilisation": scene.rate_qps * scene.service_s / serving.instances,
         }
         for name in serving.policies:
-            metrics |= serving.serve(name, scene, models, code, run)
+            metrics |= serving.serve(name, scene, models, run)
+    metrics |= chosen
     table = percentile_table(metrics_by_policy(metrics))
     recordings = read_recordings(run.path, serving.policies)
     pictures = serving_figures(recordings.queries, recordings.tasks, recordings.trace, serving.load.slo_ms)

@@ -3,9 +3,11 @@
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from torch import nn
 
 from parity_exp.commands.assembly import Experiment
 from parity_exp.commands.job import overlaid, resolved, tracked
+from parity_exp.commands.non_systematic import choose_settings, code_settled
 from parity_exp.commands.phases import obtain_base, train_code
 from parity_exp.commands.results import evaluate_test_split, load_trained
 from parity_exp.run_directory import RunDirectory
@@ -23,6 +25,7 @@ def run(composed: DictConfig) -> float:
     if resumed:
         stored = RunDirectory.existing(composed.resume, "resume").read_config()
         config = overlaid(stored, config, MAY_CHANGE_ON_RESUME, "resume")
+    config = code_settled(config)
     experiment = Experiment(config)
     experiment.rehearse()
     with tracked("train", config, directory, resumed) as tracker:
@@ -33,7 +36,10 @@ def run(composed: DictConfig) -> float:
 def train_and_evaluate(experiment: Experiment, directory: RunDirectory, tracker: Tracker) -> dict[str, float]:
     """Train what is not trained yet, measure it on the test split, and return the metrics."""
     base = obtain_base(experiment, directory, tracker.epoch)
-    fitted = train_code(experiment, directory, tracker.epoch)
+    if experiment.systematic:
+        training = training_metrics(experiment, directory, train_code(experiment, directory, tracker.epoch))
+    else:
+        training = choose_code(experiment, base, directory)
     base, parities = load_trained(experiment, directory, "run")
     metrics = evaluate_test_split(
         experiment,
@@ -41,11 +47,25 @@ def train_and_evaluate(experiment: Experiment, directory: RunDirectory, tracker:
         parities,
         directory,
         tracker,
-        training_metrics(experiment, directory, fitted),
+        training,
         [directory.history, directory.base_history],
     )
     tracker.checkpoints(sorted(directory.checkpoints.glob("*.ckpt")))
     return metrics
+
+
+def choose_code(experiment: Experiment, base: nn.Module, run: RunDirectory) -> dict[str, float]:
+    """What there is to do for a code that trains nothing: choose the settings that its config leaves open."""
+    chosen = choose_settings(experiment, experiment.config.code, "code", base, run.path / "code_search.csv")
+    run.write_config(experiment.config)
+    return {f"train/{name}": value for name, value in chosen.items()} | base_costs(run)
+
+
+def base_costs(run: RunDirectory) -> dict[str, float]:
+    """``train/base_seconds``; nothing where the base model is a user's own."""
+    if not run.base_history.is_file():
+        return {}
+    return {"train/base_seconds": float(pd.read_csv(run.base_history)["train/seconds"].sum())}
 
 
 def training_metrics(experiment: Experiment, run: RunDirectory, fitted: Fitted) -> dict[str, float]:
@@ -56,9 +76,7 @@ def training_metrics(experiment: Experiment, run: RunDirectory, fitted: Fitted) 
     """
     epochs_s = pd.read_csv(run.history)["train/seconds"]
     seconds = float(epochs_s.mean())
-    costs = {"train/parity_seconds": float(epochs_s.sum())}
-    if run.base_history.is_file():
-        costs["train/base_seconds"] = float(pd.read_csv(run.base_history)["train/seconds"].sum())
+    costs = {"train/parity_seconds": float(epochs_s.sum())} | base_costs(run)
     queries = len(experiment.splits.train) // experiment.k * experiment.k
     return {
         "train/epochs": fitted.epochs,

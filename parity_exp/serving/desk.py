@@ -533,7 +533,7 @@ class Desk:
         elements: Sequence[int] = range(len(batch))
         if source is Source.RECONSTRUCTED:
             assert batch.group is not None
-            elements = range(batch.group.elements)
+            elements = range(min(batch.group.elements, len(batch)))
         self._answer(batch, elements, source, task)
 
     def rest(self, instance: int) -> None:

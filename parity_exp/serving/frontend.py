@@ -246,15 +246,19 @@ class Frontend:
 
         ``tasks_per_query`` is how many queries instances were given for each one answered; of these, ``extra_queries``
         were not a client's query for the first time: parity queries, replicas, hedges, backups, and what was sent again
-        after a failure. A task of a batch counts its queries.
+        after a failure. A task of a batch counts its queries; a non-systematic code's coded queries count as parity
+        queries, and as extra where they are more than the clients' queries.
         ``frontend_us`` is the frontend's CPU time a query, encoding and decoding included.
         """
         answered = max(self._answered, 1)
-        extra = self.parity_queries + self.repeated_queries
+        given = self.first_queries + self.parity_queries + self.repeated_queries
+        # Coded queries that go out in the place of clients' queries are extra as far as they are more than these.
+        instead = self.coder is not None and self.coder.replaces_queries
+        extra = max(given - self._answered, 0) if instead else given - self.first_queries
         costs = {
             "frontend_us": self.cpu_s / answered * 1e6,
             "parity_queries": float(self.parity_queries),
-            "tasks_per_query": (self.first_queries + extra) / answered,
+            "tasks_per_query": given / answered,
             "extra_queries": float(extra),
         }
         return costs | (self.coder.metrics() if self.coder is not None else {})

@@ -1,56 +1,81 @@
 """Encode and decode one coding group at a time while serving, and say how long it takes."""
 
 import time
+from abc import ABC, abstractmethod
 from statistics import median
 
 import torch
 from torch import Tensor
 
-from parity_exp.coding import Code
+from parity_exp.coding import Code, NonSystematicCode
 from parity_exp.serving.desk import Response
 from parity_exp.serving.policy import Group
 
 
-class GroupCoder:
+class GroupCoder(ABC):
     """A code's hand in serving: works element by element, as batches of a group are encoded.
 
     Args:
-        code: encoder and decoder.
+        code: says what is encoded how.
         batch_size: queries in a batch at most.
 
     Attributes:
+        replaces_queries: what it encodes is sent in the place of the queries, and not beside them.
         encode_s: how long each encoding of a group's parity query took, all elements.
-        decode_s: how long each reconstruction of a prediction took.
+        decode_s: how long each decoding took.
     """
 
-    def __init__(self, code: Code, batch_size: int) -> None:
-        self.code = code.cpu().eval()
+    replaces_queries = False
+
+    def __init__(self, code: Code | NonSystematicCode, batch_size: int) -> None:
         self.encode_s: list[float] = []
         self.decode_s: list[float] = []
-        # Parity queries are copied on their way to an instance, so that one place to put them serves all.
-        self._parity_queries = torch.zeros(batch_size, *code.encoder.parity_shape)
+        self.batch_size = batch_size
+        self._encoder = code.cpu().eval()
+        self._parity_queries: Tensor | None = None
 
     def encode(self, group: Group, row: int, queries: Tensor, sample_of: list[int]) -> Tensor:
         """The parity query of a row for each element of a group's batches.
 
         Args:
-            group: whose batches, by the numbers of their queries.
-            row: row of the generator matrix.
+            group: whose batches, by the numbers of their queries; the last of a shorter one stands in where the group
+                has more elements.
+            row: row of the generator matrix, or number of the coded query.
             queries: ``(N, *query_shape)``.
             sample_of: the row of ``queries`` that each query is.
 
         Returns:
             ``(elements, *parity_shape)``, valid until the next call.
         """
+        if self._parity_queries is None:
+            # Parity queries are copied on their way to an instance, so that one place to put them serves all.
+            self._parity_queries = torch.zeros(self.batch_size, *self._encoder.coded_shape(queries.shape[1:]))
         started_s = time.perf_counter()
         for element in range(group.elements):
-            members = [queries[sample_of[batch.queries[element]]] for batch in group.members]
-            self.code.encoder.encode_group(members, row, self._parity_queries[element])
+            members = [queries[sample_of[batch.queries[min(element, len(batch) - 1)]]] for batch in group.members]
+            self._encoder.encode_group(members, row, self._parity_queries[element])
         self.encode_s.append(time.perf_counter() - started_s)
         return self._parity_queries[: group.elements]
 
+    @abstractmethod
     def decode(self, response: Response, element: int) -> Tensor:
         """The reconstructed prediction of one element, ``(*output_shape)``."""
+
+    def metrics(self) -> dict[str, float]:
+        """Medians in microseconds, and sums in seconds; without an encoding or a reconstruction there is none."""
+        times = {name: values for name, values in (("encode", self.encode_s), ("decode", self.decode_s)) if values}
+        medians = {f"{name}_us": median(values) * 1e6 for name, values in times.items()}
+        return medians | {f"{name}_s": sum(values) for name, values in times.items()}
+
+
+class ParityGroupCoder(GroupCoder):
+    """Reconstructs one prediction at a time from own predictions and parity outputs; ``decode_s`` has each."""
+
+    def __init__(self, code: Code, batch_size: int) -> None:
+        super().__init__(code, batch_size)
+        self.code = code
+
+    def decode(self, response: Response, element: int) -> Tensor:
         started_s = time.perf_counter()
         own = [None if task is None else task.result[element] for task in response.own]
         parities = [None if task is None else task.result[element] for task in response.parities]
@@ -58,8 +83,26 @@ class GroupCoder:
         self.decode_s.append(time.perf_counter() - started_s)
         return decoded
 
-    def metrics(self) -> dict[str, float]:
-        """Medians in microseconds, and sums in seconds; without an encoding or a reconstruction there is none."""
-        times = {name: values for name, values in (("encode", self.encode_s), ("decode", self.decode_s)) if values}
-        medians = {f"{name}_us": median(values) * 1e6 for name, values in times.items()}
-        return medians | {f"{name}_s": sum(values) for name, values in times.items()}
+
+class WholeGroupCoder(GroupCoder):
+    """Decodes all predictions of a group of a non-systematic code at once; ``decode_s`` has each group's elements."""
+
+    replaces_queries = True
+
+    def __init__(self, code: NonSystematicCode, batch_size: int) -> None:
+        super().__init__(code, batch_size)
+        self.code = code
+        self._group = -1
+        self._decoded: dict[int, Tensor] = {}
+
+    def decode(self, response: Response, element: int) -> Tensor:
+        if response.group != self._group:
+            self._group = response.group
+            self._decoded = {}
+        decoded = self._decoded.get(element)
+        if decoded is None:
+            started_s = time.perf_counter()
+            answers = [None if task is None else task.result[element] for task in response.parities]
+            decoded = self._decoded[element] = self.code.decode_group(answers)
+            self.decode_s.append(time.perf_counter() - started_s)
+        return decoded[response.place]

@@ -95,13 +95,17 @@ class Batch:
 class Group:
     """A coding group: k batches, their predictions and their parity outputs, as far as they have arrived.
 
+    Of a non-systematic code the n coded queries are what parity queries are of others: it has n rows and no own
+    predictions.
+
     Attributes:
         number: counts groups from 0.
         members: the batches, fewer than k while the group fills.
         own: the finished task of the base model for each member, or None.
         parities: the finished task of each of the r rows, or None.
         pending: the task of each row that is queued or placed, or None.
-        elements: queries of each batch that the parity queries cover: the size of the smallest batch.
+        elements: queries of each batch that the parity queries cover: the size of the smallest batch; of the largest
+            where shorter ones are filled up.
         over: nothing more is to be learnt from it.
     """
 
@@ -203,7 +207,7 @@ class Actions(Protocol):
         Args:
             batch: whose queries.
             source: where the answer comes from. RECONSTRUCTED decodes what the batch's group holds now, and answers
-                the elements that the group covers.
+                those of its elements that the group covers.
             task: the task that gave the answer, or completed what is needed for it.
         """
 

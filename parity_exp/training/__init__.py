@@ -5,6 +5,7 @@ from parity_exp.training.costs import code_costs
 from parity_exp.training.evaluation import Evaluation, Evaluator, Examples, overall_quality
 from parity_exp.training.fit import Fitted, fit
 from parity_exp.training.modules import BaseModule, CodedModule, Optimisation, TrainedModule
+from parity_exp.training.non_systematic_evaluation import NonSystematicEvaluator
 from parity_exp.training.objectives import (
     DecodedCrossEntropy,
     DecodedDivergence,
@@ -15,6 +16,7 @@ from parity_exp.training.objectives import (
     WeightedSum,
 )
 from parity_exp.training.schedules import constant, cosine, one_cycle
+from parity_exp.training.settings_search import Found, least_missed, search_settings
 
 __all__ = [
     "BaseModule",
@@ -28,6 +30,8 @@ __all__ = [
     "Evaluator",
     "Examples",
     "Fitted",
+    "Found",
+    "NonSystematicEvaluator",
     "Objective",
     "Optimisation",
     "ParityMSE",
@@ -37,6 +41,8 @@ __all__ = [
     "constant",
     "cosine",
     "fit",
+    "least_missed",
     "one_cycle",
     "overall_quality",
+    "search_settings",
 ]

@@ -45,6 +45,7 @@ class Examples:
         predictions: ``(B, k, *out)``.
         decoded: ``(B, k, *out)``, each reconstructed as if it alone was lost.
         labels: ``(B, k, *label)``.
+        name: what people call one of the parity queries.
     """
 
     queries: Tensor
@@ -52,6 +53,7 @@ class Examples:
     predictions: Tensor
     decoded: Tensor
     labels: Tensor
+    name: str = "parity query"
 
 
 class Evaluator:
@@ -96,9 +98,9 @@ class Evaluator:
             seed: seed of the grouping.
             groupings: random groupings to average over.
         """
-        available = _Scores(task, self.device)
+        available = Scores(task, self.device)
         available.update(predictions.to(self.device), samples.labels.to(self.device))
-        by_losses = {losses: _LossScores(task, self.device) for losses in self._loss_counts()}
+        by_losses = {losses: LossScores(task, self.device) for losses in self._loss_counts()}
         for grouping in range(groupings):
             for batch in self._batches(samples, predictions, seed + grouping):
                 for losses, scores in by_losses.items():
@@ -169,7 +171,7 @@ class Evaluator:
         kept = samples.inputs[groups.flatten()].to(self.device)
         return self.normalise(kept).unflatten(0, groups.shape)
 
-    def _measure(self, batch: "_Batch", losses: int, scores: "_LossScores") -> None:
+    def _measure(self, batch: "_Batch", losses: int, scores: "LossScores") -> None:
         patterns = loss_patterns(self.code.k, losses).to(self.device)
         pattern, place = (~patterns).nonzero(as_tuple=True)
         decoded = self.code.decode_patterns(batch.predictions, batch.parities, patterns)[:, pattern, place]
@@ -191,7 +193,7 @@ def overall_quality(quality: str, available: float, degraded: float, fractions: 
     return pd.DataFrame({"fraction_unavailable": list(fractions), f"overall_{quality}": values})
 
 
-class _Scores:
+class Scores:
     """Means of a task's scores over all samples, and of its quality by class."""
 
     def __init__(self, task: Task, device: torch.device) -> None:
@@ -224,13 +226,13 @@ class _Scores:
         return counts
 
 
-class _LossScores:
+class LossScores:
     """Degraded and reconstruction quality for one number of losses."""
 
     def __init__(self, task: Task, device: torch.device) -> None:
         self.task = task
-        self.degraded = _Scores(task, device)
-        self.reconstruction = _Scores(task, device)
+        self.degraded = Scores(task, device)
+        self.reconstruction = Scores(task, device)
 
     def update(self, decoded: Tensor, own: Tensor, labels: Tensor) -> None:
         """Count reconstructions and the base model's own predictions, ``(N, *out)``."""

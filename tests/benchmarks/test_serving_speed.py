@@ -19,7 +19,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from parity_exp.coding import AdditionEncoder, Code, SubtractionDecoder
 from parity_exp.serving.desk import Desk
 from parity_exp.serving.frontend import Frontend, Workload
-from parity_exp.serving.group_coder import GroupCoder
+from parity_exp.serving.group_coder import ParityGroupCoder
 from parity_exp.serving.measures import serving_metrics
 from parity_exp.serving.policies import Parity
 from parity_exp.serving.pool import ServedModel
@@ -61,7 +61,7 @@ def serve(
     pool = LocalPool(devices="cpu", prefetch=prefetch)
     try:
         pool.start({"base": model, "parity-0": model}, desk.held, 1, [Timeline()] * len(desk.held))
-        frontend = Frontend(pool, desk, GroupCoder(code, 1), workload, recorder)
+        frontend = Frontend(pool, desk, ParityGroupCoder(code, 1), workload, recorder)
         frontend.run()
     finally:
         pool.close()

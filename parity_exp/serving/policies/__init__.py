@@ -2,6 +2,7 @@
 
 from parity_exp.serving.policies.adaptive import Adaptive
 from parity_exp.serving.policies.approximate_backup import ApproximateBackup
+from parity_exp.serving.policies.coded import Coded
 from parity_exp.serving.policies.equal_resources import EqualResources
 from parity_exp.serving.policies.hedged import Hedged
 from parity_exp.serving.policies.no_redundancy import NoRedundancy
@@ -13,6 +14,7 @@ from parity_exp.serving.policies.shared_parity import SharedParity
 __all__ = [
     "Adaptive",
     "ApproximateBackup",
+    "Coded",
     "EqualResources",
     "Hedged",
     "NoRedundancy",
