@@ -145,9 +145,9 @@ def overall_accuracy(measured: pd.DataFrame) -> Plate | None:
 
 def delivered_accuracy(serving: pd.DataFrame) -> Plate | None:
     """What clients got right by the share of answers that were not the base model's own, a dot a run x policy."""
-    if "fraction/own" not in serving:
+    if "fraction/own" not in serving or "accuracy" not in serving:
         return None
-    late = serving.assign(late=1 - serving["fraction/own"])
+    late = serving.assign(late=1 - serving["fraction/own"]).dropna(subset=["accuracy"])
     shown, left_out = panels(late, ["dataset", "architecture"], lambda rows: len(rows) > 1 and rows["late"].max() > 0)
     if not shown:
         return None
@@ -248,9 +248,9 @@ def gap_by_resources(serving: pd.DataFrame, resource: str) -> Plate | None:
 
 def accuracy_against_latency(serving: pd.DataFrame) -> Plate | None:
     """What clients got right against p99.9, a dot a policy and code, a panel a setting and load; with its front."""
-    if serving.empty:
+    if "accuracy" not in serving:
         return None
-    rows = serving.assign(load=load_words(serving))
+    rows = serving.assign(load=load_words(serving)).dropna(subset=["accuracy"])
     keys = ["policy", "policy_variant", *CODE]
     shown, left_out = panels(rows, [*ENVIRONMENT, "load"], lambda some: len(some[keys].drop_duplicates()) > 1)
     if not shown:

@@ -27,6 +27,7 @@ from parity_exp.analysis.config_differences import written
 from parity_exp.analysis.gathered_runs import GatheredRun, natural_order
 from parity_exp.analysis.page import Link, Picture, Section, Table, picture, write_page
 from parity_exp.analysis.picture_files import save
+from parity_exp.analysis.policy_standings import standing_figures, standing_sentences, standings
 from parity_exp.analysis.tidy import Tidy, measured_codes
 from parity_exp.files import write_bytes, write_text
 
@@ -64,6 +65,15 @@ CAPTIONS = {
         "How far the tail is from the median (p99.9 - p50) by the tasks that instances worked at for each query: 1 is "
         "nothing in addition. Lower left is better."
     ),
+    "policy_standings": (
+        "Each policy's latency over that of the best other policy on the same instances, arrivals and stragglers, by "
+        "setting and load. 1 or less is best; nobody is measured against the oracle, whose panel shows how much better "
+        "than all others one can be who knows everything in advance."
+    ),
+    "gap_ratio": (
+        "How many times smaller than without redundancy on the same machines the gap p99.9 - p50 is, by one number of "
+        "the scenario at a time; all others have their most frequent value, which the upright dotted line marks."
+    ),
     "accuracy_against_latency": (
         "What a client gets against how long it may have to wait. Upper left is better. Ringed dots are the Pareto "
         "front: nothing else is both as fast at p99.9 and as accurate. Each dot is the mean over the seeds of a policy "
@@ -74,6 +84,8 @@ ACCURACY_PICTURES = ("degraded_by_k", "overall_accuracy")
 SERVING_PICTURES = (
     "latency_by_utilisation",
     "latency_by_rate",
+    "policy_standings",
+    "gap_ratio",
     "accuracy_against_latency",
     "gap_by_instances",
     "gap_by_tasks",
@@ -130,7 +142,7 @@ def write_comparison(gathered: Sequence[GatheredRun], folder: Path, looked_for: 
         content = io.BytesIO()
         table.to_parquet(content, index=False)
         write_bytes(folder / f"{name}.parquet", content.getvalue())
-    plates = comparison_figures(measured, tidy.serving)
+    plates = comparison_figures(measured, tidy.serving) | standing_figures(tidy)
     page = _Comparison(gathered, folder, tidy, measured, _pictures(plates, folder / "figures"), looked_for)
     path = folder / "report.html"
     warnings = comparison_warnings(tidy.runs, measured, tidy.serving)
@@ -178,7 +190,8 @@ class _Comparison:
         kinds = ", ".join(f"{count:,} {command}" for command, count in commands.items())
         patterns = ", ".join(self.looked_for)
         counted = f"Run directories in {patterns}: {len(self.gathered):,} ({kinds})."
-        return [counted, *encoder_findings(self.measured), *policy_findings(self.tidy.serving)]
+        standing = standing_sentences(standings(self.tidy.serving))
+        return [counted, *encoder_findings(self.measured), *policy_findings(self.tidy.serving), *standing]
 
     def sections(self) -> list[Section]:
         return [

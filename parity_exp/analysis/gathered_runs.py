@@ -8,14 +8,14 @@ import glob
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from parity_exp.analysis.recordings import QUERIES
-from parity_exp.analysis.serving_tables import metrics_by_policy
+from parity_exp.analysis.serving_tables import PREFIX, SIMULATED, metrics_by_policy
 from parity_exp.errors import UserError
 from parity_exp.run_directory import RunDirectory
 
@@ -55,8 +55,13 @@ class GatheredRun:
 
     @cached_property
     def policies(self) -> dict[str, dict[str, float]]:
-        """Metrics of serving, by policy."""
-        return metrics_by_policy(self.metrics)
+        """Metrics of serving, or of simulating it, by policy."""
+        return metrics_by_policy(self.metrics, self.prefix)
+
+    @property
+    def prefix(self) -> str:
+        """What the keys of these metrics begin with."""
+        return prefix_of(self.metrics)
 
     @cached_property
     def command(self) -> str:
@@ -68,7 +73,13 @@ class GatheredRun:
         trained, served = any(key.startswith("train/") for key in self.metrics), bool(self.policies)
         if trained:
             return "run" if served else "train"
-        return "serve" if served else "evaluate" if self.metrics else "unknown"
+        return self.prefix if served else "evaluate" if self.metrics else "unknown"
+
+
+def prefix_of(metrics: Mapping[str, float]) -> str:
+    """``serve``, or ``simulate`` where nothing was served but simulated."""
+    first = {key.partition("/")[0] for key in metrics}
+    return SIMULATED if SIMULATED in first and PREFIX not in first else PREFIX
 
 
 def gather(patterns: Sequence[str]) -> list[GatheredRun]:
@@ -201,7 +212,9 @@ def _recordings(path: Path, files: frozenset[str], metrics: dict[str, float]) ->
         if fault:
             yield f"{name}: {fault}; its metrics, where there are any, still count"
     uncounted = sorted(
-        match[1] for name in files if (match := QUERIES.fullmatch(name)) and f"serve/{match[1]}/queries" not in metrics
+        match[1]
+        for name in files
+        if (match := QUERIES.fullmatch(name)) and f"{prefix_of(metrics)}/{match[1]}/queries" not in metrics
     )
     if uncounted and metrics:
         yield f"no metrics of {', '.join(uncounted)}: still at work, or stopped while it served"

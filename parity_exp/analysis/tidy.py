@@ -20,7 +20,7 @@ from parity_exp.analysis.config_differences import (
     within,
     written,
 )
-from parity_exp.analysis.gathered_runs import GatheredRun
+from parity_exp.analysis.gathered_runs import GatheredRun, prefix_of
 
 CODE = ["dataset", "architecture", "encoder", "decoder", "k", "r"]
 """Columns that say which code it is."""
@@ -46,8 +46,9 @@ class Tidy:
         runs: a row a run: ``run`` (its directory), ``state``, ``problem``, ``command``, what it is about, the config
             values that differ, and its metrics without those of policies. Rows of runs whose config cannot be read
             have nothing but the first three.
-        serving: a row a finished run and policy: what it is about, and the policy's metrics by their names without
-            ``serve/<policy>/``; ``setting`` says what sets its stragglers, pool and load apart from others'.
+        serving: a row a finished run and policy, served or simulated: what it is about, and the policy's metrics by
+            their names without ``serve/<policy>/``; ``setting`` says what sets its stragglers, pool and load apart
+            from others'.
         differing: keys that differ between runs, with those that go with each.
     """
 
@@ -86,7 +87,7 @@ class Tidy:
     def _run_row(self, run: GatheredRun, facts: Mapping[str, Any]) -> dict[str, Any]:
         environment = run.environment
         devices = environment.get("devices")
-        policies = tuple(f"serve/{policy}/" for policy in run.policies)
+        policies = tuple(f"{run.prefix}/{policy}/" for policy in run.policies)
         return {
             "run": str(run.path),
             "state": run.state,
@@ -209,14 +210,15 @@ class _Trained:
 def _load(flat: Mapping[str, Hashable], metrics: Mapping[str, float]) -> dict[str, Any]:
     """The load as it was asked for, a rate or a share of what the base instances can serve, or as it came out."""
     rate_qps, utilisation = (flat.get(key) for key in LOAD)
+    prefix = prefix_of(metrics)
     load = {
         "load_is_a_rate": rate_qps is not None,
-        "rate_qps": metrics.get("serve/rate_qps") if rate_qps is None else rate_qps,
+        "rate_qps": metrics.get(f"{prefix}/rate_qps") if rate_qps is None else rate_qps,
         "utilisation": utilisation,
-        "service_time_ms": metrics.get("serve/service_time_ms"),
+        "service_time_ms": metrics.get(f"{prefix}/service_time_ms"),
     }
-    if utilisation is None and "serve/utilisation" in metrics:
-        load["utilisation"] = round(metrics["serve/utilisation"], 2)
+    if utilisation is None and f"{prefix}/utilisation" in metrics:
+        load["utilisation"] = round(metrics[f"{prefix}/utilisation"], 2)
     return load
 
 

@@ -56,12 +56,14 @@ class Simulation(Scenario):
         self.calibration = None if section.get("calibrate") is None else calibration(section.calibrate)
         names = self.model_names
         if self.calibration is None:
-            floor_ms = number("pool.service_time_ms", config.pool.get("service_time_ms"), above=0)
+            own_ms = section.get("service_time_ms")
+            key, value = ("pool", config.pool.get("service_time_ms")) if own_ms is None else ("simulate", own_ms)
+            mean_ms = number(f"{key}.service_time_ms", value, above=0)
             ratios = {BACKUP: backup_ratio}
             self.service: dict[str, Distribution] = {
-                name: Scaled(service, floor_ms / 1e3 * ratios.get(name, 1.0)) for name in names
+                name: Scaled(service, mean_ms / 1e3 * ratios.get(name, 1.0)) for name in names
             }
-            self.query_s = floor_ms / 1e3 / self.batch_size
+            self.query_s = mean_ms / 1e3 / self.batch_size
         else:
             measured = self.calibration.service
             if BACKUP in names and BACKUP not in measured:
@@ -92,8 +94,8 @@ class Simulation(Scenario):
             if row.kind not in (SLOW, KILL):
                 raise ConfigError(
                     f"straggler: rows of kind {row.kind} start real processes, which a simulation has none of; choose "
-                    "straggler=slowdown, shuffle, degraded or crash, or give the slowdown that they cause by "
-                    "straggler=trace"
+                    "straggler=slowdown, shuffle, degraded, crash or multitenancy_simulated, or give the slowdown that "
+                    "they cause by straggler=trace"
                 )
 
     def scene(self, seed: int) -> Draw:

@@ -24,6 +24,7 @@ from parity_exp.serving.stragglers import (
     Exponential,
     LogNormal,
     Multitenancy,
+    Neighbour,
     Pareto,
     Replay,
     Shuffle,
@@ -46,6 +47,7 @@ MODELS: dict[str, Straggler] = {
     "crash": Crash(rate_per_s=1.0),
     "contention": Contention(Burner(), duty=0.5),
     "multitenancy": Multitenancy(TenantService(), fraction=0.3),
+    "neighbour": Neighbour(1.5, fraction=0.3, duty=0.5),
 }
 
 
@@ -223,6 +225,15 @@ class TestBackground:
         assert len({row.instance for row in rows}) == 3
         assert all((row.kind, row.start_s, row.end_s) == ("tenant", 0, 100) for row in rows)
 
+    def test_a_neighbour_slows_when_and_where_a_tenant_would_be_at_work(self) -> None:
+        spells = {"instances": [0, 2], "duty": 0.25, "period_s": 2}
+        slow = trace(Neighbour(1.5, **spells))
+        tenant = trace(Multitenancy(TenantService(), **spells))
+        assert [(row.instance, row.start_s, row.end_s) for row in slow] == [
+            (row.instance, row.start_s, row.end_s) for row in tenant
+        ]
+        assert {(row.kind, row.factor, row.extra_ms) for row in slow} == {("slow", 1.5, 0.0)}
+
     def test_at_least_one_instance(self) -> None:
         assert len(trace(Contention(Burner(), fraction=0.01))) == 1
 
@@ -277,6 +288,7 @@ class TestBackground:
         (lambda: Contention(Burner(), fraction=0.1, instances=[1]), ["contention.fraction", "contention.instances"]),
         (lambda: Multitenancy(TenantService(), duty=2), ["straggler.multitenancy.duty=2"]),
         (lambda: Multitenancy(TenantService(), instances="all"), ["straggler.multitenancy.instances=all", "list"]),
+        (lambda: Neighbour(0.5), ["straggler.multitenancy.factor=0.5"]),
         (lambda: TenantService(rate_qps=0), ["straggler.multitenancy.process.rate_qps=0"]),
         (lambda: Burner(size=0), ["straggler.contention.process.size=0"]),
         (lambda: Replay(None, Burner(), TenantService()), ["straggler.trace.path=null", "instance, start_s"]),

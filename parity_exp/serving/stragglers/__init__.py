@@ -14,6 +14,7 @@ from parity_exp.serving.stragglers.distribution import (
     ShiftedExponential,
 )
 from parity_exp.serving.stragglers.multitenancy import Multitenancy
+from parity_exp.serving.stragglers.neighbour import Neighbour
 from parity_exp.serving.stragglers.replay import Replay
 from parity_exp.serving.stragglers.shuffle import Shuffle
 from parity_exp.serving.stragglers.slowdown import Slowdown
@@ -29,6 +30,7 @@ __all__ = [
     "Exponential",
     "LogNormal",
     "Multitenancy",
+    "Neighbour",
     "Pareto",
     "Replay",
     "Resampled",

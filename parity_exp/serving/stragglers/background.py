@@ -1,5 +1,6 @@
-"""Straggler models that put a real process beside some of the instances: on which, and when."""
+"""Straggler models of somebody else at work beside some of the instances: on which, and when."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -14,23 +15,20 @@ from parity_exp.serving.trace import Disturbance
 ALL_THE_TIME = 1.0
 
 
-class Background(Straggler):
-    """A process beside some instances, on their devices, all the time or on and off.
+class Spells(Straggler):
+    """Something that goes on beside some instances, all the time or on and off.
 
     Args:
-        process: what it does.
         instances: beside which; None: as many as ``fraction`` says, at random.
         fraction: of all instances, rounded, but at least one; 0.5 where neither is given.
-        duty: share of the time that it is at work; 1: always.
-        period_s: how long one turn of work and rest is; each process begins somewhere in a turn, at random.
+        duty: share of the time that it goes on; 1: always.
+        period_s: how long one turn of work and rest is; each begins somewhere in a turn, at random.
     """
 
     key: ClassVar[str]
-    kind: ClassVar[str]
 
     def __init__(
         self,
-        process: Helper,
         instances: Sequence[int] | None = None,
         fraction: float | None = None,
         duty: float = ALL_THE_TIME,
@@ -39,7 +37,6 @@ class Background(Straggler):
         at_most_one({f"{self.key}.instances": instances, f"{self.key}.fraction": fraction})
         if isinstance(instances, str) or (instances is not None and not isinstance(instances, Sequence)):
             raise ConfigError(f"{self.key}.instances={instances}: expected a list of instances, such as [0, 3]")
-        self.process = process
         self.instances = (
             None if instances is None else sorted({whole(f"{self.key}.instances", one, 0) for one in instances})
         )
@@ -47,19 +44,20 @@ class Background(Straggler):
         self.duty = number(f"{self.key}.duty", duty, above=0, most=1)
         self.period_s = number(f"{self.key}.period_s", period_s, above=0)
 
+    @abstractmethod
+    def row(self, instance: int, start_s: float, end_s: float) -> Disturbance:
+        """What one spell is in the trace."""
+
     def trace(
         self, instances: int, duration_s: float, random: np.random.Generator, service_s: float
     ) -> list[Disturbance]:
         choice, phases = random.spawn(2)
         phase_s = phases.uniform(0, self.period_s, instances).tolist()
         return [
-            Disturbance(self.kind, instance, start_s, end_s)
+            self.row(instance, start_s, end_s)
             for instance in self._chosen(instances, choice)
             for start_s, end_s in self._spans(phase_s[instance], duration_s)
         ]
-
-    def helpers(self) -> Mapping[str, Helper]:
-        return {self.kind: self.process}
 
     def _chosen(self, instances: int, random: np.random.Generator) -> list[int]:
         order = random.permutation(instances).tolist()
@@ -79,3 +77,32 @@ class Background(Straggler):
         ends = np.minimum(starts + self.duty * self.period_s, duration_s)
         starts = np.maximum(starts, 0.0)
         return list(zip(starts[ends > starts].tolist(), ends[ends > starts].tolist(), strict=True))
+
+
+class Background(Spells):
+    """A process beside some instances, on their devices.
+
+    Args:
+        process: what it does.
+
+    The others are those of :class:`Spells`.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(
+        self,
+        process: Helper,
+        instances: Sequence[int] | None = None,
+        fraction: float | None = None,
+        duty: float = ALL_THE_TIME,
+        period_s: float = 4.0,
+    ) -> None:
+        super().__init__(instances, fraction, duty, period_s)
+        self.process = process
+
+    def row(self, instance: int, start_s: float, end_s: float) -> Disturbance:
+        return Disturbance(self.kind, instance, start_s, end_s)
+
+    def helpers(self) -> Mapping[str, Helper]:
+        return {self.kind: self.process}

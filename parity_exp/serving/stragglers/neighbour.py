@@ -1,0 +1,35 @@
+"""Somebody else at work beside an instance, as a slowdown: for simulations, which have no devices to share."""
+
+from collections.abc import Sequence
+
+from parity_exp.serving.checks import number
+from parity_exp.serving.stragglers.background import ALL_THE_TIME, Spells
+from parity_exp.serving.trace import SLOW, Disturbance
+
+
+class Neighbour(Spells):
+    """While a neighbour is at work, a task that its instance begins takes ``factor`` times as long.
+
+    It stands for a second service (Parity Models, SOSP 2019, section 5) where :class:`Multitenancy` would start one.
+
+    Args:
+        factor: how many times as long.
+
+    The others are those of :class:`Spells`.
+    """
+
+    key = "straggler.multitenancy"
+
+    def __init__(
+        self,
+        factor: float,
+        instances: Sequence[int] | None = None,
+        fraction: float | None = None,
+        duty: float = ALL_THE_TIME,
+        period_s: float = 4.0,
+    ) -> None:
+        super().__init__(instances, fraction, duty, period_s)
+        self.factor = number(f"{self.key}.factor", factor, least=1)
+
+    def row(self, instance: int, start_s: float, end_s: float) -> Disturbance:
+        return Disturbance(SLOW, instance, start_s, end_s, self.factor)
