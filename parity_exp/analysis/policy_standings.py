@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from parity_exp.analysis.comparison_figures import Plate
+from parity_exp.analysis.comparison_figures import CODE, ENVIRONMENT, Plate
 from parity_exp.analysis.comparison_tables import load_words
 from parity_exp.analysis.findings import BASELINE, NOISE
 from parity_exp.analysis.serving_figures import policy_colours
@@ -43,7 +43,7 @@ def standings(serving: pd.DataFrame) -> pd.DataFrame:
     """
     if serving.empty or "instances" not in serving:
         return pd.DataFrame()
-    rows = serving.assign(load=load_words(serving))
+    rows = serving.assign(load=load_words(serving), setting=_places(serving))
     rows = rows[rows["policy"] == rows["policy_variant"]]
     keys = ["setting", "load", "instances", "policy"]
     means = rows.groupby(keys, dropna=False, sort=False)[[f"latency_ms/{name}" for name in PERCENTILES]].mean()
@@ -103,6 +103,7 @@ def policy_standings(serving: pd.DataFrame) -> Plate | None:
     assert image is not None
     bar = figure.colorbar(image, ax=axes, fraction=0.02, ticks=[1 / WORST, 0.5, 1, 2, WORST], format="%g")
     bar.set_label("of the best other policy's", fontsize=8)
+    bar.ax.minorticks_off()
     bar.ax.tick_params(labelsize=7)
     return Plate(figure)
 
@@ -134,7 +135,7 @@ def gap_ratio(tidy: Tidy) -> Plate | None:
         return None
     several = list(shown.items())[:MOST_PANELS]
     colours = policy_colours([str(policy) for policy in rows["policy"].unique()])
-    columns = min(len(several), 3)
+    columns = 2 if len(several) == 4 else min(len(several), 3)
     lines = -(-len(several) // columns)
     figure = Figure(figsize=(1.2 + 2.8 * columns, 0.6 + 2.7 * lines), layout="constrained")
     axes = list(figure.subplots(lines, columns, squeeze=False, sharey=True).flat)
@@ -157,6 +158,13 @@ def gap_ratio(tidy: Tidy) -> Plate | None:
         axis.set_ylabel(f"gap of {BASELINE}\nover the policy's", fontsize=8)
     axes[0].legend(frameon=False, fontsize=8)
     return Plate(figure, len(shown) - len(several))
+
+
+def _places(serving: pd.DataFrame) -> pd.Series:
+    """For each row its setting, after what else differs between the rows' codes."""
+    differing = [key for key in (*ENVIRONMENT[:2], *CODE) if serving[key].nunique(dropna=False) > 1]
+    parts = [f"{key}=" + serving[key].astype(str) for key in differing]
+    return sum((part + " " for part in parts), start=pd.Series("", index=serving.index)) + serving["setting"]
 
 
 def _short(setting: str) -> str:

@@ -273,7 +273,7 @@ class TestPage:
         page = Page(done.page.read_text())
         assert "script" not in page.tags
         assert all(source.startswith("data:image/png;base64,") for source in page.sources)
-        assert len(page.sources) == 7
+        assert len(page.sources) == 8
         assert not re.search(r"url\(|@import|https?://", done.page.read_text())
         inside = [link for link in page.links if link.startswith("#")]
         assert len(inside) == 6 and all(link[1:] in page.anchors for link in inside)
@@ -332,4 +332,4 @@ class TestPage:
         probe = json.loads(found[1].replace("&quot;", '"'))
         assert probe["width"] <= 1280
         assert not probe["wide"]
-        assert len(probe["images"]) == 7 and all(width > 100 for width in probe["images"])
+        assert len(probe["images"]) == 8 and all(width > 100 for width in probe["images"])
