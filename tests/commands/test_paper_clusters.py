@@ -35,8 +35,9 @@ def test_parm_is_as_much_better_than_equal_resources_as_published() -> None:
 
 def test_multitenancy_is_a_slowdown_in_simulation() -> None:
     values = simulated("experiment=parm/fig12", "straggler=[multitenancy_simulated]", "load.queries=5000")
-    # A task beside a neighbour at work takes 1.5 times 25 ms.
-    assert 36 < values["simulate/equal_resources/latency_ms/p99"] < 55
+    # A task beside a neighbour at work takes 2.5 times 25 ms, and one in eighty is.
+    assert 60 < values["simulate/equal_resources/latency_ms/p99.9"] < 90
+    assert values["simulate/equal_resources/latency_ms/p90"] < 30
     with pytest.raises(ConfigError, match="multitenancy_simulated"):
         simulation("experiment=parm/fig12")
 
