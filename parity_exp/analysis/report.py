@@ -14,6 +14,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from parity_exp.analysis import findings
+from parity_exp.analysis.field_guide import guide
 from parity_exp.analysis.page import Picture, Section, Table, picture, write_page
 from parity_exp.analysis.picture_files import png
 from parity_exp.analysis.recordings import Recordings, read_recordings
@@ -152,6 +153,7 @@ class _Page:
             self._injected(),
             self._code(_chosen(pictures, CODE_PICTURES)),
             Section("figures", "Other figures", pictures=[pictures[name] for name in others]),
+            guide(self.policies),
             self._what_was_run(),
             Section("terms", "Terms", tables=[Table(("term", "meaning"), list(TERMS.items()))]),
             self._environment(),
