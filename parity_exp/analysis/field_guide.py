@@ -13,7 +13,7 @@ INTRODUCTION = (
     "is late (its network is busy, another program runs beside it, it has died), so is the answer, and a client who "
     "sends many queries nearly always meets one. There are three ways out: do the work again elsewhere, do it more "
     "than once from the start, or encode several queries together, so that one more task stands in for whichever of "
-    "them is late. They differ in what they cost while all is well, how soon they help, and whether the answer is exact."
+    "them is late. They differ in what they cost while all is well, how soon they help, and whether answers are exact."
 )
 
 
