@@ -16,7 +16,7 @@ Rules:
 
 import heapq
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -133,14 +133,15 @@ class SingleQueue(Queues):
     A task goes to an instance with the fewest tasks, and of these to the one that has had no more for longest.
 
     Attributes:
-        having: instances that have 0, 1, ... tasks and may be given one more, in the order in which they came to that.
+        having: instances that have 0, 1, ... tasks and may be given one more, in the order in which they came to that;
+            the values mean nothing. Whatever the number of instances, each step takes the same time.
     """
 
     def __init__(self, role: Role, first: int, prefetch: int) -> None:
         super().__init__(role, first, prefetch)
         self.normal, self.low = _Queue(), _Queue()
         self.reserve = role.reserve
-        self.having: list[deque[int]] = [deque() for _ in range(prefetch)]
+        self.having: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(prefetch)]
 
     def add(self, task: Task, first: bool = False) -> None:
         (self.low if task.low else self.normal).add(task, first)
@@ -150,18 +151,18 @@ class SingleQueue(Queues):
 
     def up(self, instance: int) -> None:
         super().up(instance)
-        self.having[0].append(instance)
+        self.having[0][instance] = None
 
     def freed(self, instance: int) -> None:
         had = self.prefetch - self.free[instance]
         if had < self.prefetch:
-            self.having[had].remove(instance)
-        self.having[had - 1].append(instance)
+            del self.having[had][instance]
+        self.having[had - 1][instance] = None
         super().freed(instance)
 
     def down(self, instance: int) -> None:
         if self.free[instance]:
-            self.having[self.prefetch - self.free[instance]].remove(instance)
+            del self.having[self.prefetch - self.free[instance]][instance]
         super().down(instance)
 
     def place(self) -> Task | None:
@@ -177,18 +178,18 @@ class SingleQueue(Queues):
         self.free[instance] -= 1
         had = self.prefetch - self.free[instance]
         if had < self.prefetch:
-            self.having[had].append(instance)
+            self.having[had][instance] = None
         return task
 
     def _take_instance(self, task: Task) -> int:
         taken = _taken(task)
         if taken:
             for instances in self.having:
-                for turn, instance in enumerate(instances):
+                for instance in instances:
                     if instance not in taken:
-                        del instances[turn]
+                        del instances[instance]
                         return instance
-        return next(filter(None, self.having)).popleft()
+        return next(filter(None, self.having)).popitem(last=False)[0]
 
 
 class RoundRobin(Queues):
@@ -202,7 +203,7 @@ class RoundRobin(Queues):
         super().__init__(role, first, prefetch)
         self.normal = {instance: _Queue() for instance in self.instances}
         self.low = {instance: _Queue() for instance in self.instances}
-        self.turn: deque[int] = deque()
+        self.turn: OrderedDict[int, None] = OrderedDict()  # who is next comes first
         self.homeless = _Queue()
         self.ready: deque[int] = deque()
 
@@ -218,7 +219,7 @@ class RoundRobin(Queues):
 
     def up(self, instance: int) -> None:
         super().up(instance)
-        self.turn.append(instance)
+        self.turn[instance] = None
         self.ready.append(instance)
         self._move(self.homeless)
 
@@ -228,7 +229,7 @@ class RoundRobin(Queues):
 
     def down(self, instance: int) -> None:
         super().down(instance)
-        self.turn.remove(instance)
+        del self.turn[instance]
         self._move(self.normal[instance])
         self._move(self.low[instance])
 
@@ -252,11 +253,13 @@ class RoundRobin(Queues):
 
     def _next_instance(self, task: Task) -> int:
         taken = _taken(task, State.QUEUED)
+        instance = -1
         for _ in range(len(self.turn)):
-            self.turn.rotate(-1)
-            if self.turn[-1] not in taken:
+            instance = next(iter(self.turn))
+            self.turn.move_to_end(instance)
+            if instance not in taken:
                 break
-        return self.turn[-1]
+        return instance
 
     def _move(self, queue: _Queue) -> None:
         """Queue what a queue holds anew."""
