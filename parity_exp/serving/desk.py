@@ -261,7 +261,7 @@ class RoundRobin(Queues):
         super().__init__(role, first, prefetch)
         self.normal = {instance: _Queue() for instance in self.instances}
         self.low = {instance: _Queue() for instance in self.instances}
-        self.turn: deque[int] = deque()
+        self.turn: OrderedDict[int, None] = OrderedDict()  # who is next comes first
         self.homeless = _Queue()
         self.ready: deque[int] = deque()
 
@@ -277,7 +277,7 @@ class RoundRobin(Queues):
 
     def up(self, instance: int) -> None:
         super().up(instance)
-        self.turn.append(instance)
+        self.turn[instance] = None
         self.ready.append(instance)
         self._move(self.homeless)
 
@@ -287,7 +287,7 @@ class RoundRobin(Queues):
 
     def down(self, instance: int) -> None:
         super().down(instance)
-        self.turn.remove(instance)
+        del self.turn[instance]
         self._move(self.normal[instance])
         self._move(self.low[instance])
 
@@ -311,11 +311,13 @@ class RoundRobin(Queues):
 
     def _next_instance(self, task: Task) -> int:
         taken = _taken(task, State.QUEUED)
+        instance = -1
         for _ in range(len(self.turn)):
-            self.turn.rotate(-1)
-            if self.turn[-1] not in taken:
+            instance = next(iter(self.turn))
+            self.turn.move_to_end(instance)
+            if instance not in taken:
                 break
-        return self.turn[-1]
+        return instance
 
     def _move(self, queue: _Queue) -> None:
         """Queue what a queue holds anew."""
