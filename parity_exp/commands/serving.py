@@ -163,7 +163,7 @@ class Serving:
         def served(section: str, path: object, query_shape: tuple[int, ...]) -> ServedModel:
             node: Any = OmegaConf.to_container(experiment.architecture(section), resolve=True)
             load = partial(load_model, node, query_shape, outputs[0], str(path))
-            return ServedModel(load, query_shape, outputs)
+            return ServedModel(load, query_shape, outputs, str(path))
 
         models = {BASE: served("base", trained.checkpoint("base"), shape)}
         parity = "parity" if self.config.parity.trainable else "base"
@@ -250,10 +250,7 @@ class Serving:
         disturber: Disturber | None = None
         try:
             pool.start(wanted, held, self.batch_size, timelines(scene.trace, len(held)))
-            devices, cores = zip(*pool.places(), strict=True)
-            disturber = Disturber(
-                scene.trace, devices, cores, pool.kill, all_helpers(self.stragglers), self.experiment.seed
-            )
+            disturber = pool.disturber(scene.trace, all_helpers(self.stragglers), self.experiment.seed)
             disturber.start()
             with _progress(name, self.load.total) as progress:
                 frontend = Frontend(pool, desk, coder, scene.workload, recorder, disturber, progress)

@@ -20,7 +20,7 @@ import torch
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving import transport
 from parity_exp.serving.pool import Down, Event, Finished, Raised, ServedModel, Up
-from parity_exp.serving.pools import LocalPool, local
+from parity_exp.serving.pools import LocalPool, supervised
 from parity_exp.serving.timeline import Timeline
 from tests.serving.small_models import (
     CORNER,
@@ -50,7 +50,7 @@ Start = Callable[..., LocalPool]
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts a pool of one model, or of several; closes it after the test."""
     # A busy machine may take its time to say how a process ended, which some tests look at.
-    monkeypatch.setattr(local, "EXIT_STATUS_S", 10.0)
+    monkeypatch.setattr(supervised, "EXIT_STATUS_S", 10.0)
     pools: list[LocalPool] = []
 
     def start(
@@ -533,7 +533,7 @@ def test_a_pool_with_stopped_and_busy_instances_closes(start: Start) -> None:
 SCRIPT = textwrap.dedent("""
     import sys, time, torch
     from parity_exp.serving.pool import ServedModel
-    from parity_exp.serving.pools import LocalPool, local
+    from parity_exp.serving.pools import LocalPool
     from parity_exp.serving.timeline import Timeline
     from tests.serving.small_models import OBEDIENT
 
