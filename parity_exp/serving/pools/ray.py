@@ -69,7 +69,7 @@ HEARTBEAT_S = 0.5
 CLOSE_S = 8.0
 """How long actors may take to be gone; Ray gives one that does not listen five seconds."""
 
-REASON = re.compile(r"The actor (?:is dead|died) because (?:of )?(?:its )?(.+?)(?:\.\s|\.?$)", re.MULTILINE)
+REASON = re.compile(r"The actor (?:is dead|died) because (?:its )?(.+?)(?:\.\s|\.?$)", re.MULTILINE)
 """Where in Ray's pages about a dead actor the reason is."""
 
 
@@ -399,6 +399,8 @@ def _killing(pid: int) -> Callable[[], None]:
 def _reason(error: Exception) -> str:
     """Why a call failed, in one line."""
     text = str(error)
+    if isinstance(error, ray.exceptions.ActorUnavailableError):
+        return "the connection to its actor broke"
     found = REASON.search(text)
     if found:
         return one_line(f"its actor ended: {found.group(1)}")
