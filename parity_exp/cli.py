@@ -56,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MEND
     command, *overrides = given
     try:
+        if _follows():
+            return DONE
         _run_hydra(command, [*overrides, *_resume_in_place(command, overrides)])
     except KeyboardInterrupt:
         print(f"{PROGRAM} {command}: interrupted", file=sys.stderr)
@@ -76,6 +78,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{PROGRAM} {command}: {line}", file=sys.stderr)
         return MEND
     return DONE
+
+
+def _follows() -> bool:
+    """Do as the first process says, where this is another one of those that torchrun has started; True: it was."""
+    if os.environ.get("RANK", "0") == "0":
+        return False
+    from parity_exp.commands import world
+
+    if world.follows():
+        world.follow()
+    return world.follows()
 
 
 class _Explained(SystemExit):

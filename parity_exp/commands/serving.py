@@ -140,7 +140,7 @@ class Serving(Scenario):
             whole_node: Any = OmegaConf.to_container(experiment.architecture(section), resolve=True)
             node = {name: value for name, value in whole_node.items() if name not in NOT_FOR_THE_CLASS}
             load = partial(load_model, node, query_shape, outputs, str(path))
-            return ServedModel(load, query_shape, (outputs,))
+            return ServedModel(load, query_shape, (outputs,), str(path))
 
         models = {BASE: served("base", trained.checkpoint("base"), shape, outputs)}
         parity = "parity" if self.config.parity.trainable else "base"
@@ -247,10 +247,7 @@ class Serving(Scenario):
         disturber: Disturber | None = None
         try:
             pool.start(wanted, held, self.batch_size, timelines(scene.trace, len(held)))
-            devices, cores = zip(*pool.places(), strict=True)
-            disturber = Disturber(
-                scene.trace, devices, cores, pool.kill, all_helpers(self.stragglers), self.experiment.seed
-            )
+            disturber = pool.disturber(scene.trace, all_helpers(self.stragglers), self.experiment.seed)
             disturber.start()
             with progress(name, self.load.total) as move:
                 frontend = Frontend(pool, desk, coder, scene.workload, recorder, disturber, move)

@@ -193,12 +193,13 @@ class Disturber:
     def _look_after(self) -> None:
         for companion in list(self._companions):
             if companion.pipe.poll(0):
-                line = (
-                    f"the {companion.name} has failed: {_reason(_message(companion.pipe))}; the run goes on without it"
-                )
-                self.failures.append(line)
-                log.error(line)
+                reason = _reason(_message(companion.pipe))
+                self._note(f"the {companion.name} has failed: {reason}; the run goes on without it")
                 self._forget(companion, 0)
+
+    def _note(self, failure: str) -> None:
+        self.failures.append(failure)
+        log.error(failure)
 
     def _forget(self, companion: _Companion, wait_s: float) -> None:
         companion.process.join(wait_s)

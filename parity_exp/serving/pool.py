@@ -7,15 +7,18 @@ All times are seconds of ``time.monotonic()``, which the processes of one machin
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from parity_exp.serving.disturber import Disturber
+from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.timeline import Timeline
+from parity_exp.serving.trace import Disturbance
 
-ModelLoader = Callable[[], nn.Module]
-"""Makes a network with its weights; can be pickled, and is called in the instance's process."""
+ModelLoader = Callable[..., nn.Module]
+"""Makes a network with its weights; can be pickled, and is called in the instance's process, without arguments."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,18 @@ class ServedModel:
         load: makes the network.
         query_shape: shape of one query it takes.
         output_shape: shape of one prediction it gives.
+        checkpoint: the file that ``load`` reads, if it reads one. On machines that do not have the file, ``load`` is
+            called with what is in it, as the argument ``content``.
     """
 
     load: ModelLoader
     query_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
+    checkpoint: str | None = None
+
+    def network(self, content: bytes | memoryview | None = None) -> nn.Module:
+        """Make the network; ``content`` is what is in its checkpoint, where that is not to be read from the file."""
+        return self.load() if content is None else self.load(content=content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +161,17 @@ class Pool(ABC):
     @abstractmethod
     def kill(self, instance: int) -> None:
         """Kill an instance without warning (SIGKILL), as a straggler model's crash does; it is restarted."""
+
+    def disturber(self, rows: Iterable[Disturbance], helpers: Mapping[str, Helper], seed: int) -> Disturber:
+        """Who carries out a straggler trace on this pool's instances; to be made after the start.
+
+        Args:
+            rows: the trace.
+            helpers: for each kind of row that takes a process, what the process does.
+            seed: of what processes draw at random.
+        """
+        devices, cores = zip(*self.places(), strict=True)
+        return Disturber(rows, devices, cores, self.kill, helpers, seed)
 
     @abstractmethod
     def close(self) -> None:

@@ -71,6 +71,7 @@ class Dies(nn.Module):
     def forward(self, queries: Tensor) -> Tensor:
         if queries.any():
             os.kill(os.getpid(), signal.SIGSEGV)
+            time.sleep(60)  # where another thread takes the signal
         return queries.flatten(1)[:, :1]
 
 
