@@ -40,7 +40,13 @@ def accuracy_findings(metrics: Metrics, overall: pd.DataFrame | None = None) -> 
     if same is not None:
         sentence += f" It agrees with the base model's own in {percent(same)}."
     sentences = [sentence, *_box_findings(metrics)]
-    if overall is not None and not overall.empty:
+    decoded = metrics.get("test/no_loss_accuracy")
+    if decoded is not None:
+        sentences.append(
+            f"The code is not systematic: every prediction is decoded, and right in {percent(decoded)} when all "
+            "answers are there."
+        )
+    elif overall is not None and not overall.empty:
         most = overall.iloc[-1]
         column = next(str(name) for name in overall.columns if str(name).startswith("overall_"))
         quality = column.removeprefix("overall_")

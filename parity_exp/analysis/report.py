@@ -39,6 +39,10 @@ CAPTIONS = {
         "Latency of all policies. At height 0.001 a curve is at its p99.9: the further left and the steeper, the "
         "better. A curve that bends to the right has a tail."
     ),
+    "accuracy_against_tail": (
+        "What clients got: how often it was right, and how late the latest of it came. The best policies are at the "
+        "upper left; one that has none there in both respects buys nothing."
+    ),
     "accuracy_against_slo": (
         "Accuracy of what clients would have got under other deadlines: an answer later than the deadline counts as "
         "the default answer. A reconstruction that is in time but wrong costs as much as a default."
@@ -64,6 +68,7 @@ CAPTIONS = {
 }
 SERVING_PICTURES = (
     "latency_ccdf",
+    "accuracy_against_tail",
     "accuracy_against_slo",
     "answer_sources",
     "latency_over_time",

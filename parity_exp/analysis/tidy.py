@@ -65,7 +65,7 @@ class Tidy:
         labels = {
             "dataset": component_labels(self._flats, "dataset"),
             "architecture": component_labels(self._flats, "architecture"),
-            "encoder": component_labels(self._flats, "encoder", "Encoder"),
+            "encoder": self._encoders(),
             "decoder": component_labels(self._flats, "decoder", "Decoder"),
         }
         others = [key for key in self.differing if key not in ("k", "r", "seed", *labels)]
@@ -82,6 +82,15 @@ class Tidy:
                 }
             )
         return facts
+
+    def _encoders(self) -> list[str]:
+        """Names of encoders; of a code that has none, since it trains nothing, the code's own."""
+        encoders = component_labels(self._flats, "encoder", "Encoder")
+        codes = component_labels(self._flats, "code", "Code")
+        return [
+            code if flat.get("encoder", "") is None else encoder
+            for flat, encoder, code in zip(self._flats, encoders, codes, strict=True)
+        ]
 
     def _run_row(self, run: GatheredRun, facts: Mapping[str, Any]) -> dict[str, Any]:
         environment = run.environment

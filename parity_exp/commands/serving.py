@@ -160,12 +160,12 @@ class Serving(Scenario):
         """
         metrics: dict[str, float] = {}
         for name in self.policies:
-            code = self.non_systematic_code(name)
-            if code is None:
-                continue
+            node = self.config.redundancy[name].get("code")
+            if node is None:
+                continue  # without a code of its own; what the run's leaves open was chosen when it was trained
             base = self.experiment.new_base_network()
             load_weights(trained.checkpoint("base"), base, "run")
-            node, key = self.config.redundancy[name].code, f"redundancy.{name}.code"
+            key = f"redundancy.{name}.code"
             chosen = choose_settings(self.experiment, node, key, base, run.path / f"code_search-{name}.csv")
             metrics |= {f"serve/{name}/{setting}": value for setting, value in chosen.items()}
         run.write_config(self.config)

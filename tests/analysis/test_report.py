@@ -143,7 +143,7 @@ def test_a_run_that_served_says_what_the_code_bought(served: Path, recordings: R
     assert "A query without an answer after 400 ms got the default prediction" in page.text
     assert "of what the base instances can serve" in page.text
     assert f"slow {len(recordings.trace) - 1}" in page.text
-    assert len(page.sources) == 3 + 6
+    assert len(page.sources) == 3 + 7
 
 
 def test_a_page_is_complete_in_itself(served: Path) -> None:

@@ -23,7 +23,7 @@ from parity_exp.serving.policy import Source
 from parity_exp.serving.recorder import Recorder
 from tests.analysis.recordings import SLO_MS, Recordings
 
-PICTURES = {"latency_ccdf", "accuracy_against_slo", "answer_sources", "latency_over_time"}
+PICTURES = {"latency_ccdf", "accuracy_against_tail", "accuracy_against_slo", "answer_sources", "latency_over_time"}
 
 
 @pytest.fixture(scope="module")

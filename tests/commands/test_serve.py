@@ -44,7 +44,8 @@ def test_a_serving_run_leaves_what_the_contract_says(run: Run, folder: Path, tra
     (run_dir,) = run_dirs(folder, "serve")
     for name in (
         "config.yaml", ".hydra/overrides.yaml", "metrics.json", "environment.json", "report.html", "arrivals.csv",
-        "straggler-trace.csv", "figures/latency_ccdf.png", "figures/accuracy_against_slo.png",
+        "straggler-trace.csv", "figures/latency_ccdf.png", "figures/accuracy_against_tail.png",
+        "figures/accuracy_against_slo.png",
         "figures/answer_sources.png", "figures/latency_over_time.png", "figures/instance_timeline-parity.png",
         "figures/instance_timeline-equal_resources.png",
     ):  # fmt: skip

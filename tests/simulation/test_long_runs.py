@@ -15,6 +15,7 @@ from parity_exp.serving.desk import Queues, RoundRobin, SingleQueue
 from parity_exp.serving.policies import (
     Adaptive,
     ApproximateBackup,
+    Coded,
     EqualResources,
     Hedged,
     NoRedundancy,
@@ -30,12 +31,19 @@ from tests.serving.desk_driver import alive
 SERVICE_S = 0.02
 BASE = 4
 
-POLICIES: dict[str, type[Policy]] = {
+
+def one_more(k: int, r: int) -> Policy:
+    """A group of k queries as k + r coded ones, any k of whose answers tell all."""
+    return Coded(k, r, range(k + r), k)
+
+
+POLICIES: dict[str, Callable[[int, int], Policy]] = {
     "none": NoRedundancy,
     "equal_resources": EqualResources,
     "replication": Replication,
     "hedged": Hedged,
     "approximate_backup": ApproximateBackup,
+    "coded": one_more,
     "parity": Parity,
     "shared_parity": SharedParity,
     "adaptive": Adaptive,
@@ -101,7 +109,8 @@ def test_no_query_is_lost_with_batches_prefetch_and_a_model_that_raises(name: st
         raises=lambda _: draw.random() < 0.05, slo_s=1.0,
     )  # fmt: skip
     assert everybody_was_answered_once(outcome)
-    assert (outcome.source == Source.OWN).sum() > 3_000
+    usual = Source.RECONSTRUCTED if name == "coded" else Source.OWN
+    assert (outcome.source == usual).sum() > 3_000
 
 
 @pytest.mark.parametrize("name", ["parity", "shared_parity"])
@@ -265,6 +274,6 @@ def test_redundancy_shortens_the_tail_that_stragglers_make() -> None:
         name: np.quantile(simulate(POLICIES[name](2, 1), arrivals_s, straggling(3), BASE).latency_ms, 0.99)
         for name in POLICIES
     }
-    for name in ("replication", "hedged", "approximate_backup", "parity", "shared_parity"):
+    for name in ("replication", "hedged", "approximate_backup", "coded", "parity", "shared_parity"):
         assert tail_ms[name] < tail_ms["equal_resources"] / 2
     assert tail_ms["equal_resources"] <= tail_ms["none"]
