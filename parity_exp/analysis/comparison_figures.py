@@ -58,15 +58,16 @@ def comparison_figures(measured: pd.DataFrame, serving: pd.DataFrame) -> dict[st
         measured: a row a measured code, see :func:`parity_exp.analysis.tidy.measured_codes`.
         serving: a row a run and policy.
     """
+    predicted = serving.dropna(subset="accuracy") if "accuracy" in serving else serving  # simulations have none
     plates = {
         "degraded_by_k": degraded_by_k(measured),
         "overall_accuracy": overall_accuracy(measured),
-        "delivered_accuracy": delivered_accuracy(serving),
+        "delivered_accuracy": delivered_accuracy(predicted),
         "latency_by_utilisation": latency_by_load(serving, by_rate=False),
         "latency_by_rate": latency_by_load(serving, by_rate=True),
         "gap_by_instances": gap_by_resources(serving, "extra_instances"),
         "gap_by_tasks": gap_by_resources(serving, "tasks_per_query"),
-        "accuracy_against_latency": accuracy_against_latency(serving),
+        "accuracy_against_latency": accuracy_against_latency(predicted),
     }
     return {name: plate for name, plate in plates.items() if plate is not None}
 

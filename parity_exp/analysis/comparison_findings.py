@@ -43,9 +43,10 @@ def policy_findings(serving: pd.DataFrame) -> list[str]:
         ratio = own["latency_ms/p99.9"] / base["latency_ms/p99.9"].reindex(own.index)
         lower, higher = int((ratio < 1 - NOISE).sum()), int((ratio > 1 + NOISE).sum())
         change = 100 * float((own["accuracy"] - base["accuracy"].reindex(own.index)).median())
+        accuracy = "" if change != change else f"; accuracy of what clients got {change:+.2f} points in the median"
         sentences.append(
             f"{policy} against {BASELINE}, {_runs(len(own))}: p99.9 lower in {lower}, higher in {higher}, in the "
-            f"median {ratio.median():.2g} of it; accuracy of what clients got {change:+.2f} points in the median."
+            f"median {ratio.median():.2g} of it{accuracy}."
         )
     return _some(sentences, "more policies are in the table.")
 

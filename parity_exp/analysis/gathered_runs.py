@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from parity_exp.analysis.recordings import QUERIES
-from parity_exp.analysis.serving_tables import metrics_by_policy
+from parity_exp.analysis.serving_tables import metrics_by_policy, prefix_of
 from parity_exp.errors import UserError
 from parity_exp.run_directory import RunDirectory
 
@@ -201,7 +201,9 @@ def _recordings(path: Path, files: frozenset[str], metrics: dict[str, float]) ->
         if fault:
             yield f"{name}: {fault}; its metrics, where there are any, still count"
     uncounted = sorted(
-        match[1] for name in files if (match := QUERIES.fullmatch(name)) and f"serve/{match[1]}/queries" not in metrics
+        match[1]
+        for name in files
+        if (match := QUERIES.fullmatch(name)) and f"{prefix_of(metrics)}/{match[1]}/queries" not in metrics
     )
     if uncounted and metrics:
         yield f"no metrics of {', '.join(uncounted)}: still at work, or stopped while it served"

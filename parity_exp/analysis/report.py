@@ -21,8 +21,6 @@ from parity_exp.analysis.recordings import Recordings, read_recordings
 from parity_exp.analysis.run_facts import coded_facts, load_sentences, serving_facts, straggler_rows, title_of
 from parity_exp.analysis.serving_figures import serving_figures
 from parity_exp.analysis.serving_tables import (
-    PREFIX,
-    SIMULATED,
     cost_table,
     interval_table,
     metrics_by_policy,
@@ -117,7 +115,7 @@ class _Page:
         """What the run has written; of an interrupted one what its recordings give."""
         content = _json(self.run.metrics) if self.run.metrics.is_file() else {}
         written = {key: value for key, value in content.items() if isinstance(value, int | float)}
-        if any(metrics_by_policy(written, prefix) for prefix in (PREFIX, SIMULATED)):
+        if metrics_by_policy(written):
             return written
         return written | {
             f"serve/{policy}/{name}": value
@@ -128,7 +126,7 @@ class _Page:
     @cached_property
     def policies(self) -> dict[str, dict[str, float]]:
         """What was served, or simulated, by policy."""
-        return metrics_by_policy(self.metrics) or metrics_by_policy(self.metrics, SIMULATED)
+        return metrics_by_policy(self.metrics)
 
     @cached_property
     def recordings(self) -> Recordings:

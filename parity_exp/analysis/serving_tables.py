@@ -31,8 +31,17 @@ COSTS = {
 }
 
 
-def metrics_by_policy(metrics: Mapping[str, float], prefix: str = PREFIX) -> dict[str, dict[str, float]]:
-    """Split ``serve/<policy>/<name>`` by policy, in the order of the run; names as ``serving_metrics`` gives them."""
+def prefix_of(metrics: Mapping[str, float]) -> str:
+    """What the metrics of policies begin with: ``simulate`` for a simulation, else ``serve``."""
+    return SIMULATED if any(key.startswith(f"{SIMULATED}/") for key in metrics) else PREFIX
+
+
+def metrics_by_policy(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Split ``serve/<policy>/<name>``, or ``simulate/...``, by policy; names as ``serving_metrics`` gives them.
+
+    Policies come in the order of the run.
+    """
+    prefix = prefix_of(metrics)
     policies: dict[str, dict[str, float]] = {}
     for key, value in metrics.items():
         command, _, rest = key.partition("/")

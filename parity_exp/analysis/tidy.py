@@ -21,6 +21,7 @@ from parity_exp.analysis.config_differences import (
     written,
 )
 from parity_exp.analysis.gathered_runs import GatheredRun
+from parity_exp.analysis.serving_tables import SIMULATED, prefix_of
 
 CODE = ["dataset", "architecture", "encoder", "decoder", "k", "r"]
 """Columns that say which code it is."""
@@ -95,7 +96,7 @@ class Tidy:
     def _run_row(self, run: GatheredRun, facts: Mapping[str, Any]) -> dict[str, Any]:
         environment = run.environment
         devices = environment.get("devices")
-        policies = tuple(f"serve/{policy}/" for policy in run.policies)
+        policies = tuple(f"{prefix_of(run.metrics)}/{policy}/" for policy in run.policies)
         return {
             "run": str(run.path),
             "state": run.state,
@@ -121,6 +122,7 @@ class Tidy:
         for place, at in enumerate(served):
             run, flat, facts = self._readable[at], flats[place], self._facts[at]
             known = trained.metrics_of(run)
+            simulated = prefix_of(run.metrics) == SIMULATED  # which nobody shall average with what was served
             for policy, metrics in run.policies.items():
                 label = labels[policy][place].partition(" (")
                 rows.append(
@@ -130,10 +132,11 @@ class Tidy:
                         **facts,
                         "policy": policy,
                         "policy_variant": f"{policy} ({label[2]}" if label[1] else policy,
-                        "setting": settings[place],
+                        "setting": f"simulated {settings[place]}".strip() if simulated else settings[place],
                         "straggler": flat.get("straggler"),
                         "base_instances": flat.get("pool.instances"),
                         **_load(flat, run.metrics),
+                        "accuracy": float("nan"),  # simulations have none
                         **metrics,
                         **{key: known[key] for key in TRAINED_METRICS if key in known},
                     }
@@ -218,14 +221,15 @@ class _Trained:
 def _load(flat: Mapping[str, Hashable], metrics: Mapping[str, float]) -> dict[str, Any]:
     """The load as it was asked for, a rate or a share of what the base instances can serve, or as it came out."""
     rate_qps, utilisation = (flat.get(key) for key in LOAD)
+    prefix = prefix_of(metrics)
     load = {
         "load_is_a_rate": rate_qps is not None,
-        "rate_qps": metrics.get("serve/rate_qps") if rate_qps is None else rate_qps,
+        "rate_qps": metrics.get(f"{prefix}/rate_qps") if rate_qps is None else rate_qps,
         "utilisation": utilisation,
-        "service_time_ms": metrics.get("serve/service_time_ms"),
+        "service_time_ms": metrics.get(f"{prefix}/service_time_ms"),
     }
-    if utilisation is None and "serve/utilisation" in metrics:
-        load["utilisation"] = round(metrics["serve/utilisation"], 2)
+    if utilisation is None and f"{prefix}/utilisation" in metrics:
+        load["utilisation"] = round(metrics[f"{prefix}/utilisation"], 2)
     return load
 
 

@@ -56,7 +56,7 @@ def _write_seeds(directory: RunDirectory, by_seed: Mapping[int, Mapping[str, flo
     rows = [
         {"seed": seed, "policy": policy, **values}
         for seed, metrics in by_seed.items()
-        for policy, values in metrics_by_policy(metrics, PREFIX).items()
+        for policy, values in metrics_by_policy(metrics).items()
     ]
     if rows:
         write_text(directory.path / "seeds.csv", pd.DataFrame(rows).to_csv(index=False))
@@ -64,7 +64,7 @@ def _write_seeds(directory: RunDirectory, by_seed: Mapping[int, Mapping[str, flo
 
 def _show(simulation: Simulation, metrics: Mapping[str, float], directory: RunDirectory, tracker: Tracker) -> None:
     """Draw the first seed, tell the tracker, and print the table of all."""
-    policies = metrics_by_policy(metrics, PREFIX)
+    policies = metrics_by_policy(metrics)
     recordings = read_recordings(directory.path, simulation.policies)
     pictures = serving_figures(recordings.queries, recordings.tasks, recordings.trace, simulation.load.slo_ms)
     tracker.results(metrics, {"simulation": percentile_table(policies)})
