@@ -65,7 +65,7 @@ def follows() -> bool:
 def leading(function: Callable[..., Any], *arguments: Any) -> Iterator[None]:
     """Have every other process call ``function(*arguments)``, while the leader does its part in the block."""
     number = next(_numbers)
-    _store().set(str(number), pickle.dumps((function, arguments)))
+    _store().set(str(number), pickle.dumps((function, arguments)))  # type: ignore[arg-type]
     with _group(number):
         yield
 
@@ -73,7 +73,7 @@ def leading(function: Callable[..., Any], *arguments: Any) -> Iterator[None]:
 def dismiss() -> None:
     """Let the others end; does nothing where there are none."""
     if size() > 1 and not follows():
-        _store().set(str(next(_numbers)), pickle.dumps(None))
+        _store().set(str(next(_numbers)), pickle.dumps(None))  # type: ignore[arg-type]
 
 
 def follow() -> None:
