@@ -320,6 +320,7 @@ class Experiment:
                 "encoder.trainable, decoder.trainable and parity.trainable are all false, so there is nothing to "
                 "train; set one of them to true"
             )
+        processes(self.config.trainer)
         base = self.rehearse_network("base")
         self.make_trainer(max_epochs=1)()
         module = self._coded_module(base)

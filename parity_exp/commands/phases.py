@@ -95,8 +95,10 @@ def run_phase(
     """Run a phase in as many processes as the trainer asks for."""
     count = processes(experiment.config.trainer)
     if world.size() > 1:
-        world.lead(phase_in_process, (phase, *(path.absolute() for path in (run.path, folder, history))))
-    elif count > 1:
+        places = [path.absolute() for path in (run.path, folder, history)]
+        with world.leading(phase_in_process, phase, *places):
+            return phase(experiment, run.path, folder, history, listener)
+    if count > 1:
         return run_in_processes(count, phase_in_process, (phase, run.path, folder, history), history, listener)
     return phase(experiment, run.path, folder, history, listener)
 

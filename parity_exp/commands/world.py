@@ -4,27 +4,38 @@ All of them run the same command line. The first one, the leader, does what it s
 phases of training, when the leader tells them to. So there is one run directory and one tracked run, however many
 processes train, and a sweep is gone through once.
 
-Orders go through torch.distributed's default group, and training uses the same one. The folder ``outputs`` has to be
-one that all machines see, under the same path.
+Orders are numbered, and lie in the store where the processes also find each other. The process group lasts for a phase:
+what the leader does in between, such as evaluation, is not to wait for the others. The folder ``outputs`` has to be one
+that all machines see, under the same path.
 """
 
 import os
+import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
+from itertools import count
 from typing import Any
 
 import torch
 from torch import distributed
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
 from parity_exp.errors import UserError
 
-PATIENCE = timedelta(days=7)
-"""How long one waits for others: the leader also evaluates, serves, and waits for data."""
+PATIENCE = timedelta(days=30)
+"""How long to wait for an order: the leader also evaluates, serves, and waits for other jobs."""
+
+HOSTED = "TORCHELASTIC_USE_AGENT_STORE"
+"""What torch reads to know whether the store is there before the processes are."""
+
+_numbers = count()
 
 
 def enter() -> None:
-    """Take note of tasks that submitit has started, as torchrun makes its processes known to them."""
+    """Take note of tasks that submitit has started, as torchrun's processes are told by it."""
     if "SUBMITIT_EXECUTOR" not in os.environ or "RANK" in os.environ:
         return
     from submitit import JobEnvironment
@@ -50,42 +61,59 @@ def follows() -> bool:
     return size() > 1 and os.environ["RANK"] != "0"
 
 
+@contextmanager
+def leading(function: Callable[..., Any], *arguments: Any) -> Iterator[None]:
+    """Have every other process call ``function(*arguments)``, while the leader does its part in the block."""
+    number = next(_numbers)
+    _store().set(str(number), pickle.dumps((function, arguments)))  # type: ignore[arg-type]
+    with _group(number):
+        yield
+
+
+def dismiss() -> None:
+    """Let the others end; does nothing where there are none."""
+    if size() > 1 and not follows():
+        _store().set(str(next(_numbers)), pickle.dumps(None))  # type: ignore[arg-type]
+
+
 def follow() -> None:
     """Take part in what the leader orders, until it is done.
 
     Raises:
         SystemExit: the leader has ended without a word.
     """
-    try:
-        while (order := _told(None)) is not None:
-            function, arguments = order
-            try:
+    for number in _numbers:
+        try:
+            order = pickle.loads(_store().get(str(number)))
+        except distributed.DistError:
+            print(f"process {os.environ['RANK']}: the first process has ended", file=sys.stderr)
+            raise SystemExit(1) from None
+        if order is None:
+            return
+        function, arguments = order
+        try:
+            with _group(number):
                 function(*arguments)
-            except UserError:
-                continue  # the leader has it too, and says so
-    except (RuntimeError, distributed.DistError):
-        # Its end is the end of the connection; whoever has started us says more.
-        print(f"process {os.environ['RANK']}: the first process has ended", file=sys.stderr)
-        raise SystemExit(1) from None
+        except UserError:
+            continue  # the leader has it too, and says so
 
 
-def lead(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """Have every other process call ``function(*arguments)``; to be called by the leader, which then does its part."""
-    _told((function, arguments))
-
-
-def dismiss() -> None:
-    """Let the others end; does nothing where there are none, or where they have not been needed."""
-    if size() > 1 and not follows():
-        _told(None)
+@contextmanager
+def _group(number: int) -> Iterator[None]:
+    """The process group of a phase."""
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    store = PrefixStore(f"group-{number}", _store())
+    distributed.init_process_group(backend, store=store, rank=int(os.environ["RANK"]), world_size=size())
+    try:
+        yield
+    finally:
         distributed.destroy_process_group()
 
 
-def _told(order: Any) -> Any:
-    """What the leader says; every process has to listen."""
-    if not distributed.is_initialized():
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        distributed.init_process_group(backend, timeout=PATIENCE)
-    orders = [order]
-    distributed.broadcast_object_list(orders, src=0, device=torch.device("cpu"))
-    return orders[0]
+@cache
+def _store() -> Store:
+    """Where processes find each other: torchrun's, or one of the leader's."""
+    host = os.environ.get(HOSTED) != str(True) and not follows()
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = TCPStore(address, port, is_master=host, timeout=PATIENCE, wait_for_workers=False)
+    return PrefixStore("parity_exp", store)

@@ -1,5 +1,6 @@
 """``pool=ray`` from the command line: a machine is lost under load, and Ray is not there at all."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,18 @@ def test_a_node_is_lost_under_load_and_no_query_is(
             ray_cluster.remove_node(alive[node], allow_graceful=False)
             moved.append((pool.nodes, node))
 
-    ended: list[list[str | None]] = []
     close = RayPool.close
+
+    def close_when_all_are_there(pool: RayPool) -> None:
+        deadline_s = time.monotonic() + 60
+        while moved and None in pool.nodes and time.monotonic() < deadline_s:
+            pool.poll(0.1)
+        ended.append(pool.nodes)
+        close(pool)
+
+    ended: list[list[str | None]] = []
     monkeypatch.setattr(RayPool, "kill", kill_its_node)
-    monkeypatch.setattr(RayPool, "close", lambda pool: (ended.append(pool.nodes), close(pool))[1])
+    monkeypatch.setattr(RayPool, "close", close_when_all_are_there)
     serving = ("redundancy=[parity]", "pool.instances=2", "pool.service_time_ms=10", "pool.hang_timeout_s=1.5")
     load = ("load.queries=700", "load.warmup=0", "load.rate_qps=70", "load.slo_ms=null")
     crash = ("straggler=crash", "straggler.crash.interval_s=1")
