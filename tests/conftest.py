@@ -18,6 +18,12 @@ QUICK = ("dataset.limit=400", "trainer.max_epochs=2", "base.max_epochs=2", "trai
 Run = Callable[..., int]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread a process: the tests' networks are too small for more, which would only wait for each other."""
+    if not config.getoption("benchmark_enable"):  # speed is measured with what users have
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder in which nobody is logged in anywhere."""
