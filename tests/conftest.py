@@ -25,6 +25,12 @@ SMALL_NODE = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
 Run = Callable[..., int]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread a process: the tests' networks are too small for more, which would only wait for each other."""
+    if not config.getoption("benchmark_enable"):  # speed is measured with what users have
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder in which nobody is logged in anywhere."""

@@ -19,12 +19,14 @@ class Task(ABC):
             ``available_<quality>``, ``degraded_<quality>``, ``reconstruction_<quality>``.
         class_names: one a class, where labels are numbers of classes; otherwise none. Results are also given by class.
         no_answer: the answer of a query that has none: a label that scores 0 against every other.
+        has_places: whether labels say where in the image something is, so that images must stay as they are.
     """
 
     outputs: int
     quality: str
     class_names: tuple[str, ...] = ()
     no_answer: int | tuple[float, ...]
+    has_places: bool = False
 
     @abstractmethod
     def base_loss(self, predictions: Tensor, labels: Tensor) -> Tensor:
