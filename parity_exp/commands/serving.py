@@ -24,10 +24,12 @@ from parity_exp.analysis.serving_tables import metrics_by_policy, percentile_tab
 from parity_exp.analysis.tables import show
 from parity_exp.coding import Code
 from parity_exp.commands.assembly import Experiment, build_checked
+from parity_exp.commands.calibration import normal_outputs
 from parity_exp.commands.phases import obtain_base
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.checks import number, whole
+from parity_exp.serving.consistency import Consistency
 from parity_exp.serving.desk import Desk, Queues
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.frontend import Frontend, Workload
@@ -35,6 +37,7 @@ from parity_exp.serving.group_coder import GroupCoder
 from parity_exp.serving.load import ClosedLoop, Load, query_indices, write_arrivals
 from parity_exp.serving.load_model import load_model
 from parity_exp.serving.measures import serving_metrics
+from parity_exp.serving.output_judge import OutputJudge
 from parity_exp.serving.policy import BACKUP, BASE, Policy
 from parity_exp.serving.pool import Down, Finished, Pool, Raised, ServedModel
 from parity_exp.serving.recorder import Recorder
@@ -233,18 +236,42 @@ class Serving:
             raise UserError(f"the base model cannot be served: {reason}")
         return median(durations_s) / size
 
+    def consistencies(self, trained: RunDirectory, code: Code) -> dict[str, Consistency]:
+        """For each policy that checks groups, what tells sound ones from wrong ones.
+
+        Args:
+            trained: whose checkpoints are served.
+            code: with the trained encoder and decoder.
+        """
+        wanted = [(name, self.policy(name).false_alarm_rate) for name in self.policies]
+        rates = {name: rate for name, rate in wanted if rate is not None}
+        if not rates:
+            return {}
+        normal = normal_outputs(self.experiment, trained)
+        decoder, differences = code.decoder.cpu().eval(), self.experiment.task.differences
+        return {name: Consistency(decoder, differences, *normal, rate) for name, rate in rates.items()}
+
     # ---- one policy
 
     def serve(
-        self, name: str, scene: Scene, models: Mapping[str, ServedModel], code: Code, run: RunDirectory
+        self,
+        name: str,
+        scene: Scene,
+        models: Mapping[str, ServedModel],
+        code: Code,
+        run: RunDirectory,
+        consistency: Consistency | None = None,
     ) -> dict[str, float]:
         """Serve the scene under one policy; write its recordings, also when interrupted; return its metrics."""
         pool = self.pool()
         policy = self.policy(name)
-        desk = Desk(policy, self.instances, self.queues, pool.prefetch, self.batch_size, self.window_s, self.slo_s)
-        held = desk.held
         task = self.experiment.task
         recorder = Recorder(self.load.queries, self.load.warmup, task, task.answer(self.default).tolist())
+        judge = OutputJudge(recorder, consistency)
+        desk = Desk(
+            policy, self.instances, self.queues, pool.prefetch, self.batch_size, self.window_s, self.slo_s, judge
+        )
+        held = desk.held
         coder = GroupCoder(code, self.batch_size) if policy.uses_groups else None
         wanted = {model: models[model] for names in held for model in names}
         disturber: Disturber | None = None
@@ -270,6 +297,7 @@ class Serving:
         for failure in disturber.failures:
             log.warning("%s: %s", name, failure)
         metrics = serving_metrics(recorder.queries(), recorder.lost, recorder.duplicates) | frontend.metrics()
+        metrics |= judge.metrics()
         metrics |= {"instances": len(held), "extra_instances": len(held) - self.instances}
         return {f"serve/{name}/{key}": value for key, value in metrics.items()}
 
@@ -293,6 +321,7 @@ def serve_policies(
     if serving.needs_backup:
         obtain_base(serving.experiment, backup, tracker.epoch, BACKUP)
     models = serving.models(trained, backup)
+    consistencies = serving.consistencies(trained, code)
     with _one_thread():
         scene = serving.scene(models)
         write_trace(run.path / "straggler-trace.csv", scene.trace)
@@ -303,7 +332,7 @@ def serve_policies(
             "serve/utilisation": scene.rate_qps * scene.service_s / serving.instances,
         }
         for name in serving.policies:
-            metrics |= serving.serve(name, scene, models, code, run)
+            metrics |= serving.serve(name, scene, models, code, run, consistencies.get(name))
     table = percentile_table(metrics_by_policy(metrics))
     recordings = read_recordings(run.path, serving.policies)
     pictures = serving_figures(recordings.queries, recordings.tasks, recordings.trace, serving.load.slo_ms)

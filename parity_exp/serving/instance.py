@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from parity_exp.errors import UserError
+from parity_exp.serving.corruptor import Corruptor
 from parity_exp.serving.pool import ServedModel
 from parity_exp.serving.timeline import Timeline
 from parity_exp.serving.transport import (
@@ -62,7 +63,7 @@ class Assignment:
         core: the core that it keeps to; None for any.
         batch_size: queries in a task at most.
         service_time_s: least time of a task.
-        timeline: what delays to inject.
+        timeline: what delays and faults to inject.
     """
 
     index: int
@@ -92,12 +93,12 @@ def main(connection: socket.socket, slots: Slots | None, inline_bytes: int, parc
         _tune_process(assignment)
         networks = _load(assignment)
     except BaseException as error:
-        _send(connection, ANSWER.pack(FAILED, INLINE, 0, 0, 0.0, 0.0), _text(error).encode())
+        _send(connection, ANSWER.pack(FAILED, False, INLINE, 0, 0, 0.0, 0.0), _text(error).encode())
         os._exit(1)
     # No collection of garbage shall look at all that is there for good: it would take longer than most tasks.
     gc.collect()
     gc.freeze()
-    _send(connection, ANSWER.pack(READY, INLINE, 0, 0, 0.0, 0.0))
+    _send(connection, ANSWER.pack(READY, False, INLINE, 0, 0, 0.0, 0.0))
     with torch.inference_mode():
         _serve(connection, slots, inline_bytes, assignment, networks)
     os._exit(0)
@@ -109,6 +110,7 @@ def _serve(
     """Work on tasks until the frontend is gone."""
     device = torch.device(assignment.device)
     floor_s, timeline = assignment.service_time_s, assignment.timeline
+    corruptor = Corruptor(assignment.index)
     # Memory of torch's own, so that the numbers in a message are aligned.
     room = torch.empty(TASK.size + inline_bytes, dtype=torch.uint8)
     numbers, message = room[TASK.size :].view(torch.float32), room.numpy().data
@@ -124,19 +126,24 @@ def _serve(
                 queries = slots.queries(slot, shape)
             outputs = _run(networks[model], queries, device, served.output_shape)
         except BaseException as error:
-            _send(
-                connection, ANSWER.pack(RAISED, slot, count, task, started_s, time.monotonic()), _text(error).encode()
-            )
+            header = ANSWER.pack(RAISED, False, slot, count, task, started_s, time.monotonic())
+            _send(connection, header, _text(error).encode())
             _end_if_device_is_lost(device)
             continue
-        factor, extra_s = timeline.at(started_s - zero_s) if zero_s == zero_s else (1.0, 0.0)
+        factor, extra_s, fault = 1.0, 0.0, None
+        if zero_s == zero_s:
+            factor, extra_s = timeline.at(started_s - zero_s)
+            fault = timeline.fault(started_s - zero_s)
+        outputs = corruptor.outputs(model, outputs, fault)
         if floor_s or factor != 1 or extra_s:
             _sleep_until(started_s + max(floor_s, time.monotonic() - started_s) * factor + extra_s)
         if slot == INLINE or slots is None:
-            _send(connection, ANSWER.pack(FINISHED, slot, count, task, started_s, time.monotonic()), outputs.numpy())
+            header = ANSWER.pack(FINISHED, fault is not None, slot, count, task, started_s, time.monotonic())
+            _send(connection, header, outputs.numpy())
         else:
             slots.outputs(slot, outputs.shape).copy_(outputs)
-            _send(connection, ANSWER.pack(FINISHED, slot, count, task, started_s, time.monotonic()))
+            header = ANSWER.pack(FINISHED, fault is not None, slot, count, task, started_s, time.monotonic())
+            _send(connection, header)
 
 
 def _run(network: nn.Module, queries: Tensor, device: torch.device, output_shape: tuple[int, ...]) -> Tensor:
@@ -192,7 +199,7 @@ def _send(connection: socket.socket, *parts: object) -> None:
 
 
 def _beat(connection: socket.socket) -> None:
-    message = ANSWER.pack(HEARTBEAT, INLINE, 0, os.getpid(), 0.0, 0.0)
+    message = ANSWER.pack(HEARTBEAT, False, INLINE, 0, os.getpid(), 0.0, 0.0)
     while True:
         try:
             connection.send(message, socket.MSG_DONTWAIT)

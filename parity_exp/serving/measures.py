@@ -50,10 +50,20 @@ def serving_metrics(queries: pd.DataFrame, lost: int = 0, duplicates: int = 0) -
         queries.attrs.get("quality", "accuracy"): float(queries["score"].mean()),
         "accuracy": float(queries["correct"].mean()),
         **{f"fraction/{source}": float(shares.get(source, 0.0)) for source in SOURCES},
+        **metrics_of_wrong_answers(queries),
         **counts,
         "throughput_qps": len(queries) / seconds if seconds > 0 else 0.0,
         **metrics_by_losses(queries),
     }
+
+
+def metrics_of_wrong_answers(queries: pd.DataFrame) -> dict[str, float]:
+    """Shares of the answers: ``corrupted`` ones, ``flagged`` ones, and ``unnoticed``: corrupted and not flagged."""
+    if "corrupted" not in queries:
+        return {}  # recorded before there were any
+    corrupted, flagged = queries["corrupted"], queries["flagged"]
+    shares = {"corrupted": corrupted, "flagged": flagged, "unnoticed": corrupted & ~flagged}
+    return {f"fraction/{name}": float(rows.mean()) for name, rows in shares.items()}
 
 
 def metrics_by_losses(queries: pd.DataFrame) -> dict[str, float]:

@@ -22,13 +22,26 @@ QUERY_COLUMNS = [
     "source",
     "instance",
     "group",
+    "corrupted",
+    "flagged",
     "correct",
     "score",
     "default_correct",
     "label",
     "predicted",
 ]
-TASK_COLUMNS = ["task", "model", "instance", "placed_s", "started_s", "finished_s", "outcome", "batch", "group"]
+TASK_COLUMNS = [
+    "task",
+    "model",
+    "instance",
+    "placed_s",
+    "started_s",
+    "finished_s",
+    "outcome",
+    "batch",
+    "group",
+    "corrupted",
+]
 
 
 def recorded(latencies_ms: np.ndarray, warmup: int = 0) -> Recorder:
@@ -57,6 +70,8 @@ def test_a_query_comes_out_as_it_went_in() -> None:
         "source": "own",
         "instance": 2,
         "group": 7,
+        "corrupted": False,
+        "flagged": False,
         "correct": True,
         "score": 1.0,
         "default_correct": False,

@@ -1,19 +1,26 @@
 """The redundancy policies, one a file; what they have in common is in ``parity_exp/serving/policy.py``."""
 
 from parity_exp.serving.policies.approximate_backup import ApproximateBackup
+from parity_exp.serving.policies.checked_parity import CheckedParity, CheckedSharedParity
 from parity_exp.serving.policies.equal_resources import EqualResources
 from parity_exp.serving.policies.hedged import Hedged
 from parity_exp.serving.policies.no_redundancy import NoRedundancy
 from parity_exp.serving.policies.parity import Parity
 from parity_exp.serving.policies.replication import Replication
 from parity_exp.serving.policies.shared_parity import SharedParity
+from parity_exp.serving.policies.voted_parity import VotedParity
+from parity_exp.serving.policies.voted_replication import VotedReplication
 
 __all__ = [
     "ApproximateBackup",
+    "CheckedParity",
+    "CheckedSharedParity",
     "EqualResources",
     "Hedged",
     "NoRedundancy",
     "Parity",
     "Replication",
     "SharedParity",
+    "VotedParity",
+    "VotedReplication",
 ]
