@@ -19,7 +19,13 @@ from parity_exp.analysis.picture_files import png
 from parity_exp.analysis.recordings import Recordings, read_recordings
 from parity_exp.analysis.run_facts import coded_facts, load_sentences, serving_facts, straggler_rows, title_of
 from parity_exp.analysis.serving_figures import serving_figures
-from parity_exp.analysis.serving_tables import cost_table, metrics_by_policy, percentile_table, written
+from parity_exp.analysis.serving_tables import (
+    cost_table,
+    metrics_by_policy,
+    percentile_table,
+    written,
+    wrong_answers_table,
+)
 from parity_exp.analysis.tables import quality_table, score_name
 from parity_exp.errors import UserError
 from parity_exp.run_directory import RunDirectory
@@ -72,6 +78,12 @@ TERMS = {
     "IoU": "area that two boxes share over the area that they cover; a box is right from 0.75 on",
     "overall accuracy, IoU": "(1 - f) x available + f x degraded, f the fraction of predictions unavailable",
     "accuracy (serving)": "of the answers that clients got, whatever their source",
+    "corrupted": "answers that went out with an output in them that was spoilt on purpose",
+    "unnoticed": "corrupted answers that no policy has flagged",
+    "detected, false alarms": (
+        "of the comparisons of a group's (or of two copies') outputs with a corrupted one among them, and of those "
+        "without, the share that found a contradiction"
+    ),
     "lost": "queries that were sent and never answered; must be 0",
 }
 
@@ -132,7 +144,11 @@ class _Page:
 
     @property
     def summary(self) -> list[str]:
-        return findings.serving_findings(self.policies) + findings.accuracy_findings(self.metrics, self._csv("overall"))
+        return [
+            *findings.serving_findings(self.policies),
+            *findings.wrong_answer_findings(self.policies),
+            *findings.accuracy_findings(self.metrics, self._csv("overall")),
+        ]
 
     def sections(self) -> list[Section]:
         pictures = self._pictures()
@@ -155,6 +171,9 @@ class _Page:
         tables = [_table(written(percentiles), "Latency, accuracy and sources of answers")]
         if len(costs.columns) > 1:
             tables.append(_table(written(costs), "What it took"))
+        wrong = wrong_answers_table(self.policies)
+        if not wrong.empty:
+            tables.append(_table(written(wrong), "Wrong answers, and who noticed"))
         return Section("serving", "Serving", load_sentences(self.config, self.recordings), tables, pictures)
 
     def _injected(self) -> Section:

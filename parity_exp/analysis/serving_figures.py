@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from parity_exp.serving.measures import percentiles
 from parity_exp.serving.policy import SOURCES
+from parity_exp.serving.timeline import FAULTS
 from parity_exp.serving.trace import CONTENTION, KILL, SLOW, TENANT
 
 POLICY_COLOURS = {
@@ -30,6 +31,10 @@ POLICY_COLOURS = {
     "replication": "#cc79a7",
     "none": "#a6a6a6",
     "approximate_backup": "#d55e00",
+    "checked_parity": "#6baed6",
+    "checked_shared_parity": "#66c2a5",
+    "voted_parity": "#08306b",
+    "voted_replication": "#7a3b69",
 }
 SPARE_COLOURS = ("#56b4e9", "#882255", "#b8a000", "#332288", "#117733", "#aa4499")
 """For policies of users, in the order of the run."""
@@ -40,6 +45,7 @@ DISTURBANCES = {
     SLOW: ("#f4b942", "tasks that begin here are late"),
     CONTENTION: ("#9bc18c", "a process competes"),
     TENANT: ("#e3a1a1", "a second service runs"),
+    **{kind: ("#c9a0dc", f"outputs are spoilt ({kind})") for kind in FAULTS},
 }
 """How kinds of rows of the trace look, but for kills."""
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from parity_exp.analysis import figures
 from parity_exp.analysis.recordings import read_recordings
 from parity_exp.analysis.serving_figures import serving_figures
-from parity_exp.analysis.serving_tables import metrics_by_policy, percentile_table, written
+from parity_exp.analysis.serving_tables import metrics_by_policy, percentile_table, written, wrong_answers_table
 from parity_exp.analysis.tables import show
 from parity_exp.coding import Code
 from parity_exp.commands.assembly import Experiment, build_checked
@@ -334,15 +334,18 @@ def serve_policies(
         for name in serving.policies:
             metrics |= serving.serve(name, scene, models, code, run, consistencies.get(name))
     table = percentile_table(metrics_by_policy(metrics))
+    wrong = wrong_answers_table(metrics_by_policy(metrics))
     recordings = read_recordings(run.path, serving.policies)
     pictures = serving_figures(recordings.queries, recordings.tasks, recordings.trace, serving.load.slo_ms)
     paths = figures.save(pictures, run.figures)
-    tracker.results(metrics, {"serving": table})
+    tracker.results(metrics, {"serving": table} if wrong.empty else {"serving": table, "wrong answers": wrong})
     tracker.figures(paths)
     title = (
         f"{serving.load.queries:,} queries at {scene.rate_qps:.0f} q/s, {scene.service_s * 1e3:.1f} ms each, "
         f"{serving.instances} base instances"
     )
+    if not wrong.empty:
+        show("Wrong answers, and who noticed", written(wrong))
     show(title, written(table), f"run directory: {run.path}")
     return metrics
 
