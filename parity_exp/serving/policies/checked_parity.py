@@ -50,4 +50,19 @@ class CheckedParity(Parity):
 
 
 class CheckedSharedParity(CheckedParity, SharedParity):
-    """The same for :class:`SharedParity`: what idle time allows is checked."""
+    """The same for :class:`SharedParity`, with its settings: what idle time allows is checked."""
+
+    def __init__(
+        self,
+        k: int,
+        r: int,
+        false_alarm_rate: float = 0.01,
+        load_limit: float = 0.52,
+        reserve: int = 1,
+        delay_ms: float | None = None,
+        percentile: float = 90,
+        margin: float = 1.2,
+        idle_margin: float = 1.05,
+    ) -> None:
+        shared = {"load_limit": load_limit, "reserve": reserve, "delay_ms": delay_ms, "percentile": percentile}
+        super().__init__(k, r, false_alarm_rate, **shared, margin=margin, idle_margin=idle_margin)
