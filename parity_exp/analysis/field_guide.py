@@ -71,6 +71,25 @@ APPROACHES = (
         "m r / k", "exact or approximate, whichever is first", "as for shared_parity", "parity_exp",
     ),
     Approach(
+        "checked_parity", "ParM that also compares: own predictions that do not fit the parity output are flagged.",
+        "m r / k", "approximate, where a task is late", "says that an answer is wrong after it has gone out",
+        "error detection of MDS codes",
+    ),
+    Approach(
+        "checked_shared_parity", "The same on a shared pool: groups are checked while there is time for parity.",
+        "m r / k", "exact or approximate, whichever is first", "checks fewer groups the higher the load",
+        "error detection of MDS codes",
+    ),
+    Approach(
+        "voted_parity", "Waits for r >= 2 parity outputs, and answers with what most of them agree on.", "m r / k",
+        "approximate, where a task is late or wrong", "every answer waits for its group",
+        "error correction of MDS codes",
+    ),
+    Approach(
+        "voted_replication", "Sends every query to three instances and answers with what two agree on.", "2 m",
+        "exact", "three times the work", "triple modular redundancy",
+    ),
+    Approach(
         "berrut", "Copies of the base model see n mixtures of k queries; any n - S answers give all predictions by "
         "rational interpolation. No training.", "m (n - k) / k", "every answer is approximate",
         "the group has to fill first, and nothing is exact", "ApproxIFER, AAAI 2022",

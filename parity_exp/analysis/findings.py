@@ -88,6 +88,24 @@ def serving_findings(policies: Mapping[str, Metrics]) -> list[str]:
     return sentences
 
 
+def wrong_answer_findings(policies: Mapping[str, Metrics]) -> list[str]:
+    """How many corrupted answers clients got, and which policies noticed; nothing where there were none."""
+    met = {policy: values for policy, values in policies.items() if values.get("fraction/corrupted")}
+    if not met:
+        return []
+    parts = [
+        f"{policy} {percent(values['fraction/corrupted'])} ({percent(values['fraction/unnoticed'])} unnoticed)"
+        if values["fraction/flagged"]
+        else f"{policy} {percent(values['fraction/corrupted'])}"
+        for policy, values in met.items()
+    ]
+    sentences = [f"Corrupted answers that clients got: {_listed(parts)}."]
+    blind = [policy for policy, values in met.items() if "checks" not in values]
+    if blind:
+        sentences.append(f"{_listed(blind)} {'has' if len(blind) == 1 else 'have'} no way to notice.")
+    return sentences
+
+
 def baseline_of(policies: Mapping[str, object]) -> str:
     """The policy that others are compared with."""
     return BASELINE if BASELINE in policies else next(iter(policies))

@@ -26,6 +26,7 @@ from parity_exp.analysis.serving_tables import (
     metrics_by_policy,
     percentile_table,
     written,
+    wrong_answers_table,
 )
 from parity_exp.analysis.tables import part_costs, quality_table, score_name
 from parity_exp.errors import UserError
@@ -84,6 +85,12 @@ TERMS = {
     "IoU": "area that two boxes share over the area that they cover; a box is right from 0.75 on",
     "overall accuracy, IoU": "(1 - f) x available + f x degraded, f the fraction of predictions unavailable",
     "accuracy (serving)": "of the answers that clients got, whatever their source",
+    "corrupted": "answers that went out with an output in them that was spoilt on purpose",
+    "unnoticed": "corrupted answers that no policy has flagged",
+    "detected, false alarms": (
+        "of the comparisons of a group's (or of two copies') outputs with a corrupted one among them, and of those "
+        "without, the share that found a contradiction"
+    ),
     "lost": "queries that were sent and never answered; must be 0",
 }
 
@@ -145,7 +152,11 @@ class _Page:
 
     @property
     def summary(self) -> list[str]:
-        return findings.serving_findings(self.policies) + findings.accuracy_findings(self.metrics, self._csv("overall"))
+        return [
+            *findings.serving_findings(self.policies),
+            *findings.wrong_answer_findings(self.policies),
+            *findings.accuracy_findings(self.metrics, self._csv("overall")),
+        ]
 
     def sections(self) -> list[Section]:
         pictures = self._pictures()
@@ -172,6 +183,9 @@ class _Page:
             tables.append(_table(intervals, "Means over seeds, and half of their 95 % confidence intervals"))
         if len(costs.columns) > 1:
             tables.append(_table(written(costs), "What it took"))
+        wrong = wrong_answers_table(self.policies)
+        if not wrong.empty:
+            tables.append(_table(written(wrong), "Wrong answers, and who noticed"))
         return Section("serving", "Serving", load_sentences(self.config, self.recordings), tables, pictures)
 
     def _injected(self) -> Section:

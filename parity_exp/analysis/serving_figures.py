@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from parity_exp.serving.measures import percentiles
 from parity_exp.serving.policy import SOURCES
+from parity_exp.serving.timeline import FAULTS
 from parity_exp.serving.trace import CONTENTION, KILL, SLOW, TENANT
 
 POLICY_COLOURS = {
@@ -33,6 +34,10 @@ POLICY_COLOURS = {
     "coded": "#56b4e9",
     "berrut": "#332288",
     "nercc": "#b8a000",
+    "checked_parity": "#6baed6",
+    "checked_shared_parity": "#66c2a5",
+    "voted_parity": "#08306b",
+    "voted_replication": "#7a3b69",
 }
 SPARE_COLOURS = ("#882255", "#117733", "#aa4499", "#999933", "#44aa99", "#661100")
 """For policies of users, in the order of the run."""
@@ -43,6 +48,7 @@ DISTURBANCES = {
     SLOW: ("#f4b942", "tasks that begin here are late"),
     CONTENTION: ("#9bc18c", "a process competes"),
     TENANT: ("#e3a1a1", "a second service runs"),
+    **{kind: ("#c9a0dc", f"outputs are spoilt ({kind})") for kind in FAULTS},
 }
 """How kinds of rows of the trace look, but for kills."""
 

@@ -29,6 +29,17 @@ COSTS = {
     "frontend us": "frontend_us",
     "throughput q/s": "throughput_qps",
 }
+WRONG_ANSWERS = {
+    "accuracy": "accuracy",
+    "corrupted": "fraction/corrupted",
+    "flagged": "fraction/flagged",
+    "unnoticed": "fraction/unnoticed",
+    "checks": "checks",
+    "detected": "detection_rate",
+    "false alarms": "false_alarm_rate",
+    "check us": "check_us",
+}
+RATES = ("corrupted", "flagged", "unnoticed", "detected", "false alarms")
 
 
 def prefix_of(metrics: Mapping[str, float]) -> str:
@@ -97,6 +108,16 @@ def interval_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     return table if len(table.columns) > 1 else table.iloc[:0]
 
 
+def wrong_answers_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """A row a policy: how many corrupted answers clients got, and how many of them a policy has noticed.
+
+    Empty where nothing was corrupted and nothing checked.
+    """
+    if not any(values.get("fraction/corrupted") or "checks" in values for values in policies.values()):
+        return pd.DataFrame()
+    return _table(policies, WRONG_ANSWERS)
+
+
 def _table(policies: Mapping[str, Mapping[str, float]], columns: Mapping[str, str]) -> pd.DataFrame:
     rows = [
         {"policy": policy, **{name: values.get(key, float("nan")) for name, key in columns.items()}}
@@ -117,7 +138,7 @@ def _cell(name: str, value: str | float) -> str:
         return value
     if value != value:
         return "-"
-    if name in SOURCES:
+    if name in SOURCES or name in RATES:
         return percent(value)
     if name in ("accuracy", "IoU", "tasks a query"):
         return f"{value:.4f}"

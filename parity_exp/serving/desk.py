@@ -17,11 +17,12 @@ Rules:
 import heapq
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from parity_exp.serving.policy import Batch, Policy, Role, Source, State, Task
+from parity_exp.serving.judge import Judge
+from parity_exp.serving.policy import Batch, Group, Policy, Role, Source, State, Task
 
 COMPACT = 64
 """Queues are searched for cancelled tasks from this many on."""
@@ -349,6 +350,7 @@ class Desk:
         batch_size: queries in a batch.
         window_s: a batch that is not full is sent this long after its first query arrived.
         slo_s: deadline of a query, from its scheduled arrival; at the deadline it gets the default.
+        judge: compares outputs for policies that ask for it; the one of a simulation where it is left out.
 
     Attributes:
         placements: tasks for instances, to be taken away by the driver.
@@ -366,8 +368,10 @@ class Desk:
         batch_size: int = 1,
         window_s: float = 0.0,
         slo_s: float = 60.0,
+        judge: Judge | None = None,
     ) -> None:
         self.policy = policy
+        self.judge = judge or Judge()
         self.roles = policy.roles(base_instances)
         self.batch_size = batch_size
         self.window_s = window_s
@@ -549,6 +553,12 @@ class Desk:
     def set_timer(self, at_s: float, batch: Batch) -> None:
         self._timers_set += 1
         heapq.heappush(self._timers, (at_s, self._timers_set, batch))
+
+    def suspects(self, group: Group) -> Collection[int]:
+        return self.judge.suspects(group)
+
+    def agree(self, task: Task, other: Task) -> bool:
+        return self.judge.agree(task, other)
 
     # ---- helpers
 

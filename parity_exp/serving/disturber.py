@@ -23,6 +23,7 @@ import numpy as np
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.helpers.process import attend
+from parity_exp.serving.timeline import FAULTS
 from parity_exp.serving.trace import KILL, SLOW, Disturbance
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Disturber:
         helpers: Mapping[str, Helper],
         seed: int = 0,
     ) -> None:
-        own = [row for row in rows if row.instance < len(devices) and row.kind != SLOW]
+        own = [row for row in rows if row.instance < len(devices) and row.kind not in (SLOW, *FAULTS)]
         unknown = {row.kind for row in own} - {KILL, *helpers}
         if unknown:
             raise ConfigError(f"straggler: nothing is known to do for rows of kind {', '.join(sorted(unknown))}")

@@ -61,9 +61,9 @@ def main(connection: socket.socket, slots: Slots | None, inline_bytes: int, parc
         _tune_process(assignment)
         worker = Worker(assignment)
     except BaseException as error:
-        _send(connection, ANSWER.pack(FAILED, INLINE, 0, 0, 0.0, 0.0), text_of(error).encode())
+        _send(connection, ANSWER.pack(FAILED, False, INLINE, 0, 0, 0.0, 0.0), text_of(error).encode())
         os._exit(1)
-    _send(connection, ANSWER.pack(READY, INLINE, 0, 0, 0.0, 0.0))
+    _send(connection, ANSWER.pack(READY, False, INLINE, 0, 0, 0.0, 0.0))
     with torch.inference_mode():
         _serve(connection, slots, inline_bytes, assignment, worker)
     os._exit(0)
@@ -86,18 +86,19 @@ def _serve(
                 queries = numbers[: math.prod(shape)].view(shape)
             else:
                 queries = slots.queries(slot, shape)
-            outputs = worker.work(model, queries, started_s, zero_s)
+            outputs, corrupted = worker.work(model, queries, started_s, zero_s)
         except BaseException as error:
-            _send(
-                connection, ANSWER.pack(RAISED, slot, count, task, started_s, time.monotonic()), text_of(error).encode()
-            )
+            header = ANSWER.pack(RAISED, False, slot, count, task, started_s, time.monotonic())
+            _send(connection, header, text_of(error).encode())
             worker.end_if_device_is_lost()
             continue
         if slot == INLINE or slots is None:
-            _send(connection, ANSWER.pack(FINISHED, slot, count, task, started_s, time.monotonic()), outputs.numpy())
+            header = ANSWER.pack(FINISHED, corrupted, slot, count, task, started_s, time.monotonic())
+            _send(connection, header, outputs.numpy())
         else:
             slots.outputs(slot, outputs.shape).copy_(outputs)
-            _send(connection, ANSWER.pack(FINISHED, slot, count, task, started_s, time.monotonic()))
+            header = ANSWER.pack(FINISHED, corrupted, slot, count, task, started_s, time.monotonic())
+            _send(connection, header)
 
 
 def _receive(connection: socket.socket, room: memoryview) -> int:
@@ -117,7 +118,7 @@ def _send(connection: socket.socket, *parts: object) -> None:
 
 
 def _beat(connection: socket.socket) -> None:
-    message = ANSWER.pack(HEARTBEAT, INLINE, 0, os.getpid(), 0.0, 0.0)
+    message = ANSWER.pack(HEARTBEAT, False, INLINE, 0, os.getpid(), 0.0, 0.0)
     while True:
         try:
             connection.send(message, socket.MSG_DONTWAIT)

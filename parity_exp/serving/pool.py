@@ -53,6 +53,7 @@ class Finished:
         outputs: ``(n, *output_shape)``, float32 on the CPU; the receiver's to keep.
         started_s: when the instance began with it.
         finished_s: when the instance sent the outputs, injected delays included.
+        corrupted: the outputs were spoilt on purpose, by a fault of the instance's timeline.
     """
 
     instance: int
@@ -60,6 +61,7 @@ class Finished:
     outputs: Tensor
     started_s: float
     finished_s: float
+    corrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ class Pool(ABC):
             models: by name.
             held: for each instance the names of the models it holds; instance i is ``held[i]``.
             batch_size: queries in a task at most.
-            timelines: for each instance what delays to inject into its tasks.
+            timelines: for each instance what delays and faults to inject into its tasks.
 
         Raises:
             UserError: an instance cannot start; with that instance's own error text.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from parity_exp.errors import UserError
+from parity_exp.serving.corruptor import Corruptor
 from parity_exp.serving.pool import ServedModel
 from parity_exp.serving.timeline import Timeline
 from parity_exp.serving.transport import one_line
@@ -30,7 +31,7 @@ class Assignment:
         core: the core that it keeps to; None for any.
         batch_size: queries in a task at most.
         service_time_s: least time of a task.
-        timeline: what delays to inject.
+        timeline: what delays and faults to inject.
     """
 
     index: int
@@ -55,6 +56,7 @@ class Worker:
     def __init__(self, assignment: Assignment, contents: Sequence[bytes | memoryview | None] = ()) -> None:
         self._assignment = assignment
         self._device = torch.device(assignment.device)
+        self._corruptor = Corruptor(assignment.index)
         torch.set_num_threads(1)
         if self._device.type == "cuda":
             torch.cuda.set_device(self._device)
@@ -64,7 +66,7 @@ class Worker:
         gc.collect()
         gc.freeze()
 
-    def work(self, model: int, queries: Tensor, started_s: float, zero_s: float) -> Tensor:
+    def work(self, model: int, queries: Tensor, started_s: float, zero_s: float) -> tuple[Tensor, bool]:
         """Do a task, and take as long as it has to take.
 
         Args:
@@ -74,15 +76,19 @@ class Worker:
             zero_s: when the timeline begins, likewise; NaN for not yet.
 
         Returns:
-            ``(n, *output_shape)``, float32 on the CPU.
+            ``(n, *output_shape)``, float32 on the CPU, and whether a fault of the timeline has spoilt them.
         """
         assignment = self._assignment
         outputs = self._run(self._networks[model], queries, assignment.models[model].output_shape)
-        factor, extra_s = assignment.timeline.at(started_s - zero_s) if not math.isnan(zero_s) else (1.0, 0.0)
+        factor, extra_s, fault = 1.0, 0.0, None
+        if not math.isnan(zero_s):
+            factor, extra_s = assignment.timeline.at(started_s - zero_s)
+            fault = assignment.timeline.fault(started_s - zero_s)
+        outputs = self._corruptor.outputs(model, outputs, fault)
         if assignment.service_time_s or factor != 1 or extra_s:
             spent_s = max(assignment.service_time_s, time.monotonic() - started_s)
             _sleep_until(started_s + spent_s * factor + extra_s)
-        return outputs
+        return outputs, fault is not None
 
     def end_if_device_is_lost(self) -> None:
         """After some errors a CUDA context fails whatever one asks of it: only a new process helps."""

@@ -21,7 +21,7 @@ from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving import transport
 from parity_exp.serving.pool import Down, Event, Finished, Raised, ServedModel, Up
 from parity_exp.serving.pools import LocalPool, supervised
-from parity_exp.serving.timeline import Timeline
+from parity_exp.serving.timeline import Fault, Timeline
 from tests.serving.pool_driver import PATIENCE_S, answer, gather, gone, has, wait_until
 from tests.serving.small_models import (
     CORNER,
@@ -158,6 +158,22 @@ def test_a_factor_without_a_floor_stretches_the_time_of_the_model(start: Start) 
     (event,) = gather(pool, bool)
     assert isinstance(event, Finished)
     assert event.finished_s - event.started_s >= 2 * 0.2 + 0.05
+
+
+@pytest.mark.parametrize("shared_memory_kb", [0, 256])
+def test_a_corrupt_instance_says_which_answers_were_spoilt(start: Start, shared_memory_kb: int) -> None:
+    stuck = Timeline((), [(10, 1e6, Fault("stuck"))])
+    pool = start(CORNER, timelines=[stuck], batch_size=4, shared_memory_kb=shared_memory_kb)
+    queries = torch.rand(3, 4, *SHAPE)
+    events: list[Event] = []
+    for number, since_s in enumerate((0, 100, 100)):
+        pool.begin(time.monotonic() - since_s)
+        assert pool.send(0, number, "model", queries[number])
+        events += gather(pool, bool)
+    true, *spoilt = (event for event in events if isinstance(event, Finished))
+    assert not true.corrupted and torch.equal(true.outputs, queries[0, :, 0, 0, :10])
+    for event in spoilt:
+        assert event.corrupted and torch.equal(event.outputs, true.outputs[-1:].expand(4, 10))
 
 
 # -- failures ---------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ Causes of tasks, everything else is one too many:
 
 import gc
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -28,6 +28,8 @@ from parity_exp.serving.desk import COMPACT, RoundRobin, SingleQueue
 from parity_exp.serving.policies import (
     Adaptive,
     ApproximateBackup,
+    CheckedParity,
+    CheckedSharedParity,
     Coded,
     EqualResources,
     Hedged,
@@ -35,6 +37,8 @@ from parity_exp.serving.policies import (
     Parity,
     Replication,
     SharedParity,
+    VotedParity,
+    VotedReplication,
 )
 from parity_exp.serving.policy import BACKUP, BASE, TRIES, Batch, Group, Policy, Role, Source, State, Task
 from tests.serving.desk_driver import Driver, living
@@ -73,6 +77,11 @@ POLICIES: dict[str, list[Callable[[int, int], Policy]]] = {
         lambda k, r: Adaptive(k, r, delay_ms=1e3 * DELAY_S, copy_limit=10, load_limit=10, reserve=0),
         lambda k, r: Adaptive(k, r, delay_ms=1e3 * DELAY_S, copy_limit=0),
     ],
+    "checked": [CheckedParity, lambda k, r: CheckedSharedParity(k, r, delay_ms=1e3 * DELAY_S, load_limit=10)],
+    "voted": [
+        lambda k, r: VotedParity(k, r + 1, wait_ms=1e3 * DELAY_S),
+        lambda k, r: VotedReplication(k, r, factor=r + 1, wait_ms=1e3 * DELAY_S),
+    ],
 }
 
 
@@ -85,6 +94,7 @@ class Watched(Policy):
         self.allowed: Counter[tuple[str, int]] = Counter()
         self.about: tuple[Batch | Group, ...] = ()
         self.rows: set[tuple[int, int]] = set()
+        self.compared: set[int] = set()
         self.cancelled: set[Task] = set()
         self.timers_s: dict[Batch, set[float]] = defaultdict(set)
         self.now_s = 0.0
@@ -219,6 +229,17 @@ class Watched(Policy):
         self.timers_s[batch].add(at_s)
         self.actions.set_timer(at_s, batch)
 
+    def suspects(self, group: Group) -> Collection[int]:
+        """In every other group an output is wrong, each in turn."""
+        assert len(group.members) == self.k and None not in (*group.own, *group.parities)
+        assert group.number not in self.compared, "a group was compared twice"
+        self.compared.add(group.number)
+        return [group.number // 2 % (self.k + self.r)] if group.number % 2 else []
+
+    def agree(self, task: Task, other: Task) -> bool:
+        assert task.batch is other.batch and task is not other
+        return task.number % 5 > 0 and other.number % 5 > 0
+
 
 class PolicyMachine(RuleBasedStateMachine):
     """Everything that can happen to a desk with one policy."""
@@ -335,6 +356,8 @@ class PolicyMachine(RuleBasedStateMachine):
                 break
             driver.finish(tasks[0])
         assert driver.on_instances() == []
+        if isinstance(self.policy, VotedParity | VotedReplication):
+            driver.until(driver.now_s + self.policy.wait_s)
 
     def expect_answers(self) -> None:
         driver = self.driver

@@ -271,7 +271,7 @@ class LocalPool(SupervisedPool[_Life]):
             if size == 0:
                 self._end(spot, life, now_s)
                 return
-            kind, slot, count, task, started_s, finished_s = ANSWER.unpack_from(buffer)
+            kind, corrupted, slot, count, task, started_s, finished_s = ANSWER.unpack_from(buffer)
             if kind == FINISHED:
                 held = tasks.popleft()
                 life.task_since_s = now_s - self._away_s
@@ -281,7 +281,7 @@ class LocalPool(SupervisedPool[_Life]):
                     outputs = torch.frombuffer(buffer[ANSWER.size : size], dtype=torch.float32).view(shape)
                 else:
                     outputs = self._take_from_slot(life, slot, shape)
-                events.append(Finished(spot.index, task, outputs, started_s, finished_s))
+                events.append(Finished(spot.index, task, outputs, started_s, finished_s, corrupted))
                 if not tasks:
                     return  # What else may be there can wait; asking whether there is something costs a system call.
             elif kind == RAISED:

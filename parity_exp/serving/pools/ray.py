@@ -298,12 +298,12 @@ class RayPool(SupervisedPool[_Life]):
         if isinstance(result, str):
             self._events.append(Raised(index, task, result))
             return
-        started_s, finished_s, numbers = result
+        started_s, finished_s, numbers, corrupted = result
         # A copy: this memory is Ray's.
         outputs = torch.frombuffer(bytearray(numbers), dtype=torch.float32).view(-1, *held.output_shape)
         life.worked = True
         ahead_s = life.clock.ahead_s
-        self._events.append(Finished(index, task, outputs, started_s - ahead_s, finished_s - ahead_s))
+        self._events.append(Finished(index, task, outputs, started_s - ahead_s, finished_s - ahead_s, corrupted))
 
     # -- lives --------------------------------------------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ class RayInstance:
 
     def work(
         self, model: int, count: int, zero_s: float, numbers: bytes | np.ndarray
-    ) -> tuple[float, float, bytes | np.ndarray] | str:
+    ) -> tuple[float, float, bytes | np.ndarray, bool] | str:
         """Do a task.
 
         Args:
@@ -96,8 +96,8 @@ class RayInstance:
             numbers: the queries, float32.
 
         Returns:
-            When it began and when it was done, in this machine's ``time.monotonic()``, and the outputs, float32; or, of
-            a model that raises, what it says in one line.
+            When it began and when it was done, in this machine's ``time.monotonic()``, the outputs, float32, and
+            whether a fault has spoilt them; or, of a model that raises, what it says in one line.
         """
         started_s = time.monotonic()
         assert self._assignment is not None and self._worker is not None
@@ -106,11 +106,11 @@ class RayInstance:
             # A copy, since a model may write into its input, and this memory is not ours.
             queries = torch.from_numpy(np.frombuffer(numbers, np.float32).reshape(shape).copy())
             with torch.inference_mode():
-                outputs = self._worker.work(model, queries, started_s, zero_s).numpy()
+                outputs, corrupted = self._worker.work(model, queries, started_s, zero_s)
         except Exception as error:
             self._worker.end_if_device_is_lost()
             return text_of(error)
-        return started_s, time.monotonic(), payload(outputs)
+        return started_s, time.monotonic(), payload(outputs.numpy()), corrupted
 
     def beat(self) -> float:
         """A sign of life: this machine's ``time.monotonic()``."""
