@@ -14,6 +14,8 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from parity_exp.analysis import findings
+from parity_exp.analysis.capacity_figures import capacity_figures
+from parity_exp.analysis.capacity_tables import capacity_findings, capacity_table
 from parity_exp.analysis.field_guide import guide
 from parity_exp.analysis.page import Picture, Section, Table, picture, write_page
 from parity_exp.analysis.picture_files import png
@@ -34,6 +36,15 @@ from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.measures import serving_metrics
 
 CAPTIONS = {
+    "machines_against_slo": (
+        "What an objective costs: the fewest machines on which each policy keeps it. The lower, the cheaper; a cross "
+        "at the top: not on any cluster that was allowed."
+    ),
+    "latency_against_machines": (
+        "The percentile of latency on every cluster that was simulated; dotted: the objectives, and the machines that "
+        "the queries alone keep busy. Where a curve levels off, further machines buy nothing. Overloaded clusters are "
+        "left out."
+    ),
     "latency_ccdf": (
         "Latency of all policies. At height 0.001 a curve is at its p99.9: the further left and the steeper, the "
         "better. A curve that bends to the right has a tail."
@@ -73,6 +84,7 @@ SERVING_PICTURES = (
     "latency_over_time",
     "instance_timeline",
 )
+CAPACITY_PICTURES = ("machines_against_slo", "latency_against_machines")
 CODE_PICTURES = ("overall_accuracy", "overall_iou", "groups", "degraded_by_class", "learning_curves")
 
 TERMS = {
@@ -136,12 +148,18 @@ class _Page:
         return metrics_by_policy(self.metrics)
 
     @cached_property
+    def plan(self) -> pd.DataFrame | None:
+        """A row a policy and objective, where capacity was planned."""
+        return self._csv("plan")
+
+    @cached_property
     def recordings(self) -> Recordings:
         return read_recordings(self.run.path, self.policies)
 
     @property
     def title(self) -> str:
-        return title_of(self.config, list(self.policies))
+        planned = [] if self.plan is None else list(dict.fromkeys(self.plan["policy"]))
+        return title_of(self.config, list(self.policies) or planned)
 
     @property
     def warnings(self) -> list[str]:
@@ -153,6 +171,7 @@ class _Page:
     @property
     def summary(self) -> list[str]:
         return [
+            *([] if self.plan is None else capacity_findings(self.plan)),
             *findings.serving_findings(self.policies),
             *findings.wrong_answer_findings(self.policies),
             *findings.accuracy_findings(self.metrics, self._csv("overall")),
@@ -160,9 +179,10 @@ class _Page:
 
     def sections(self) -> list[Section]:
         pictures = self._pictures()
-        known = {*SERVING_PICTURES, *CODE_PICTURES}
+        known = {*CAPACITY_PICTURES, *SERVING_PICTURES, *CODE_PICTURES}
         others = sorted(name for name in pictures if _kind(name) not in known)
         return [
+            self._capacity(_chosen(pictures, CAPACITY_PICTURES)),
             self._serving(_chosen(pictures, SERVING_PICTURES)),
             self._injected(),
             self._code(_chosen(pictures, CODE_PICTURES)),
@@ -172,6 +192,22 @@ class _Page:
             Section("terms", "Terms", tables=[Table(("term", "meaning"), list(TERMS.items()))]),
             self._environment(),
         ]
+
+    def _capacity(self, pictures: list[Picture]) -> Section:
+        if self.plan is None:
+            return Section("capacity", "Capacity", pictures=pictures)
+        text = [
+            "The fewest machines, of base and other models together, on which each policy keeps an objective, found "
+            "by simulating clusters of many sizes. All sizes and policies had the same arrivals, and those with as "
+            "many machines the same stragglers. An answer lies above every size that was seen to miss the objective. "
+            "Answers that are the default or an error count as too late, and so do all on a cluster whose latency "
+            "grew through the run.",
+            "Times p50: the objective in medians of a query that nothing delays. Utilisation: the share of all "
+            "machines that the queries keep busy if each is served once and nothing delays it; busy: the share of the "
+            "time that they really worked.",
+        ]
+        table = _table(capacity_table(self.plan), "Fewest machines")
+        return Section("capacity", "Capacity", text, [table], pictures)
 
     def _serving(self, pictures: list[Picture]) -> Section:
         if not self.policies:
@@ -242,7 +278,7 @@ class _Page:
 
     def _what_was_run(self) -> Section:
         tables = [Table(("part", "value"), coded_facts(self.config), "The code")]
-        if self.policies:
+        if self.policies or self.plan is not None:
             tables.append(Table(("part", "value"), serving_facts(self.config), "Serving"))
         overrides = self.run.path / ".hydra" / "overrides.yaml"
         text = []
@@ -261,6 +297,9 @@ class _Page:
         """The figures of the run by name; serving figures that it had no time to draw are drawn now."""
         files = sorted(self.run.figures.glob("*.png")) if self.run.figures.is_dir() else []
         contents = {path.stem: path.read_bytes() for path in files}
+        sizes = self._csv("plan-sizes")
+        if self.plan is not None and sizes is not None and not any(name in CAPACITY_PICTURES for name in contents):
+            contents |= {name: png(figure) for name, figure in capacity_figures(self.plan, sizes).items()}
         if not any(_kind(name) in SERVING_PICTURES for name in contents):
             load = self.config.get("load")
             slo_ms = load.get("slo_ms") if isinstance(load, dict) else None
