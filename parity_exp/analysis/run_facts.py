@@ -152,7 +152,7 @@ def _code(config: Config) -> str:
     """What encodes and decodes, in a few words."""
     if config.get("encoder"):
         return f"{_coder(config, 'encoder')}, {_coder(config, 'decoder')}"
-    return _coder(config, "code")
+    return _class(config.get("code"))
 
 
 def _coder(config: Config, kind: str) -> str:

@@ -168,9 +168,13 @@ class NonSystematicEvaluator:
 
     def measure(self, batch: AnsweredBatch, patterns: Tensor, scores: LossScores) -> None:
         """Count all predictions of some groups under patterns of answers ``(P, n)``, true where one is there."""
+        scores.update(*self.decoded(batch, patterns))
+
+    def decoded(self, batch: AnsweredBatch, patterns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What every pattern decodes, the base model's own predictions and the labels, ``(M, ...)`` each."""
         decoded = [self.code.decode(batch.answers, pattern.expand(len(batch.answers), -1)) for pattern in patterns]
         counted = batch.counted
-        scores.update(
+        return (
             torch.cat([predictions[counted] for predictions in decoded]),
             _repeated(batch.predictions[counted], len(patterns)),
             _repeated(batch.labels[counted], len(patterns)),

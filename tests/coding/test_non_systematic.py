@@ -72,7 +72,7 @@ def test_a_prediction_at_a_pole_is_decoded_all_the_same() -> None:
 @pytest.mark.parametrize(("signs", "stragglers"), [("own", 0), ("alternating", 0), ("alternating", 1)])
 def test_the_error_of_berrut_falls_with_the_number_of_coded_queries(signs: str, stragglers: int) -> None:
     errors = []
-    for workers in (8, 16, 32, 64):
+    for workers in (8, 16, 32):
         code = BerrutCode(4, 1, workers=workers, signs=signs)
         answers, worst = smooth(code.beta), 0.0
         for missing in range(workers) if stragglers else [None]:
@@ -80,13 +80,13 @@ def test_the_error_of_berrut_falls_with_the_number_of_coded_queries(signs: str, 
             decoded = code.decoding_matrix(answered) @ answers[answered]
             worst = max(worst, float((decoded - smooth(code.alpha)).abs().max()))
         errors.append(worst)
-    assert errors == sorted(errors, reverse=True) and errors[-1] < errors[0] / 4
+    assert errors == sorted(errors, reverse=True) and errors[-1] < errors[0] / 3
 
 
 # ---- smoothing splines
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     count=st.integers(5, 24),
     weight=st.sampled_from([0.0, 1e-8, 1e-4, 1e-2, 1.0, 30.0]),
@@ -146,7 +146,7 @@ def test_a_weight_that_nobody_chose_is_open() -> None:
 # ---- any code
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(kind=st.sampled_from(list(CODES)), k=st.integers(2, 9), more=st.integers(0, 6), seed=st.integers(0, 1000))
 def test_any_pattern_of_answers_is_decoded_alike_in_batches_and_in_serving(
     kind: str, k: int, more: int, seed: int
