@@ -82,7 +82,8 @@ def ray_cluster() -> Iterator["Cluster"]:
 
     from parity_exp.serving.pools.ray_cluster import join, leave
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, **SMALL_NODE})
+    settings = {"prestart_worker_first_driver": False, "worker_niceness": 0}
+    cluster = Cluster(True, head_node_args={"num_cpus": 4, "_system_config": settings, **SMALL_NODE})
     try:
         join(cluster.address, 0, None)
         yield cluster

@@ -12,6 +12,7 @@ Rules:
 * Machines have clocks of their own; what leaves this file is in the frontend's.
 """
 
+import atexit
 import os
 import pickle
 import re
@@ -238,6 +239,7 @@ class RayPool(SupervisedPool[_Life]):
                 remove_placement_group(group)
             _await_ends([life.where.pid for life in lives if life.where and life.where.boot == self._here])
         self._contents.clear()
+        atexit.unregister(self.close)
 
     # -- tasks --------------------------------------------------------------------------------------------------------
 
@@ -327,7 +329,7 @@ class RayPool(SupervisedPool[_Life]):
 
     def _loaded(self, life: _Life, complaint: str | None, at_s: float) -> None:
         if complaint is None:
-            self._is_ready(life.spot, life)
+            self._ask(life)  # with the answer its clock is known, and it is ready
         else:
             life.reason = complaint
             self._end(life.spot, life, time.monotonic())
@@ -336,14 +338,19 @@ class RayPool(SupervisedPool[_Life]):
         """Ask instances for a sign of life, and for the time that it is where they are."""
         for life in filter(None, self._open):
             if not life.asking and now_s - life.asked_s >= HEARTBEAT_S:
-                life.asking, life.asked_s = True, time.monotonic()
-                self._await(life, life.actor.beat.options(concurrency_group=CONTROL).remote(), self._beaten)
+                self._ask(life)
+
+    def _ask(self, life: _Life) -> None:
+        life.asking, life.asked_s = True, time.monotonic()
+        self._await(life, life.actor.beat.options(concurrency_group=CONTROL).remote(), self._beaten)
 
     def _beaten(self, life: _Life, theirs_s: float, at_s: float) -> None:
         life.asking = False
         assert life.where is not None
         if life.where.boot != self._here:
             life.clock.heard(life.asked_s, theirs_s, at_s)
+        if not life.ready:
+            self._is_ready(life.spot, life)
 
     def _strike(self, life: _Life) -> bool:
         life.ends_with = "its actor was killed"

@@ -19,6 +19,9 @@ AUTO, LOCAL = "auto", "local"
 OBJECT_STORE_BYTES = 256 * 2**20
 """Shared memory of a local cluster; checkpoints and tasks in hand have to fit."""
 
+LEAST_CPUS = 64
+"""CPUs that a local cluster is said to have at least, so that it rarely has to start again for a larger pool."""
+
 ANSWER_S = 5.0
 """How long a cluster may take to accept a connection."""
 
@@ -32,8 +35,8 @@ def join(address: str, cpus: float, runtime_env: Mapping[str, Any] | None) -> No
     Args:
         address: ``auto`` for the one that ``RAY_ADDRESS`` names, or else one that runs here, or else a local one;
             ``local`` for a local one; or where one is.
-        cpus: that instances need. A local cluster is said to have as many, whatever the machine has: instances that
-            wait need none.
+        cpus: that instances need. A local cluster is said to have as many, whatever the machine has: an instance
+            that sleeps needs none.
         runtime_env: what Ray is to prepare on the nodes.
 
     Raises:
@@ -51,11 +54,11 @@ def join(address: str, cpus: float, runtime_env: Mapping[str, Any] | None) -> No
     options: dict[str, Any] = {"address": found or LOCAL}
     if found is None:
         options |= {
-            "num_cpus": max(math.ceil(cpus), os.cpu_count() or 1),
+            "num_cpus": max(math.ceil(cpus), LEAST_CPUS),
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,
-            # Workers that nobody has asked for would start on every core at once.
-            "_system_config": {"prestart_worker_first_driver": False},
+            # No workers that nobody has asked for; and instances that wait for the processor no longer than others.
+            "_system_config": {"prestart_worker_first_driver": False, "worker_niceness": 0},
         }
     try:
         ray.init(**options, log_to_driver=False, configure_logging=False, runtime_env=dict(runtime_env or {}))
