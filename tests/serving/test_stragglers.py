@@ -191,6 +191,10 @@ class TestDegraded:
     def test_which_is_random(self) -> None:
         assert {trace(Degraded(), seed=seed)[0].instance for seed in range(40)} == {0, 1, 2, 3}
 
+    def test_several_are_different_ones_and_the_first_is_the_one_that_would_be_alone(self) -> None:
+        rows = trace(Degraded(count=3))
+        assert len({row.instance for row in rows}) == 3 and trace(Degraded())[0] in rows
+
     def test_an_instance_that_there_is_not_is_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"straggler\.degraded\.instance=4.*0 to 3"):
             trace(Degraded(instance=4))
@@ -268,6 +272,7 @@ class TestBackground:
         (lambda: Shuffle(probability=-0.1), ["straggler.shuffle.probability=-0.1", "at least 0 and at most 1"]),
         (lambda: Shuffle(mean_extra=None), ["straggler.shuffle.mean_extra=null"]),
         (lambda: Degraded(factor=0), ["straggler.degraded.factor=0"]),
+        (lambda: Degraded(instance=1, count=2), ["straggler.degraded.instance=1", "straggler.degraded.count=2"]),
         (lambda: Degraded(instance=True), ["straggler.degraded.instance=True"]),
         (lambda: Crash(times_s=[1], interval_s=1), ["straggler.crash.times_s", "straggler.crash.interval_s"]),
         (lambda: Crash(times_s=5), ["straggler.crash.times_s=5", "list"]),
