@@ -108,6 +108,8 @@ class Plan:
         self.rate_qps = self._rate_qps()
         self.service_s = self.simulation.query_s
         self.busy_instances = self.rate_qps * self.service_s
+        least = number("plan.least_utilisation", section.get("least_utilisation"), above=0, most=1)
+        self.most_machines = min(self.most_machines, math.ceil(self.busy_instances / least))
         self.p50_ms = float(np.median(self._undisturbed_ms([BASE])))
         self.slos_ms = self._objectives(section)
         self._check_length()

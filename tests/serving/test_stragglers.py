@@ -193,6 +193,10 @@ class TestDegraded:
     def test_which_is_random(self) -> None:
         assert {trace(Degraded(), seed=seed)[0].instance for seed in range(40)} == {0, 1, 2, 3}
 
+    def test_several_are_different_ones_and_the_first_is_the_one_that_would_be_alone(self) -> None:
+        rows = trace(Degraded(count=3))
+        assert len({row.instance for row in rows}) == 3 and trace(Degraded())[0] in rows
+
     def test_an_instance_that_there_is_not_is_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"straggler\.degraded\.instance=4.*0 to 3"):
             trace(Degraded(instance=4))
@@ -290,6 +294,7 @@ class TestBackground:
         (lambda: Shuffle(probability=-0.1), ["straggler.shuffle.probability=-0.1", "at least 0 and at most 1"]),
         (lambda: Shuffle(mean_extra=None), ["straggler.shuffle.mean_extra=null"]),
         (lambda: Degraded(factor=0), ["straggler.degraded.factor=0"]),
+        (lambda: Degraded(instance=1, count=2), ["straggler.degraded.instance=1", "straggler.degraded.count=2"]),
         (lambda: Degraded(instance=True), ["straggler.degraded.instance=True"]),
         (lambda: Corrupt("rubbish"), ["straggler.corrupt.kind=rubbish", "garbage, stuck, nan"]),
         (lambda: Corrupt(count=0), ["straggler.corrupt.count=0", "1 or more"]),
