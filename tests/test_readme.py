@@ -27,7 +27,7 @@ def commands() -> list[list[str]]:
     """The arguments of every ``python -m parity_exp`` that is not part of an installation."""
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     words = [shlex.split(line, comments=True)[3:] for line in lines if line.startswith("python -m parity_exp")]
-    # Two processes are started, in a sweep moreover, by tests/commands/test_train.py.
+    # Two processes are started, in a sweep moreover, by tests/commands/test_several_processes.py.
     return [given for given in words if "trainer=ddp_cpu" not in given]
 
 

@@ -13,7 +13,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
 from itertools import count
@@ -73,7 +73,8 @@ def leading(function: Callable[..., Any], *arguments: Any) -> Iterator[None]:
 def dismiss() -> None:
     """Let the others end; does nothing where there are none."""
     if size() > 1 and not follows():
-        _store().set(str(next(_numbers)), pickle.dumps(None))  # type: ignore[arg-type]
+        with suppress(distributed.DistError):  # who has started us is ending, and ends all
+            _store().set(str(next(_numbers)), pickle.dumps(None))  # type: ignore[arg-type]
 
 
 def follow() -> None:

@@ -42,7 +42,7 @@ def test_a_node_is_lost_under_load_and_no_query_is(
     monkeypatch.setattr(RayPool, "kill", kill_its_node)
     monkeypatch.setattr(RayPool, "close", close_when_all_are_there)
     serving = ("redundancy=[parity]", "pool.instances=2", "pool.service_time_ms=10", "pool.hang_timeout_s=1.5")
-    load = ("load.queries=700", "load.warmup=0", "load.rate_qps=70", "load.slo_ms=null")
+    load = ("load.queries=450", "load.warmup=0", "load.rate_qps=70", "load.slo_ms=null")
     crash = ("straggler=crash", "straggler.crash.interval_s=1")
     try:
         assert run("serve", f"run={trained()}", "pool=ray", "tracker=none", *serving, *load, *crash) == 0
@@ -52,7 +52,7 @@ def test_a_node_is_lost_under_load_and_no_query_is(
                 ray_cluster.remove_node(node)
     (run_dir,) = run_dirs(folder, "serve")
     values = metrics(run_dir)
-    assert values["serve/parity/queries"] == 700
+    assert values["serve/parity/queries"] == 450
     assert values["serve/parity/lost"] == values["serve/parity/duplicates"] == 0
     assert values["serve/parity/fraction/default"] == values["serve/parity/fraction/error"] == 0
     ((before, lost),) = moved

@@ -14,6 +14,8 @@ from parity_exp.errors import ConfigError
 from tests.conftest import Run, metrics, run_dirs, start
 from tests.tracking.wandb_file import read_run
 
+pytestmark = pytest.mark.timeout(900)
+
 TWO = ("trainer=ddp_cpu", "dataset.limit=400", "trainer.max_epochs=2", "base.max_epochs=2")
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
@@ -26,7 +28,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         job = start(folder, "train", "-m", "k=2,3", *TWO)
-    output, _ = job.communicate(timeout=280)
+    output, _ = job.communicate(timeout=400)
     assert job.returncode == 0, output
     return folder
 
@@ -72,7 +74,7 @@ def test_torchrun_on_two_nodes_trains_what_two_processes_of_one_train(
     sweep: Path, folder: Path, two_nodes: list["subprocess.Popen[str]"]
 ) -> None:
     for one in two_nodes:
-        output, _ = one.communicate(timeout=200)
+        output, _ = one.communicate(timeout=300)
         assert one.returncode == 0, output
     (run_dir,) = run_dirs(folder)
     (tracked,) = (read_run(path) for path in folder.rglob("*.wandb"))
