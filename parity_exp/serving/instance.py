@@ -134,7 +134,8 @@ def _serve(
         if zero_s == zero_s:
             factor, extra_s = timeline.at(started_s - zero_s)
             fault = timeline.fault(started_s - zero_s)
-        outputs = corruptor.outputs(model, outputs, fault)
+        if timeline.spoils:
+            outputs = corruptor.outputs(model, outputs, fault)
         if floor_s or factor != 1 or extra_s:
             _sleep_until(started_s + max(floor_s, time.monotonic() - started_s) * factor + extra_s)
         if slot == INLINE or slots is None:
