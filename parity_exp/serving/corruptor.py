@@ -35,7 +35,7 @@ class Corruptor:
             if last is None:
                 last = torch.zeros_like(true[-1])
             given = _SPOILING[fault.kind](true, last, fault.scale, self._random)
-        self._given[model] = given[-1]
+        self._given[model] = given[-1].clone()  # a model may give out a view of its task's memory
         return given
 
 

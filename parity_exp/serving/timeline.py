@@ -73,8 +73,13 @@ class Timeline:
         """What spoils the outputs of a task that begins at ``time_s``."""
         return self._faults[bisect_right(self._fault_starts, time_s) - 1]
 
+    @property
+    def spoils(self) -> bool:
+        """Whether there are faults at all."""
+        return len(self._faults) > 1
+
     def __bool__(self) -> bool:
-        return len(self._starts_s) > 1 or len(self._faults) > 1
+        return len(self._starts_s) > 1 or self.spoils
 
 
 def _pieces(spans: Sequence[tuple[float, float]]) -> Iterator[tuple[float, set[int]]]:

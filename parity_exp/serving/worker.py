@@ -84,7 +84,8 @@ class Worker:
         if not math.isnan(zero_s):
             factor, extra_s = assignment.timeline.at(started_s - zero_s)
             fault = assignment.timeline.fault(started_s - zero_s)
-        outputs = self._corruptor.outputs(model, outputs, fault)
+        if assignment.timeline.spoils:
+            outputs = self._corruptor.outputs(model, outputs, fault)
         if assignment.service_time_s or factor != 1 or extra_s:
             spent_s = max(assignment.service_time_s, time.monotonic() - started_s)
             _sleep_until(started_s + spent_s * factor + extra_s)
