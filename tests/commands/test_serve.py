@@ -134,7 +134,8 @@ def test_wrong_answers_reach_clients_unless_a_policy_notices(
     load = ("load.queries=120", "load.rate_qps=200", "redundancy.voted_replication.wait_ms=1000")
     long = ("redundancy.voted_parity.wait_ms=1000", "redundancy.checked_shared_parity.load_limit=10")
     given = (*BRISK, *corrupt, *load, *long, policies)
-    assert run("serve", f"run={trained('r=2', 'trainer.max_epochs=8')}", "tracker=none", *given) == 0
+    linear = ("recipe=parm", "scheduler=one_cycle", "initialisation=default", "trainer.max_epochs=8")
+    assert run("serve", f"run={trained('r=2', *linear)}", "tracker=none", *given) == 0
     (run_dir,) = run_dirs(folder, "serve")
     values = metrics(run_dir)
     none, checked, shared, voted, copies = (
