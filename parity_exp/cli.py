@@ -56,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MEND
     command, *overrides = given
     try:
+        if _follows():
+            return DONE
         _run_hydra(command, [*overrides, *_resume_in_place(command, overrides)])
     except KeyboardInterrupt:
         print(f"{PROGRAM} {command}: interrupted", file=sys.stderr)
@@ -75,7 +77,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"{PROGRAM} {command}: {line}", file=sys.stderr)
         return MEND
+    finally:
+        _dismiss()
     return DONE
+
+
+def _follows() -> bool:
+    """Do as the first process says, where this is another of those that were started together; True: it was one."""
+    if not {"RANK", "SUBMITIT_EXECUTOR"} & os.environ.keys():
+        return False
+    from parity_exp.commands import world
+
+    world.enter()
+    if world.follows():
+        world.follow()
+    return world.follows()
+
+
+def _dismiss() -> None:
+    """Let those end that this process has led."""
+    if "RANK" in os.environ:
+        from parity_exp.commands import world
+
+        world.dismiss()
 
 
 class _Explained(SystemExit):
@@ -141,6 +165,8 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
 
     @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
     def task(config: DictConfig) -> float:
+        if _follows():
+            return 0.0
         try:
             # Imported here, for help and config need none of what a job needs.
             result: float = importlib.import_module(f"parity_exp.commands.{command}").run(config)
@@ -153,6 +179,9 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
                 raise  # a sweep goes on with its other jobs
             _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
             raise _Explained(line) from error
+        finally:
+            if "SUBMITIT_EXECUTOR" in os.environ:
+                _dismiss()
         return result
 
     task()

@@ -7,15 +7,28 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from parity_exp.cli import main
 
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
+
 QUICK = ("dataset.limit=400", "trainer.max_epochs=2", "base.max_epochs=2", "trainer.accelerator=cpu")
 """Overrides that make a job take a second."""
 
+SMALL_NODE = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
+"""Arguments of a Ray node that takes little room."""
+
 Run = Callable[..., int]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread a process: the tests' networks are too small for more, which would only wait for each other."""
+    if not config.getoption("benchmark_enable"):  # speed is measured with what users have
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
@@ -60,3 +73,20 @@ def run_dirs(folder: Path, command: str = "train") -> list[Path]:
 def metrics(run_dir: Path) -> dict[str, float]:
     values: dict[str, float] = json.loads((run_dir / "metrics.json").read_text())
     return values
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator["Cluster"]:
+    """A Ray cluster of one node, to which tests may add others; this process has joined it."""
+    from ray.cluster_utils import Cluster
+
+    from parity_exp.serving.pools.ray_cluster import join, leave
+
+    settings = {"prestart_worker_first_driver": False, "worker_niceness": 0}
+    cluster = Cluster(True, head_node_args={"num_cpus": 4, "_system_config": settings, **SMALL_NODE})
+    try:
+        join(cluster.address, 0, None)
+        yield cluster
+    finally:
+        leave()
+        cluster.shutdown()

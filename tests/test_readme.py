@@ -27,7 +27,7 @@ def commands() -> list[list[str]]:
     """The arguments of every ``python -m parity_exp`` that is not part of an installation."""
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     words = [shlex.split(line, comments=True)[3:] for line in lines if line.startswith("python -m parity_exp")]
-    # Two processes are started, in a sweep moreover, by tests/commands/test_train.py.
+    # Two processes are started, in a sweep moreover, by tests/commands/test_several_processes.py.
     return [given for given in words if "trainer=ddp_cpu" not in given]
 
 
@@ -65,6 +65,9 @@ def test_a_command_of_the_readme_works(
     if arguments[0] == "report":
         assert run("train", *quick) == 0
         quick = []
+    if arguments[0] == "simulate":
+        arguments = [word for word in arguments if not word.startswith("load.queries=")]
+        quick = ["tracker=none", "load.queries=400"]
     if arguments[0] in ("serve", "run"):
         given = {word.partition("=")[0] for word in arguments}
         quick += [word for word in QUICK_SERVING if word.partition("=")[0] not in given and "load" not in given]

@@ -58,15 +58,16 @@ def comparison_figures(measured: pd.DataFrame, serving: pd.DataFrame) -> dict[st
         measured: a row a measured code, see :func:`parity_exp.analysis.tidy.measured_codes`.
         serving: a row a run and policy.
     """
+    predicted = serving.dropna(subset="accuracy") if "accuracy" in serving else serving  # simulations have none
     plates = {
         "degraded_by_k": degraded_by_k(measured),
         "overall_accuracy": overall_accuracy(measured),
-        "delivered_accuracy": delivered_accuracy(serving),
+        "delivered_accuracy": delivered_accuracy(predicted),
         "latency_by_utilisation": latency_by_load(serving, by_rate=False),
         "latency_by_rate": latency_by_load(serving, by_rate=True),
         "gap_by_instances": gap_by_resources(serving, "extra_instances"),
         "gap_by_tasks": gap_by_resources(serving, "tasks_per_query"),
-        "accuracy_against_latency": accuracy_against_latency(serving),
+        "accuracy_against_latency": accuracy_against_latency(predicted),
     }
     return {name: plate for name, plate in plates.items() if plate is not None}
 
@@ -123,7 +124,7 @@ def overall_accuracy(measured: pd.DataFrame) -> Plate | None:
         lowest = 1.0
         for encoder, some in rows.groupby("encoder"):
             best = best_setting(some, "k")
-            available = some.groupby("k")["test/available_accuracy"].mean()
+            available = _nothing_lost(some).groupby(some["k"]).mean()
             for k in best.index.intersection(pd.Index(styles)):
                 line = (1 - fractions) * available[k] + fractions * best[k]
                 axis.plot(fractions, line, color=colours[str(encoder)], ls=styles[k], lw=1.6)
@@ -141,6 +142,13 @@ def overall_accuracy(measured: pd.DataFrame) -> Plate | None:
     handles.append(Line2D([], [], color=GREY, ls=UNANSWERED, label="lost ones unanswered"))
     _legend(figure, handles)
     return Plate(figure, left_out)
+
+
+def _nothing_lost(measured: pd.DataFrame) -> pd.Series:
+    """Accuracy without losses: the base model's, or what a non-systematic code decodes from all answers."""
+    available = measured["test/available_accuracy"]
+    decoded = measured.get("test/no_loss_accuracy")
+    return available if decoded is None else decoded.fillna(available)
 
 
 def delivered_accuracy(serving: pd.DataFrame) -> Plate | None:

@@ -42,19 +42,13 @@ def policy_findings(serving: pd.DataFrame) -> list[str]:
             continue
         ratio = own["latency_ms/p99.9"] / base["latency_ms/p99.9"].reindex(own.index)
         lower, higher = int((ratio < 1 - NOISE).sum()), int((ratio > 1 + NOISE).sum())
+        change = 100 * float((own["accuracy"] - base["accuracy"].reindex(own.index)).median())
+        accuracy = "" if change != change else f"; accuracy of what clients got {change:+.2f} points in the median"
         sentences.append(
             f"{policy} against {BASELINE}, {_runs(len(own))}: p99.9 lower in {lower}, higher in {higher}, in the "
-            f"median {ratio.median():.2g} of it{_accuracy_change(own, base)}."
+            f"median {ratio.median():.2g} of it{accuracy}."
         )
     return _some(sentences, "more policies are in the table.")
-
-
-def _accuracy_change(own: pd.DataFrame, base: pd.DataFrame) -> str:
-    """Nothing of simulations, in which there are no predictions."""
-    if "accuracy" not in own or own["accuracy"].isna().all():
-        return ""
-    change = 100 * float((own["accuracy"] - base["accuracy"].reindex(own.index)).median())
-    return f"; accuracy of what clients got {change:+.2f} points in the median"
 
 
 def comparison_warnings(runs: pd.DataFrame, measured: pd.DataFrame, serving: pd.DataFrame) -> list[str]:

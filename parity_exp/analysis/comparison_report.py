@@ -24,6 +24,7 @@ from parity_exp.analysis.comparison_tables import (
     training_costs,
 )
 from parity_exp.analysis.config_differences import written
+from parity_exp.analysis.field_guide import guide
 from parity_exp.analysis.gathered_runs import GatheredRun, natural_order
 from parity_exp.analysis.page import Link, Picture, Section, Table, picture, write_page
 from parity_exp.analysis.picture_files import save
@@ -194,7 +195,9 @@ class _Comparison:
         return [counted, *encoder_findings(self.measured), *policy_findings(self.tidy.serving), *standing]
 
     def sections(self) -> list[Section]:
+        serving = self.tidy.serving
         return [
+            guide(() if serving.empty else set(serving["policy"])),
             self._accuracy(),
             self._serving(),
             self._cost(),

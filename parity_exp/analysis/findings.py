@@ -40,7 +40,13 @@ def accuracy_findings(metrics: Metrics, overall: pd.DataFrame | None = None) -> 
     if same is not None:
         sentence += f" It agrees with the base model's own in {percent(same)}."
     sentences = [sentence, *_box_findings(metrics)]
-    if overall is not None and not overall.empty:
+    decoded = metrics.get("test/no_loss_accuracy")
+    if decoded is not None:
+        sentences.append(
+            f"The code is not systematic: every prediction is decoded, and right in {percent(decoded)} when all "
+            "answers are there."
+        )
+    elif overall is not None and not overall.empty:
         most = overall.iloc[-1]
         column = next(str(name) for name in overall.columns if str(name).startswith("overall_"))
         quality = column.removeprefix("overall_")
@@ -79,6 +85,24 @@ def serving_findings(policies: Mapping[str, Metrics]) -> list[str]:
             sentences.append(" ".join(_against(policy, values, baseline, base)))
     if len(served) > 1:
         sentences.append(_best(served))
+    return sentences
+
+
+def wrong_answer_findings(policies: Mapping[str, Metrics]) -> list[str]:
+    """How many corrupted answers clients got, and which policies noticed; nothing where there were none."""
+    met = {policy: values for policy, values in policies.items() if values.get("fraction/corrupted")}
+    if not met:
+        return []
+    parts = [
+        f"{policy} {percent(values['fraction/corrupted'])} ({percent(values['fraction/unnoticed'])} unnoticed)"
+        if values["fraction/flagged"]
+        else f"{policy} {percent(values['fraction/corrupted'])}"
+        for policy, values in met.items()
+    ]
+    sentences = [f"Corrupted answers that clients got: {_listed(parts)}."]
+    blind = [policy for policy, values in met.items() if "checks" not in values]
+    if blind:
+        sentences.append(f"{_listed(blind)} {'has' if len(blind) == 1 else 'have'} no way to notice.")
     return sentences
 
 

@@ -8,14 +8,14 @@ import glob
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from parity_exp.analysis.recordings import QUERIES
-from parity_exp.analysis.serving_tables import PREFIX, SIMULATED, metrics_by_policy
+from parity_exp.analysis.serving_tables import metrics_by_policy, prefix_of
 from parity_exp.errors import UserError
 from parity_exp.run_directory import RunDirectory
 
@@ -55,13 +55,8 @@ class GatheredRun:
 
     @cached_property
     def policies(self) -> dict[str, dict[str, float]]:
-        """Metrics of serving, or of simulating it, by policy."""
-        return metrics_by_policy(self.metrics, self.prefix)
-
-    @property
-    def prefix(self) -> str:
-        """What the keys of these metrics begin with."""
-        return prefix_of(self.metrics)
+        """Metrics of serving, by policy."""
+        return metrics_by_policy(self.metrics)
 
     @cached_property
     def command(self) -> str:
@@ -73,13 +68,7 @@ class GatheredRun:
         trained, served = any(key.startswith("train/") for key in self.metrics), bool(self.policies)
         if trained:
             return "run" if served else "train"
-        return self.prefix if served else "evaluate" if self.metrics else "unknown"
-
-
-def prefix_of(metrics: Mapping[str, float]) -> str:
-    """``serve``, or ``simulate`` where nothing was served but simulated."""
-    first = {key.partition("/")[0] for key in metrics}
-    return SIMULATED if SIMULATED in first and PREFIX not in first else PREFIX
+        return "serve" if served else "evaluate" if self.metrics else "unknown"
 
 
 def gather(patterns: Sequence[str]) -> list[GatheredRun]:

@@ -14,19 +14,21 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from parity_exp.analysis import findings
+from parity_exp.analysis.capacity_figures import capacity_figures
+from parity_exp.analysis.capacity_tables import capacity_findings, capacity_table
+from parity_exp.analysis.field_guide import guide
 from parity_exp.analysis.page import Picture, Section, Table, picture, write_page
 from parity_exp.analysis.picture_files import png
 from parity_exp.analysis.recordings import Recordings, read_recordings
 from parity_exp.analysis.run_facts import coded_facts, load_sentences, serving_facts, straggler_rows, title_of
 from parity_exp.analysis.serving_figures import serving_figures
 from parity_exp.analysis.serving_tables import (
-    PREFIX,
-    SIMULATED,
     cost_table,
     interval_table,
     metrics_by_policy,
     percentile_table,
     written,
+    wrong_answers_table,
 )
 from parity_exp.analysis.tables import part_costs, quality_table, score_name
 from parity_exp.errors import UserError
@@ -34,9 +36,22 @@ from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.measures import serving_metrics
 
 CAPTIONS = {
+    "machines_against_slo": (
+        "What an objective costs: the fewest machines on which each policy keeps it. The lower, the cheaper; a cross "
+        "at the top: not on any cluster that was allowed."
+    ),
+    "latency_against_machines": (
+        "The percentile of latency on every cluster that was simulated; dotted: the objectives, and the machines that "
+        "the queries alone keep busy. Where a curve levels off, further machines buy nothing. Overloaded clusters are "
+        "left out."
+    ),
     "latency_ccdf": (
         "Latency of all policies. At height 0.001 a curve is at its p99.9: the further left and the steeper, the "
         "better. A curve that bends to the right has a tail."
+    ),
+    "accuracy_against_tail": (
+        "What clients got: how often it was right, and how late the latest of it came. The best policies are at the "
+        "upper left; one that has none there in both respects buys nothing."
     ),
     "accuracy_against_slo": (
         "Accuracy of what clients would have got under other deadlines: an answer later than the deadline counts as "
@@ -63,11 +78,13 @@ CAPTIONS = {
 }
 SERVING_PICTURES = (
     "latency_ccdf",
+    "accuracy_against_tail",
     "accuracy_against_slo",
     "answer_sources",
     "latency_over_time",
     "instance_timeline",
 )
+CAPACITY_PICTURES = ("machines_against_slo", "latency_against_machines")
 CODE_PICTURES = ("overall_accuracy", "overall_iou", "groups", "degraded_by_class", "learning_curves")
 
 TERMS = {
@@ -80,6 +97,12 @@ TERMS = {
     "IoU": "area that two boxes share over the area that they cover; a box is right from 0.75 on",
     "overall accuracy, IoU": "(1 - f) x available + f x degraded, f the fraction of predictions unavailable",
     "accuracy (serving)": "of the answers that clients got, whatever their source",
+    "corrupted": "answers that went out with an output in them that was spoilt on purpose",
+    "unnoticed": "corrupted answers that no policy has flagged",
+    "detected, false alarms": (
+        "of the comparisons of a group's (or of two copies') outputs with a corrupted one among them, and of those "
+        "without, the share that found a contradiction"
+    ),
     "lost": "queries that were sent and never answered; must be 0",
 }
 
@@ -111,7 +134,7 @@ class _Page:
         """What the run has written; of an interrupted one what its recordings give."""
         content = _json(self.run.metrics) if self.run.metrics.is_file() else {}
         written = {key: value for key, value in content.items() if isinstance(value, int | float)}
-        if any(metrics_by_policy(written, prefix) for prefix in (PREFIX, SIMULATED)):
+        if metrics_by_policy(written):
             return written
         return written | {
             f"serve/{policy}/{name}": value
@@ -122,7 +145,12 @@ class _Page:
     @cached_property
     def policies(self) -> dict[str, dict[str, float]]:
         """What was served, or simulated, by policy."""
-        return metrics_by_policy(self.metrics) or metrics_by_policy(self.metrics, SIMULATED)
+        return metrics_by_policy(self.metrics)
+
+    @cached_property
+    def plan(self) -> pd.DataFrame | None:
+        """A row a policy and objective, where capacity was planned."""
+        return self._csv("plan")
 
     @cached_property
     def recordings(self) -> Recordings:
@@ -130,7 +158,8 @@ class _Page:
 
     @property
     def title(self) -> str:
-        return title_of(self.config, list(self.policies))
+        planned = [] if self.plan is None else list(dict.fromkeys(self.plan["policy"]))
+        return title_of(self.config, list(self.policies) or planned)
 
     @property
     def warnings(self) -> list[str]:
@@ -141,21 +170,44 @@ class _Page:
 
     @property
     def summary(self) -> list[str]:
-        return findings.serving_findings(self.policies) + findings.accuracy_findings(self.metrics, self._csv("overall"))
+        return [
+            *([] if self.plan is None else capacity_findings(self.plan)),
+            *findings.serving_findings(self.policies),
+            *findings.wrong_answer_findings(self.policies),
+            *findings.accuracy_findings(self.metrics, self._csv("overall")),
+        ]
 
     def sections(self) -> list[Section]:
         pictures = self._pictures()
-        known = {*SERVING_PICTURES, *CODE_PICTURES}
+        known = {*CAPACITY_PICTURES, *SERVING_PICTURES, *CODE_PICTURES}
         others = sorted(name for name in pictures if _kind(name) not in known)
         return [
+            self._capacity(_chosen(pictures, CAPACITY_PICTURES)),
             self._serving(_chosen(pictures, SERVING_PICTURES)),
             self._injected(),
             self._code(_chosen(pictures, CODE_PICTURES)),
             Section("figures", "Other figures", pictures=[pictures[name] for name in others]),
+            guide(self.policies),
             self._what_was_run(),
             Section("terms", "Terms", tables=[Table(("term", "meaning"), list(TERMS.items()))]),
             self._environment(),
         ]
+
+    def _capacity(self, pictures: list[Picture]) -> Section:
+        if self.plan is None:
+            return Section("capacity", "Capacity", pictures=pictures)
+        text = [
+            "The fewest machines, of base and other models together, on which each policy keeps an objective, found "
+            "by simulating clusters of many sizes. All sizes and policies had the same arrivals, and those with as "
+            "many machines the same stragglers. An answer lies above every size that was seen to miss the objective. "
+            "Answers that are the default or an error count as too late, and so do all on a cluster whose latency "
+            "grew through the run.",
+            "Times p50: the objective in medians of a query that nothing delays. Utilisation: the share of all "
+            "machines that the queries keep busy if each is served once and nothing delays it; busy: the share of the "
+            "time that they really worked.",
+        ]
+        table = _table(capacity_table(self.plan), "Fewest machines")
+        return Section("capacity", "Capacity", text, [table], pictures)
 
     def _serving(self, pictures: list[Picture]) -> Section:
         if not self.policies:
@@ -167,6 +219,9 @@ class _Page:
             tables.append(_table(intervals, "Means over seeds, and half of their 95 % confidence intervals"))
         if len(costs.columns) > 1:
             tables.append(_table(written(costs), "What it took"))
+        wrong = wrong_answers_table(self.policies)
+        if not wrong.empty:
+            tables.append(_table(written(wrong), "Wrong answers, and who noticed"))
         return Section("serving", "Serving", load_sentences(self.config, self.recordings), tables, pictures)
 
     def _injected(self) -> Section:
@@ -223,7 +278,7 @@ class _Page:
 
     def _what_was_run(self) -> Section:
         tables = [Table(("part", "value"), coded_facts(self.config), "The code")]
-        if self.policies:
+        if self.policies or self.plan is not None:
             tables.append(Table(("part", "value"), serving_facts(self.config), "Serving"))
         overrides = self.run.path / ".hydra" / "overrides.yaml"
         text = []
@@ -242,6 +297,9 @@ class _Page:
         """The figures of the run by name; serving figures that it had no time to draw are drawn now."""
         files = sorted(self.run.figures.glob("*.png")) if self.run.figures.is_dir() else []
         contents = {path.stem: path.read_bytes() for path in files}
+        sizes = self._csv("plan-sizes")
+        if self.plan is not None and sizes is not None and not any(name in CAPACITY_PICTURES for name in contents):
+            contents |= {name: png(figure) for name, figure in capacity_figures(self.plan, sizes).items()}
         if not any(_kind(name) in SERVING_PICTURES for name in contents):
             load = self.config.get("load")
             slo_ms = load.get("slo_ms") if isinstance(load, dict) else None

@@ -19,8 +19,8 @@ Rows = list[list[str]]
 def title_of(config: Config, policies: Sequence[str]) -> str:
     """One line that says what was run."""
     parts = [
-        f"{_name(config, 'dataset')}, {_class(config.get('architecture'))}: {_coder(config, 'encoder')}, "
-        f"{_coder(config, 'decoder')}, k = {config.get('k')}, r = {config.get('r')}"
+        f"{_name(config, 'dataset')}, {_class(config.get('architecture'))}: {_code(config)}, "
+        f"k = {config.get('k')}, r = {config.get('r')}"
     ]
     if policies:
         parts.append(f"served by {', '.join(policies)}")
@@ -62,10 +62,11 @@ def coded_facts(config: Config) -> Rows:
         "base architecture": describe(base["architecture"]) if base.get("architecture") else None,
         "parity architecture": describe(parity) if parity else None,
         "k, r": f"{config.get('k')}, {config.get('r')}",
-        "encoder": describe(config.get("encoder")),
-        "decoder": describe(config.get("decoder")),
-        "generator matrix": describe(config.get("generator")) if config.get("r", 1) > 1 else None,
-        "objective": describe(config.get("objective")),
+        "code": describe(config.get("code")) if config.get("code") else None,
+        "encoder": describe(config.get("encoder")) if config.get("encoder") else None,
+        "decoder": describe(config.get("decoder")) if config.get("decoder") else None,
+        "generator matrix": describe(config["generator"]) if config.get("generator") and config["r"] > 1 else None,
+        "objective": describe(config.get("objective")) if config.get("objective") else None,
         "epochs": trainer.get("max_epochs"),
         "optimizer": describe(config.get("optimizer")),
         "seed": config.get("seed"),
@@ -145,6 +146,13 @@ def _part(config: Config, key: str) -> Config:
 
 def _name(config: Config, key: str) -> str:
     return str(_part(config, key).get("name") or _class(config.get(key)))
+
+
+def _code(config: Config) -> str:
+    """What encodes and decodes, in a few words."""
+    if config.get("encoder"):
+        return f"{_coder(config, 'encoder')}, {_coder(config, 'decoder')}"
+    return _class(config.get("code"))
 
 
 def _coder(config: Config, kind: str) -> str:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from parity_exp.serving.measures import percentiles
 from parity_exp.serving.policy import SOURCES
+from parity_exp.serving.timeline import FAULTS
 from parity_exp.serving.trace import CONTENTION, KILL, SLOW, TENANT
 
 POLICY_COLOURS = {
@@ -30,8 +31,15 @@ POLICY_COLOURS = {
     "replication": "#cc79a7",
     "none": "#a6a6a6",
     "approximate_backup": "#d55e00",
+    "coded": "#56b4e9",
+    "berrut": "#332288",
+    "nercc": "#b8a000",
+    "checked_parity": "#6baed6",
+    "checked_shared_parity": "#66c2a5",
+    "voted_parity": "#08306b",
+    "voted_replication": "#7a3b69",
 }
-SPARE_COLOURS = ("#56b4e9", "#882255", "#b8a000", "#332288", "#117733", "#aa4499")
+SPARE_COLOURS = ("#882255", "#117733", "#aa4499", "#999933", "#44aa99", "#661100")
 """For policies of users, in the order of the run."""
 
 SOURCE_COLOURS = dict(zip(SOURCES, ("#8c9aa8", "#0072b2", "#cc79a7", "#e69f00", "#b2182b"), strict=True))
@@ -40,6 +48,7 @@ DISTURBANCES = {
     SLOW: ("#f4b942", "tasks that begin here are late"),
     CONTENTION: ("#9bc18c", "a process competes"),
     TENANT: ("#e3a1a1", "a second service runs"),
+    **{kind: ("#c9a0dc", f"outputs are spoilt ({kind})") for kind in FAULTS},
 }
 """How kinds of rows of the trace look, but for kills."""
 
@@ -79,6 +88,7 @@ def serving_figures(
         return {}
     pictures = {"latency_ccdf": latency_ccdf(served, slo_ms)}
     if all("correct" in table for table in served.values()):  # of a simulation it is not known
+        pictures["accuracy_against_tail"] = accuracy_against_tail(served)
         pictures["accuracy_against_slo"] = accuracy_against_slo(served, slo_ms)
     pictures["answer_sources"] = answer_sources(served)
     pictures["latency_over_time"] = latency_over_time(served, slo_ms)
@@ -116,6 +126,25 @@ def latency_ccdf(queries: QueriesByPolicy, slo_ms: float | None = None) -> Figur
     axis.legend(frameon=False, loc="upper right")  # where no curve comes: of the latest queries there are few
     _clean(axis)
     axis.grid(axis="x", alpha=0.25)
+    return figure
+
+
+def accuracy_against_tail(queries: QueriesByPolicy) -> Figure:
+    """Accuracy of what clients got against p99 and p99.9, a point a policy: the best are at the upper left."""
+    figure = Figure(figsize=(9, 4.3), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    at = {policy: percentiles(table["latency_ms"].to_numpy()) for policy, table in queries.items()}
+    for axis, name in zip(axes, ("p99", "p99.9"), strict=True):
+        for policy, colour in policy_colours(queries).items():
+            accuracy = float(queries[policy]["correct"].mean())
+            axis.plot(at[policy][name], accuracy, ls="", marker="o", ms=9, color=colour, label=policy)
+        axis.set(xscale="log", xlabel=f"{name}, ms", title=f"Accuracy and {name}")
+        axis.margins(0.12)
+        _milliseconds(axis.xaxis)
+        _clean(axis)
+        axis.grid(axis="x", alpha=0.25)
+    axes[0].set_ylabel("accuracy of what clients got")
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=4, loc="outside lower center")
     return figure
 
 

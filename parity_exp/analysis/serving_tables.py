@@ -29,10 +29,30 @@ COSTS = {
     "frontend us": "frontend_us",
     "throughput q/s": "throughput_qps",
 }
+WRONG_ANSWERS = {
+    "accuracy": "accuracy",
+    "corrupted": "fraction/corrupted",
+    "flagged": "fraction/flagged",
+    "unnoticed": "fraction/unnoticed",
+    "checks": "checks",
+    "detected": "detection_rate",
+    "false alarms": "false_alarm_rate",
+    "check us": "check_us",
+}
+RATES = ("corrupted", "flagged", "unnoticed", "detected", "false alarms")
 
 
-def metrics_by_policy(metrics: Mapping[str, float], prefix: str = PREFIX) -> dict[str, dict[str, float]]:
-    """Split ``serve/<policy>/<name>`` by policy, in the order of the run; names as ``serving_metrics`` gives them."""
+def prefix_of(metrics: Mapping[str, float]) -> str:
+    """What the metrics of policies begin with: ``simulate`` for a simulation, else ``serve``."""
+    return SIMULATED if any(key.startswith(f"{SIMULATED}/") for key in metrics) else PREFIX
+
+
+def metrics_by_policy(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Split ``serve/<policy>/<name>``, or ``simulate/...``, by policy; names as ``serving_metrics`` gives them.
+
+    Policies come in the order of the run.
+    """
+    prefix = prefix_of(metrics)
     policies: dict[str, dict[str, float]] = {}
     for key, value in metrics.items():
         command, _, rest = key.partition("/")
@@ -88,6 +108,16 @@ def interval_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     return table if len(table.columns) > 1 else table.iloc[:0]
 
 
+def wrong_answers_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """A row a policy: how many corrupted answers clients got, and how many of them a policy has noticed.
+
+    Empty where nothing was corrupted and nothing checked.
+    """
+    if not any(values.get("fraction/corrupted") or "checks" in values for values in policies.values()):
+        return pd.DataFrame()
+    return _table(policies, WRONG_ANSWERS)
+
+
 def _table(policies: Mapping[str, Mapping[str, float]], columns: Mapping[str, str]) -> pd.DataFrame:
     rows = [
         {"policy": policy, **{name: values.get(key, float("nan")) for name, key in columns.items()}}
@@ -108,7 +138,7 @@ def _cell(name: str, value: str | float) -> str:
         return value
     if value != value:
         return "-"
-    if name in SOURCES:
+    if name in SOURCES or name in RATES:
         return percent(value)
     if name in ("accuracy", "IoU", "tasks a query"):
         return f"{value:.4f}"

@@ -20,7 +20,8 @@ from parity_exp.analysis.config_differences import (
     within,
     written,
 )
-from parity_exp.analysis.gathered_runs import GatheredRun, prefix_of
+from parity_exp.analysis.gathered_runs import GatheredRun
+from parity_exp.analysis.serving_tables import SIMULATED, prefix_of
 
 CODE = ["dataset", "architecture", "encoder", "decoder", "k", "r"]
 """Columns that say which code it is."""
@@ -46,9 +47,8 @@ class Tidy:
         runs: a row a run: ``run`` (its directory), ``state``, ``problem``, ``command``, what it is about, the config
             values that differ, and its metrics without those of policies. Rows of runs whose config cannot be read
             have nothing but the first three.
-        serving: a row a finished run and policy, served or simulated: what it is about, and the policy's metrics by
-            their names without ``serve/<policy>/``; ``setting`` says what sets its stragglers, pool and load apart
-            from others'.
+        serving: a row a finished run and policy: what it is about, and the policy's metrics by their names without
+            ``serve/<policy>/``; ``setting`` says what sets its stragglers, pool and load apart from others'.
         differing: keys that differ between runs, with those that go with each.
     """
 
@@ -66,7 +66,7 @@ class Tidy:
         labels = {
             "dataset": component_labels(self._flats, "dataset"),
             "architecture": component_labels(self._flats, "architecture"),
-            "encoder": component_labels(self._flats, "encoder", "Encoder"),
+            "encoder": self._encoders(),
             "decoder": component_labels(self._flats, "decoder", "Decoder"),
         }
         others = [key for key in self.differing if key not in ("k", "r", "seed", *labels)]
@@ -84,10 +84,19 @@ class Tidy:
             )
         return facts
 
+    def _encoders(self) -> list[str]:
+        """Names of encoders; of a code that has none, since it trains nothing, the code's own."""
+        encoders = component_labels(self._flats, "encoder", "Encoder")
+        codes = component_labels(self._flats, "code", "Code")
+        return [
+            code if flat.get("encoder", "") is None else encoder
+            for flat, encoder, code in zip(self._flats, encoders, codes, strict=True)
+        ]
+
     def _run_row(self, run: GatheredRun, facts: Mapping[str, Any]) -> dict[str, Any]:
         environment = run.environment
         devices = environment.get("devices")
-        policies = tuple(f"{run.prefix}/{policy}/" for policy in run.policies)
+        policies = tuple(f"{prefix_of(run.metrics)}/{policy}/" for policy in run.policies)
         return {
             "run": str(run.path),
             "state": run.state,
@@ -113,6 +122,7 @@ class Tidy:
         for place, at in enumerate(served):
             run, flat, facts = self._readable[at], flats[place], self._facts[at]
             known = trained.metrics_of(run)
+            simulated = prefix_of(run.metrics) == SIMULATED  # which nobody shall average with what was served
             for policy, metrics in run.policies.items():
                 label = labels[policy][place].partition(" (")
                 rows.append(
@@ -122,10 +132,11 @@ class Tidy:
                         **facts,
                         "policy": policy,
                         "policy_variant": f"{policy} ({label[2]}" if label[1] else policy,
-                        "setting": settings[place],
+                        "setting": f"simulated {settings[place]}".strip() if simulated else settings[place],
                         "straggler": flat.get("straggler"),
                         "base_instances": flat.get("pool.instances"),
                         **_load(flat, run.metrics),
+                        "accuracy": float("nan"),  # simulations have none
                         **metrics,
                         **{key: known[key] for key in TRAINED_METRICS if key in known},
                     }

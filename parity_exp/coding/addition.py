@@ -46,18 +46,26 @@ class AdditionEncoder(Encoder):
 
     @torch.inference_mode()
     def encode_group(self, queries: Sequence[Tensor], row: int, out: Tensor) -> None:
-        weights = self._weights[row]
         if self.factors is not None:
-            torch.mul(queries[0], self.factors[0], out=out).mul_(weights[0])
-            for place in range(1, self.k):
-                out.addcmul_(queries[place], self.factors[place], value=weights[place])
+            first, *others = self._coefficients[row]
+            torch.mul(queries[0], first, out=out)
+            for query, coefficients in zip(queries[1:], others, strict=True):
+                out.addcmul_(query, coefficients)
             return
+        weights = self._weights[row]
         if row == 0 and self._first_row_is_ones:
             torch.add(queries[0], queries[1], out=out)
         else:
             torch.mul(queries[0], weights[0], out=out).add_(queries[1], alpha=weights[1])
         for place in range(2, self.k):
             out.add_(queries[place], alpha=weights[place])
+
+    @cached_property
+    def _coefficients(self) -> list[list[Tensor]]:
+        """What each query is multiplied by in each row: ``c[j, i] s_i``."""
+        assert self.factors is not None
+        weights = self.generator.view(self.r, self.k, *[1] * len(self.query_shape))
+        return [list(row) for row in weights * self.factors]
 
     @cached_property
     def _weights(self) -> list[list[float]]:

@@ -66,6 +66,10 @@ class NonSystematicCode(nn.Module, ABC):
                 f"workers={workers}: k={k}, stragglers={stragglers} and byzantine={byzantine} need {least} or more; "
                 "null takes that number"
             )
+        if stragglers == 0 and byzantine == 0:
+            raise ValueError(
+                "stragglers=0 and byzantine=0: expected 1 or more of either; with neither there is nothing to code for"
+            )
         self.k = k
         self.stragglers = stragglers
         self.byzantine = byzantine

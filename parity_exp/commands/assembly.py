@@ -18,6 +18,7 @@ from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from parity_exp.coding import Code, Decoder, NonSystematicCode
+from parity_exp.commands import world
 from parity_exp.commands.components import (
     build,
     build_checked,
@@ -54,13 +55,27 @@ CACHE_VERSION = 1
 
 
 def processes(trainer: DictConfig) -> int:
-    """How many processes the trainer's settings ask for on this machine.
+    """How many processes the trainer's settings ask for, on all machines.
 
     Raises:
-        ConfigError: ``trainer.devices`` is no number of processes.
+        ConfigError: they name no number of processes, or another one than were started.
     """
-    if trainer.strategy == "auto":
-        return 1
+    nodes = whole("trainer.num_nodes", trainer.get("num_nodes", 1), 1)
+    count = nodes * (1 if trainer.strategy == "auto" else _devices(trainer))
+    if world.size() > 1 and count != world.size():
+        raise ConfigError(
+            f"trainer: its settings ask for {count} processes, and {world.size()} were started together; choose "
+            "trainer=ddp or trainer=ddp_cpu, and leave trainer.devices and trainer.num_nodes as they are"
+        )
+    if nodes > 1 and world.size() == 1:
+        raise ConfigError(
+            f"trainer.num_nodes={nodes}: processes on other machines are started from outside, by torchrun or by "
+            "hydra/launcher=submitit_slurm; this one was started alone"
+        )
+    return count
+
+
+def _devices(trainer: DictConfig) -> int:
     devices = trainer.devices
     if devices in ("auto", -1, "-1"):
         return max(1, torch.cuda.device_count())
@@ -305,6 +320,7 @@ class Experiment:
                 "encoder.trainable, decoder.trainable and parity.trainable are all false, so there is nothing to "
                 "train; set one of them to true"
             )
+        processes(self.config.trainer)
         base = self.rehearse_network("base")
         self.make_trainer(max_epochs=1)()
         module = self._coded_module(base)

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 from torch import nn
 
+from parity_exp.commands import world
 from parity_exp.commands.assembly import Experiment, processes
 from parity_exp.commands.ranks import run_in_processes
 from parity_exp.files import write_json
@@ -93,9 +94,13 @@ def run_phase(
 ) -> Fitted:
     """Run a phase in as many processes as the trainer asks for."""
     count = processes(experiment.config.trainer)
-    if count == 1:
-        return phase(experiment, run.path, folder, history, listener)
-    return run_in_processes(count, phase_in_process, (phase, run.path, folder, history), history, listener)
+    if world.size() > 1:
+        places = [path.absolute() for path in (run.path, folder, history)]
+        with world.leading(phase_in_process, phase, *places):
+            return phase(experiment, run.path, folder, history, listener)
+    if count > 1:
+        return run_in_processes(count, phase_in_process, (phase, run.path, folder, history), history, listener)
+    return phase(experiment, run.path, folder, history, listener)
 
 
 def phase_in_process(phase: Phase, run_dir: Path, folder: Path, history: Path) -> Fitted:

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 
 @contextmanager
-def progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show a bar inside the block; gives the function that moves it to a number of queries."""
     watched = sys.stderr.isatty()
     interval_s = 0.2 if watched else 30  # where nobody watches a terminal, a line now and then keeps logs short

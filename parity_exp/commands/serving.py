@@ -16,9 +16,10 @@ from omegaconf import OmegaConf
 from parity_exp.analysis import figures
 from parity_exp.analysis.recordings import read_recordings
 from parity_exp.analysis.serving_figures import serving_figures
-from parity_exp.analysis.serving_tables import metrics_by_policy, percentile_table, written
+from parity_exp.analysis.serving_tables import metrics_by_policy, percentile_table, written, wrong_answers_table
 from parity_exp.analysis.tables import show
 from parity_exp.commands.assembly import Experiment
+from parity_exp.commands.calibration import normal_outputs
 from parity_exp.commands.components import NOT_FOR_THE_CLASS, build_checked
 from parity_exp.commands.interrupts import ctrl_c_waits
 from parity_exp.commands.non_systematic import choose_settings
@@ -28,6 +29,7 @@ from parity_exp.commands.scenario import Draw, Scenario
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.models import load_weights
 from parity_exp.run_directory import RunDirectory
+from parity_exp.serving.consistency import Consistency
 from parity_exp.serving.desk import Desk
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.frontend import Frontend, Workload
@@ -35,6 +37,7 @@ from parity_exp.serving.group_coder import GroupCoder, ParityGroupCoder, WholeGr
 from parity_exp.serving.load import query_indices, write_arrivals
 from parity_exp.serving.load_model import load_model
 from parity_exp.serving.measures import serving_metrics
+from parity_exp.serving.output_judge import OutputJudge
 from parity_exp.serving.policies import Oracle
 from parity_exp.serving.policy import BACKUP, BASE, parity_model
 from parity_exp.serving.pool import Down, Finished, Pool, Raised, ServedModel
@@ -140,7 +143,7 @@ class Serving(Scenario):
             whole_node: Any = OmegaConf.to_container(experiment.architecture(section), resolve=True)
             node = {name: value for name, value in whole_node.items() if name not in NOT_FOR_THE_CLASS}
             load = partial(load_model, node, query_shape, outputs, str(path))
-            return ServedModel(load, query_shape, (outputs,))
+            return ServedModel(load, query_shape, (outputs,), str(path))
 
         models = {BASE: served("base", trained.checkpoint("base"), shape, outputs)}
         parity = "parity" if self.config.parity.trainable else "base"
@@ -160,12 +163,12 @@ class Serving(Scenario):
         """
         metrics: dict[str, float] = {}
         for name in self.policies:
-            code = self.non_systematic_code(name)
-            if code is None:
-                continue
+            node = self.config.redundancy[name].get("code")
+            if node is None:
+                continue  # without a code of its own; what the run's leaves open was chosen when it was trained
             base = self.experiment.new_base_network()
             load_weights(trained.checkpoint("base"), base, "run")
-            node, key = self.config.redundancy[name].code, f"redundancy.{name}.code"
+            key = f"redundancy.{name}.code"
             chosen = choose_settings(self.experiment, node, key, base, run.path / f"code_search-{name}.csv")
             metrics |= {f"serve/{name}/{setting}": value for setting, value in chosen.items()}
         run.write_config(self.config)
@@ -226,6 +229,20 @@ class Serving(Scenario):
             raise UserError(f"the base model cannot be served: {reason}")
         return median(durations_s) / size
 
+    def consistencies(self, trained: RunDirectory) -> dict[str, Consistency]:
+        """For each policy that checks groups, what tells sound ones from wrong ones.
+
+        Args:
+            trained: whose checkpoints are served.
+        """
+        wanted = [(name, self.policy(name).false_alarm_rate) for name in self.policies]
+        rates = {name: rate for name, rate in wanted if rate is not None}
+        if not rates:
+            return {}
+        normal = normal_outputs(self.experiment, trained)
+        decoder, differences = self.experiment.code.decoder.cpu().eval(), self.experiment.task.differences
+        return {name: Consistency(decoder, differences, *normal, rate) for name, rate in rates.items()}
+
     # ---- one policy
 
     def _coder(self, name: str) -> GroupCoder:
@@ -234,23 +251,30 @@ class Serving(Scenario):
             return ParityGroupCoder(self.experiment.code, self.batch_size)
         return WholeGroupCoder(code, self.batch_size)
 
-    def serve(self, name: str, scene: Scene, models: Mapping[str, ServedModel], run: RunDirectory) -> dict[str, float]:
+    def serve(
+        self,
+        name: str,
+        scene: Scene,
+        models: Mapping[str, ServedModel],
+        run: RunDirectory,
+        consistency: Consistency | None = None,
+    ) -> dict[str, float]:
         """Serve the scene under one policy; write its recordings, also when interrupted; return its metrics."""
         pool = self.pool()
         policy = self.policy(name)
-        desk = Desk(policy, self.instances, self.queues, pool.prefetch, self.batch_size, self.window_s, self.slo_s)
-        held = desk.held
         task = self.experiment.task
         recorder = Recorder(self.load.queries, self.load.warmup, task, task.answer(self.default).tolist())
+        judge = OutputJudge(recorder, consistency)
+        desk = Desk(
+            policy, self.instances, self.queues, pool.prefetch, self.batch_size, self.window_s, self.slo_s, judge
+        )
+        held = desk.held
         coder = self._coder(name) if policy.uses_groups else None
         wanted = {model: models[model] for names in held for model in names}
         disturber: Disturber | None = None
         try:
             pool.start(wanted, held, self.batch_size, timelines(scene.trace, len(held)))
-            devices, cores = zip(*pool.places(), strict=True)
-            disturber = Disturber(
-                scene.trace, devices, cores, pool.kill, all_helpers(self.stragglers), self.experiment.seed
-            )
+            disturber = pool.disturber(scene.trace, all_helpers(self.stragglers), self.experiment.seed)
             disturber.start()
             with progress(name, self.load.total) as move:
                 frontend = Frontend(pool, desk, coder, scene.workload, recorder, disturber, move)
@@ -267,6 +291,7 @@ class Serving(Scenario):
         for failure in disturber.failures:
             log.warning("%s: %s", name, failure)
         metrics = serving_metrics(recorder.queries(), recorder.lost, recorder.duplicates) | frontend.metrics()
+        metrics |= judge.metrics()
         metrics |= {"instances": len(held), "extra_instances": len(held) - self.instances}
         return {f"serve/{name}/{key}": value for key, value in metrics.items()}
 
@@ -290,6 +315,7 @@ def serve_policies(
         obtain_base(serving.experiment, backup, tracker.epoch, BACKUP)
     chosen = serving.choose_settings(trained, run)
     models = serving.models(trained, backup)
+    consistencies = serving.consistencies(trained)
     with _one_thread():
         scene = serving.scene(models)
         write_trace(run.path / "straggler-trace.csv", scene.trace)
@@ -300,18 +326,21 @@ def serve_policies(
             "serve/utilisation": scene.rate_qps * scene.service_s / serving.instances,
         }
         for name in serving.policies:
-            metrics |= serving.serve(name, scene, models, run)
+            metrics |= serving.serve(name, scene, models, run, consistencies.get(name))
     metrics |= chosen
     table = percentile_table(metrics_by_policy(metrics))
+    wrong = wrong_answers_table(metrics_by_policy(metrics))
     recordings = read_recordings(run.path, serving.policies)
     pictures = serving_figures(recordings.queries, recordings.tasks, recordings.trace, serving.load.slo_ms)
     paths = figures.save(pictures, run.figures)
-    tracker.results(metrics, {"serving": table})
+    tracker.results(metrics, {"serving": table} if wrong.empty else {"serving": table, "wrong answers": wrong})
     tracker.figures(paths)
     title = (
         f"{serving.load.queries:,} queries at {scene.rate_qps:.0f} q/s, {scene.service_s * 1e3:.1f} ms each, "
         f"{serving.instances} base instances"
     )
+    if not wrong.empty:
+        show("Wrong answers, and who noticed", written(wrong))
     show(title, written(table), f"run directory: {run.path}")
     return metrics
 

@@ -13,9 +13,12 @@ from parity_exp.analysis.report import write_report
 from parity_exp.analysis.serving_figures import serving_figures
 from parity_exp.analysis.serving_tables import interval_table, metrics_by_policy, percentile_table, written
 from parity_exp.analysis.tables import show
+from parity_exp.commands.capacity import run_plan
 from parity_exp.commands.job import resolved, tracked
+from parity_exp.commands.parallel import Interrupted
+from parity_exp.commands.planning import is_plan
 from parity_exp.commands.progress import progress
-from parity_exp.commands.seeds import SeedsInterrupted, simulate_seeds
+from parity_exp.commands.seeds import simulate_seeds
 from parity_exp.commands.simulation import PREFIX, Simulation, simulate_seed
 from parity_exp.files import write_text
 from parity_exp.run_directory import RunDirectory
@@ -24,8 +27,10 @@ from parity_exp.tracking import Tracker
 
 
 def run(composed: DictConfig) -> float:
-    """Simulate every policy; return the last one's p99.9, for sweepers to minimise."""
+    """Simulate every policy; return the last one's p99.9, for sweepers to minimise. Plans return its machines."""
     config = resolved(composed)
+    if is_plan(config):
+        return run_plan(config)
     simulation = Simulation(config)
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
     with tracked("simulate", config, directory) as tracker:
@@ -44,7 +49,7 @@ def _metrics(simulation: Simulation, directory: RunDirectory) -> dict[str, float
     seeds = range(simulation.seed, simulation.seed + simulation.seeds)
     try:
         by_seed = simulate_seeds(simulation, seeds, directory.path)
-    except SeedsInterrupted as interrupted:
+    except Interrupted as interrupted:
         _write_seeds(directory, interrupted.done)
         raise
     _write_seeds(directory, by_seed)
@@ -56,7 +61,7 @@ def _write_seeds(directory: RunDirectory, by_seed: Mapping[int, Mapping[str, flo
     rows = [
         {"seed": seed, "policy": policy, **values}
         for seed, metrics in by_seed.items()
-        for policy, values in metrics_by_policy(metrics, PREFIX).items()
+        for policy, values in metrics_by_policy(metrics).items()
     ]
     if rows:
         write_text(directory.path / "seeds.csv", pd.DataFrame(rows).to_csv(index=False))
@@ -64,7 +69,7 @@ def _write_seeds(directory: RunDirectory, by_seed: Mapping[int, Mapping[str, flo
 
 def _show(simulation: Simulation, metrics: Mapping[str, float], directory: RunDirectory, tracker: Tracker) -> None:
     """Draw the first seed, tell the tracker, and print the table of all."""
-    policies = metrics_by_policy(metrics, PREFIX)
+    policies = metrics_by_policy(metrics)
     recordings = read_recordings(directory.path, simulation.policies)
     pictures = serving_figures(recordings.queries, recordings.tasks, recordings.trace, simulation.load.slo_ms)
     tracker.results(metrics, {"simulation": percentile_table(policies)})

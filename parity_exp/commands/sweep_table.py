@@ -47,7 +47,8 @@ def _short(table: pd.DataFrame) -> pd.DataFrame:
         named |= {name.removeprefix("test/").replace("_", " "): job[name] for name in accuracies}
         for policy, values in policies.items():
             served = {name: number(values[key]) for name, key in SERVED.items() if key in values}
-            rows.append({**named, "policy": policy, **served, "accuracy": values.get("accuracy", float("nan"))})
+            quality = {"accuracy": values["accuracy"]} if "accuracy" in values else {}
+            rows.append({**named, "policy": policy, **served, **quality})
         if not policies:
             rows.append(named)
     return pd.DataFrame(rows)

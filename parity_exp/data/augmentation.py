@@ -13,7 +13,13 @@ from torch import Tensor
 
 
 class Augmentation(ABC):
-    """Base class of augmentations."""
+    """Base class of augmentations.
+
+    Attributes:
+        moves: whether things may end up elsewhere in the image, so that a label that says where they are goes wrong.
+    """
+
+    moves: bool = True
 
     @abstractmethod
     def __call__(self, images: Tensor, random: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from parity_exp.data.augmentation import Augmentation
-from parity_exp.errors import DataError
+from parity_exp.errors import ConfigError, DataError
 from parity_exp.tasks import Classification, Task
 
 VALIDATION_SAMPLES = 5_000
@@ -162,9 +162,16 @@ class Dataset(ABC):
         """Read the data set and, where it does not bring its own, hold out the validation samples.
 
         Raises:
+            ConfigError: the augmentation moves what the labels say the place of.
             DataError: the data are missing or damaged.
         """
         train, test, class_names = self.read()
+        task = self.task(class_names)
+        if self.augmentation is not None and self.augmentation.moves and task.has_places:
+            raise ConfigError(
+                f"dataset.augmentation ({type(self.augmentation).__name__}) moves things in the image, but the labels "
+                f"of dataset={self.name} say where they are; leave dataset.augmentation out, or set it to null"
+            )
         validation = self.read_validation()
         if self.limit is not None:
             train, test = train[: self.limit], test[: self.limit]
@@ -179,7 +186,7 @@ class Dataset(ABC):
             train=train,
             validation=validation,
             test=test,
-            task=self.task(class_names),
+            task=task,
             mean=self.mean,
             std=self.std,
             augmentation=self.augmentation,

@@ -51,7 +51,7 @@ def save_content(path: str | Path, content: Mapping[str, Any]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def load_weights(path: str | Path, network: nn.Module, key: str) -> None:
+def load_weights(path: str | Path, network: nn.Module, key: str, content: bytes | memoryview | None = None) -> None:
     """Read weights into a network.
 
     Keys may differ from the network's by a common prefix or by how modules are called; they are then matched in
@@ -61,26 +61,27 @@ def load_weights(path: str | Path, network: nn.Module, key: str) -> None:
         path: our own checkpoint, a plain state_dict, or a dictionary that holds one.
         network: takes the weights.
         key: the config key that named the file, for messages.
+        content: what is in the file, where that has been read already.
 
     Raises:
         CheckpointError: no such file, not readable without executing code, or weights of another network.
     """
     origin = f"{key}={path}"
-    found = _state_dict(load_content(path, key), origin)
+    found = _state_dict(load_content(path, key, content), origin)
     expected = network.state_dict()
     network.load_state_dict(_match(expected, found, origin))
 
 
-def load_content(path: str | Path, key: str) -> Any:
+def load_content(path: str | Path, key: str, content: bytes | memoryview | None = None) -> Any:
     """Read what ``torch.save`` wrote, refusing anything that is more than tensors and plain types.
 
     Raises:
         CheckpointError: no such file, or not readable without executing code.
         OSError: the file may not be read.
     """
-    if not Path(path).is_file():
+    if content is None and not Path(path).is_file():
         raise CheckpointError(f"{key}={path}: no such file; give the path of a checkpoint")
-    with Path(path).open("rb") as stream:
+    with Path(path).open("rb") if content is None else io.BytesIO(content) as stream:
         try:
             return torch.load(stream, map_location="cpu", weights_only=True)
         except Exception as error:

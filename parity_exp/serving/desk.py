@@ -17,11 +17,12 @@ Rules:
 import heapq
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from parity_exp.serving.policy import Batch, Policy, Role, Source, State, Task
+from parity_exp.serving.judge import Judge
+from parity_exp.serving.policy import Batch, Group, Policy, Role, Source, State, Task
 
 COMPACT = 64
 """Queues are searched for cancelled tasks from this many on."""
@@ -261,7 +262,7 @@ class RoundRobin(Queues):
         super().__init__(role, first, prefetch)
         self.normal = {instance: _Queue() for instance in self.instances}
         self.low = {instance: _Queue() for instance in self.instances}
-        self.turn: deque[int] = deque()
+        self.turn: OrderedDict[int, None] = OrderedDict()  # who is next comes first
         self.homeless = _Queue()
         self.ready: deque[int] = deque()
 
@@ -277,7 +278,7 @@ class RoundRobin(Queues):
 
     def up(self, instance: int) -> None:
         super().up(instance)
-        self.turn.append(instance)
+        self.turn[instance] = None
         self.ready.append(instance)
         self._move(self.homeless)
 
@@ -287,7 +288,7 @@ class RoundRobin(Queues):
 
     def down(self, instance: int) -> None:
         super().down(instance)
-        self.turn.remove(instance)
+        del self.turn[instance]
         self._move(self.normal[instance])
         self._move(self.low[instance])
 
@@ -311,11 +312,13 @@ class RoundRobin(Queues):
 
     def _next_instance(self, task: Task) -> int:
         taken = _taken(task, State.QUEUED)
+        instance = -1
         for _ in range(len(self.turn)):
-            self.turn.rotate(-1)
-            if self.turn[-1] not in taken:
+            instance = next(iter(self.turn))
+            self.turn.move_to_end(instance)
+            if instance not in taken:
                 break
-        return self.turn[-1]
+        return instance
 
     def _move(self, queue: _Queue) -> None:
         """Queue what a queue holds anew."""
@@ -347,6 +350,7 @@ class Desk:
         batch_size: queries in a batch.
         window_s: a batch that is not full is sent this long after its first query arrived.
         slo_s: deadline of a query, from its scheduled arrival; at the deadline it gets the default.
+        judge: compares outputs for policies that ask for it; the one of a simulation where it is left out.
 
     Attributes:
         placements: tasks for instances, to be taken away by the driver.
@@ -364,8 +368,10 @@ class Desk:
         batch_size: int = 1,
         window_s: float = 0.0,
         slo_s: float = 60.0,
+        judge: Judge | None = None,
     ) -> None:
         self.policy = policy
+        self.judge = judge or Judge()
         self.roles = policy.roles(base_instances)
         self.batch_size = batch_size
         self.window_s = window_s
@@ -547,6 +553,12 @@ class Desk:
     def set_timer(self, at_s: float, batch: Batch) -> None:
         self._timers_set += 1
         heapq.heappush(self._timers, (at_s, self._timers_set, batch))
+
+    def suspects(self, group: Group) -> Collection[int]:
+        return self.judge.suspects(group)
+
+    def agree(self, task: Task, other: Task) -> bool:
+        return self.judge.agree(task, other)
 
     # ---- helpers
 

@@ -23,6 +23,7 @@ import numpy as np
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.helpers.process import attend
+from parity_exp.serving.timeline import FAULTS
 from parity_exp.serving.trace import KILL, SLOW, Disturbance
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Disturber:
         helpers: Mapping[str, Helper],
         seed: int = 0,
     ) -> None:
-        own = [row for row in rows if row.instance < len(devices) and row.kind != SLOW]
+        own = [row for row in rows if row.instance < len(devices) and row.kind not in (SLOW, *FAULTS)]
         unknown = {row.kind for row in own} - {KILL, *helpers}
         if unknown:
             raise ConfigError(f"straggler: nothing is known to do for rows of kind {', '.join(sorted(unknown))}")
@@ -193,12 +194,13 @@ class Disturber:
     def _look_after(self) -> None:
         for companion in list(self._companions):
             if companion.pipe.poll(0):
-                line = (
-                    f"the {companion.name} has failed: {_reason(_message(companion.pipe))}; the run goes on without it"
-                )
-                self.failures.append(line)
-                log.error(line)
+                reason = _reason(_message(companion.pipe))
+                self._note(f"the {companion.name} has failed: {reason}; the run goes on without it")
                 self._forget(companion, 0)
+
+    def _note(self, failure: str) -> None:
+        self.failures.append(failure)
+        log.error(failure)
 
     def _forget(self, companion: _Companion, wait_s: float) -> None:
         companion.process.join(wait_s)

@@ -8,7 +8,7 @@ each query is answered by its SLO at the latest, and the run ends when all are.
 import gc
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
@@ -191,7 +191,9 @@ class Frontend:
         if isinstance(event, Finished):
             task = self.tasks.pop(event.task, None)
             if task is not None:
-                self._record(task, event.started_s - self._zero_s, event.finished_s - self._zero_s, "done")
+                self._record(
+                    task, event.started_s - self._zero_s, event.finished_s - self._zero_s, "done", event.corrupted
+                )
                 self.desk.finished(task, now_s, event.outputs)
         elif isinstance(event, Raised):
             task = self.tasks.pop(event.task, None)
@@ -205,12 +207,14 @@ class Frontend:
         else:
             self.desk.up(event.instance)
 
-    def _record(self, task: Task, started_s: float, finished_s: float, outcome: Outcome) -> None:
+    def _record(
+        self, task: Task, started_s: float, finished_s: float, outcome: Outcome, corrupted: bool = False
+    ) -> None:
         batch = -1 if task.batch is None else task.batch.queries[0]
         group = task.group or (task.batch.group if task.batch is not None else None)
         self.recorder.task(
             task.number, task.model, task.instance, task.placed_s, started_s, finished_s, outcome, batch,
-            -1 if group is None else group.number,
+            -1 if group is None else group.number, corrupted,
         )  # fmt: skip
 
     def _respond(self) -> None:
@@ -218,10 +222,11 @@ class Frontend:
         for response in responses:
             instance = -1 if response.task is None else response.task.instance
             answers = self._answers(response)
+            corrupted = self.recorder.is_corrupted(_origin(response))
             now_s = time.monotonic() - self._zero_s
             for element, predicted in zip(response.elements, answers, strict=True):
                 query = response.batch.queries[element]
-                self.recorder.answered(query, now_s, response.source, instance, response.group, predicted)
+                self.recorder.answered(query, now_s, response.source, instance, response.group, predicted, corrupted)
             self._answered += len(answers)
             if self.think_s is not None:
                 for _ in answers:
@@ -262,3 +267,10 @@ class Frontend:
             "extra_queries": float(extra),
         }
         return costs | (self.coder.metrics() if self.coder is not None else {})
+
+
+def _origin(response: Response) -> Iterator[int]:
+    """Numbers of the tasks whose outputs went into an answer."""
+    if response.source is Source.RECONSTRUCTED:
+        return (task.number for task in (*response.own, *response.parities) if task is not None)
+    return (task.number for task in (response.task,) if task is not None)

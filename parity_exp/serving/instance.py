@@ -12,7 +12,6 @@ Rules:
 """
 
 import ctypes
-import gc
 import math
 import os
 import pickle
@@ -20,17 +19,11 @@ import signal
 import socket
 import threading
 import time
-import traceback
-from dataclasses import dataclass
 from multiprocessing import forkserver
 from typing import NoReturn
 
 import torch
-from torch import Tensor, nn
 
-from parity_exp.errors import UserError
-from parity_exp.serving.pool import ServedModel
-from parity_exp.serving.timeline import Timeline
 from parity_exp.serving.transport import (
     ANSWER,
     FAILED,
@@ -42,36 +35,12 @@ from parity_exp.serving.transport import (
     TASK,
     Parcel,
     Slots,
-    one_line,
 )
+from parity_exp.serving.worker import Assignment, Worker, text_of
 
 HEARTBEAT_S = 0.25
-WARM_UP_PASSES = 3
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_TIMERSLACK = 1, 15, 29
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What an instance is to do.
-
-    Attributes:
-        index: its number.
-        models: what it holds; tasks name a model by its place.
-        device: where it holds them.
-        core: the core that it keeps to; None for any.
-        batch_size: queries in a task at most.
-        service_time_s: least time of a task.
-        timeline: what delays to inject.
-    """
-
-    index: int
-    models: tuple[ServedModel, ...]
-    device: str
-    core: int | None
-    batch_size: int
-    service_time_s: float
-    timeline: Timeline
 
 
 def main(connection: socket.socket, slots: Slots | None, inline_bytes: int, parcel: Parcel) -> NoReturn:
@@ -90,25 +59,20 @@ def main(connection: socket.socket, slots: Slots | None, inline_bytes: int, parc
     try:
         assignment: Assignment = pickle.loads(parcel.unpack())
         _tune_process(assignment)
-        networks = _load(assignment)
+        worker = Worker(assignment)
     except BaseException as error:
-        _send(connection, ANSWER.pack(FAILED, INLINE, 0, 0, 0.0, 0.0), _text(error).encode())
+        _send(connection, ANSWER.pack(FAILED, False, INLINE, 0, 0, 0.0, 0.0), text_of(error).encode())
         os._exit(1)
-    # No collection of garbage shall look at all that is there for good: it would take longer than most tasks.
-    gc.collect()
-    gc.freeze()
-    _send(connection, ANSWER.pack(READY, INLINE, 0, 0, 0.0, 0.0))
+    _send(connection, ANSWER.pack(READY, False, INLINE, 0, 0, 0.0, 0.0))
     with torch.inference_mode():
-        _serve(connection, slots, inline_bytes, assignment, networks)
+        _serve(connection, slots, inline_bytes, assignment, worker)
     os._exit(0)
 
 
 def _serve(
-    connection: socket.socket, slots: Slots | None, inline_bytes: int, assignment: Assignment, networks: list[nn.Module]
+    connection: socket.socket, slots: Slots | None, inline_bytes: int, assignment: Assignment, worker: Worker
 ) -> None:
     """Work on tasks until the frontend is gone."""
-    device = torch.device(assignment.device)
-    floor_s, timeline = assignment.service_time_s, assignment.timeline
     # Memory of torch's own, so that the numbers in a message are aligned.
     room = torch.empty(TASK.size + inline_bytes, dtype=torch.uint8)
     numbers, message = room[TASK.size :].view(torch.float32), room.numpy().data
@@ -122,57 +86,19 @@ def _serve(
                 queries = numbers[: math.prod(shape)].view(shape)
             else:
                 queries = slots.queries(slot, shape)
-            outputs = _run(networks[model], queries, device, served.output_shape)
+            outputs, corrupted = worker.work(model, queries, started_s, zero_s)
         except BaseException as error:
-            _send(
-                connection, ANSWER.pack(RAISED, slot, count, task, started_s, time.monotonic()), _text(error).encode()
-            )
-            _end_if_device_is_lost(device)
+            header = ANSWER.pack(RAISED, False, slot, count, task, started_s, time.monotonic())
+            _send(connection, header, text_of(error).encode())
+            worker.end_if_device_is_lost()
             continue
-        factor, extra_s = timeline.at(started_s - zero_s) if zero_s == zero_s else (1.0, 0.0)
-        if floor_s or factor != 1 or extra_s:
-            _sleep_until(started_s + max(floor_s, time.monotonic() - started_s) * factor + extra_s)
         if slot == INLINE or slots is None:
-            _send(connection, ANSWER.pack(FINISHED, slot, count, task, started_s, time.monotonic()), outputs.numpy())
+            header = ANSWER.pack(FINISHED, corrupted, slot, count, task, started_s, time.monotonic())
+            _send(connection, header, outputs.numpy())
         else:
             slots.outputs(slot, outputs.shape).copy_(outputs)
-            _send(connection, ANSWER.pack(FINISHED, slot, count, task, started_s, time.monotonic()))
-
-
-def _run(network: nn.Module, queries: Tensor, device: torch.device, output_shape: tuple[int, ...]) -> Tensor:
-    """One pass, ``(n, *query_shape) -> (n, *output_shape)``; the result is on the CPU when this returns."""
-    if device.type != "cpu":
-        queries = queries.to(device)
-    outputs = network(queries)
-    if not isinstance(outputs, Tensor):
-        raise TypeError(f"the model gave a {type(outputs).__name__}, expected a tensor")
-    expected = (len(queries), *output_shape)
-    if outputs.shape != expected:
-        raise ValueError(f"the model gave the shape {tuple(outputs.shape)}, expected {expected}")
-    # The copy from a GPU waits for the pass to end, so that the time taken after it is the time of the pass.
-    return outputs.to("cpu", torch.float32).contiguous()
-
-
-def _load(assignment: Assignment) -> list[nn.Module]:
-    """Load the models and run each a few times at its smallest and largest batch."""
-    torch.set_num_threads(1)
-    device = torch.device(assignment.device)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    networks = []
-    for served in assignment.models:
-        network = served.load().to(device).eval()
-        with torch.inference_mode():
-            for count in sorted({1, assignment.batch_size}):
-                for _ in range(WARM_UP_PASSES):
-                    _run(network, torch.zeros(count, *served.query_shape), device, served.output_shape)
-        networks.append(network)
-    return networks
-
-
-def _sleep_until(deadline_s: float) -> None:
-    while (left_s := deadline_s - time.monotonic()) > 0:
-        time.sleep(left_s)
+            header = ANSWER.pack(FINISHED, corrupted, slot, count, task, started_s, time.monotonic())
+            _send(connection, header)
 
 
 def _receive(connection: socket.socket, room: memoryview) -> int:
@@ -192,7 +118,7 @@ def _send(connection: socket.socket, *parts: object) -> None:
 
 
 def _beat(connection: socket.socket) -> None:
-    message = ANSWER.pack(HEARTBEAT, INLINE, 0, os.getpid(), 0.0, 0.0)
+    message = ANSWER.pack(HEARTBEAT, False, INLINE, 0, os.getpid(), 0.0, 0.0)
     while True:
         try:
             connection.send(message, socket.MSG_DONTWAIT)
@@ -201,22 +127,6 @@ def _beat(connection: socket.socket) -> None:
         except OSError:
             os._exit(0)
         time.sleep(HEARTBEAT_S)
-
-
-def _text(error: BaseException) -> str:
-    """What an error says, in one line; with its kind in front, unless it was written for users."""
-    if isinstance(error, UserError):
-        return one_line(str(error))
-    return one_line("".join(traceback.format_exception_only(error)))
-
-
-def _end_if_device_is_lost(device: torch.device) -> None:
-    """After some errors a CUDA context fails whatever one asks of it: only a new process helps."""
-    if device.type == "cuda":
-        try:
-            torch.cuda.synchronize(device)
-        except RuntimeError:
-            os._exit(1)
 
 
 def _leave_fork_server() -> None:

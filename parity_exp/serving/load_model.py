@@ -12,7 +12,13 @@ from torch import nn
 from parity_exp.models.checkpoint import load_weights
 
 
-def load_model(architecture: Mapping[str, Any], shape: tuple[int, ...], outputs: int, path: str) -> nn.Module:
+def load_model(
+    architecture: Mapping[str, Any],
+    shape: tuple[int, ...],
+    outputs: int,
+    path: str,
+    content: bytes | memoryview | None = None,
+) -> nn.Module:
     """A network in evaluation mode.
 
     Args:
@@ -20,10 +26,11 @@ def load_model(architecture: Mapping[str, Any], shape: tuple[int, ...], outputs:
         shape: of one query.
         outputs: numbers in one prediction.
         path: the checkpoint.
+        content: what is in it, on machines that do not have the file.
 
     Raises:
         CheckpointError: it is missing, unreadable, or of another network.
     """
     network: nn.Module = hydra.utils.instantiate(architecture, input_shape=shape, outputs=outputs)
-    load_weights(path, network, "checkpoint")
+    load_weights(path, network, "checkpoint", content)
     return network.eval()

@@ -49,6 +49,7 @@ def serving_metrics(queries: pd.DataFrame, lost: int = 0, duplicates: int = 0) -
         "gap_ms": at["p99.9"] - at["p50"],
         **_accuracy(queries),
         **{f"fraction/{source}": float(shares.get(source, 0.0)) for source in SOURCES},
+        **metrics_of_wrong_answers(queries),
         **counts,
         "throughput_qps": len(queries) / seconds if seconds > 0 else 0.0,
         **metrics_by_losses(queries),
@@ -61,6 +62,15 @@ def _accuracy(queries: pd.DataFrame) -> dict[str, float]:
         return {}
     quality = queries.attrs.get("quality", "accuracy")
     return {quality: float(queries["score"].mean()), "accuracy": float(queries["correct"].mean())}
+
+
+def metrics_of_wrong_answers(queries: pd.DataFrame) -> dict[str, float]:
+    """Shares of the answers: ``corrupted`` ones, ``flagged`` ones, and ``unnoticed``: corrupted and not flagged."""
+    if "corrupted" not in queries:
+        return {}  # recorded before there were any
+    corrupted, flagged = queries["corrupted"], queries["flagged"]
+    shares = {"corrupted": corrupted, "flagged": flagged, "unnoticed": corrupted & ~flagged}
+    return {f"fraction/{name}": float(rows.mean()) for name, rows in shares.items()}
 
 
 def metrics_by_losses(queries: pd.DataFrame) -> dict[str, float]:

@@ -21,6 +21,7 @@ a YAML file's ``_target_`` at the class.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
@@ -106,10 +107,11 @@ class Group:
         pending: the task of each row that is queued or placed, or None.
         elements: queries of each batch that the parity queries cover: the size of the smallest batch; of the largest
             where shorter ones are filled up.
+        checked: its outputs have been compared.
         over: nothing more is to be learnt from it.
     """
 
-    __slots__ = ("elements", "members", "number", "over", "own", "parities", "pending")
+    __slots__ = ("checked", "elements", "members", "number", "over", "own", "parities", "pending")
 
     def __init__(self, number: int, r: int) -> None:
         self.number = number
@@ -118,6 +120,7 @@ class Group:
         self.parities: list[Task | None] = [None] * r
         self.pending: list[Task | None] = [None] * r
         self.elements = 0
+        self.checked = False
         self.over = False
 
 
@@ -220,6 +223,17 @@ class Actions(Protocol):
     def set_timer(self, at_s: float, batch: Batch) -> None:
         """Call the policy's ``timer`` at that time, unless the batch has been answered by then."""
 
+    def suspects(self, group: Group) -> Collection[int]:
+        """Compare all k + r outputs of a group with each other, and put on record what contradicts the others.
+
+        Returns:
+            Which of them are wrong, as far as that can be told: i for member i's own prediction, k + j for row j.
+            None in a simulation, which has no outputs.
+        """
+
+    def agree(self, task: Task, other: Task) -> bool:
+        """Compare what two tasks of one model made of the same batch; always the same in a simulation."""
+
 
 class Policy(ABC):
     """Base class of redundancy policies.
@@ -231,6 +245,9 @@ class Policy(ABC):
 
     uses_groups = False
     """Whether the policy encodes and decodes."""
+
+    false_alarm_rate: float | None = None
+    """How often a sound group may be taken for a wrong one; None for policies that do not ask for ``suspects``."""
 
     actions: Actions
 
@@ -267,8 +284,7 @@ class Policy(ABC):
         assert batch is not None
         batch.tasks.remove(task)
         if not batch.answered:
-            self.actions.respond(batch, Source.OWN, task)
-            self.cancel_tasks(batch)
+            self.answer(batch, task)
 
     def failed(self, task: Task, now_s: float) -> None:
         """The instance that had the task died, or the model raised: try again, as long as it is of use."""
@@ -295,6 +311,11 @@ class Policy(ABC):
         self.cancel_tasks(batch)
 
     # ---- for subclasses
+
+    def answer(self, batch: Batch, task: Task) -> None:
+        """Answer a batch with what a task says, and cancel what is queued for it."""
+        self.actions.respond(batch, Source.OWN, task)
+        self.cancel_tasks(batch)
 
     def dispatch(self, task: Task) -> None:
         """Dispatch a task that answers its batch directly."""

@@ -7,15 +7,18 @@ All times are seconds of ``time.monotonic()``, which the processes of one machin
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from parity_exp.serving.disturber import Disturber
+from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.timeline import Timeline
+from parity_exp.serving.trace import Disturbance
 
-ModelLoader = Callable[[], nn.Module]
-"""Makes a network with its weights; can be pickled, and is called in the instance's process."""
+ModelLoader = Callable[..., nn.Module]
+"""Makes a network with its weights; can be pickled, and is called in the instance's process, without arguments."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,18 @@ class ServedModel:
         load: makes the network.
         query_shape: shape of one query it takes.
         output_shape: shape of one prediction it gives.
+        checkpoint: the file that ``load`` reads, if it reads one. On machines that do not have the file, ``load`` is
+            called with what is in it, as the argument ``content``.
     """
 
     load: ModelLoader
     query_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
+    checkpoint: str | None = None
+
+    def network(self, content: bytes | memoryview | None = None) -> nn.Module:
+        """Make the network; ``content`` is what is in its checkpoint, where that is not to be read from the file."""
+        return self.load() if content is None else self.load(content=content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,7 @@ class Finished:
         outputs: ``(n, *output_shape)``, float32 on the CPU; the receiver's to keep.
         started_s: when the instance began with it.
         finished_s: when the instance sent the outputs, injected delays included.
+        corrupted: the outputs were spoilt on purpose, by a fault of the instance's timeline.
     """
 
     instance: int
@@ -50,6 +61,7 @@ class Finished:
     outputs: Tensor
     started_s: float
     finished_s: float
+    corrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +131,7 @@ class Pool(ABC):
             models: by name.
             held: for each instance the names of the models it holds; instance i is ``held[i]``.
             batch_size: queries in a task at most.
-            timelines: for each instance what delays to inject into its tasks.
+            timelines: for each instance what delays and faults to inject into its tasks.
 
         Raises:
             UserError: an instance cannot start; with that instance's own error text.
@@ -151,6 +163,17 @@ class Pool(ABC):
     @abstractmethod
     def kill(self, instance: int) -> None:
         """Kill an instance without warning (SIGKILL), as a straggler model's crash does; it is restarted."""
+
+    def disturber(self, rows: Iterable[Disturbance], helpers: Mapping[str, Helper], seed: int) -> Disturber:
+        """Who carries out a straggler trace on this pool's instances; to be made after the start.
+
+        Args:
+            rows: the trace.
+            helpers: for each kind of row that takes a process, what the process does.
+            seed: of what processes draw at random.
+        """
+        devices, cores = zip(*self.places(), strict=True)
+        return Disturber(rows, devices, cores, self.kill, helpers, seed)
 
     @abstractmethod
     def close(self) -> None:

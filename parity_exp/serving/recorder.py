@@ -8,7 +8,7 @@ All times are seconds from the beginning of the run.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +48,7 @@ TASK_TYPES = {
     "outcome": "str",
     "batch": "int64",
     "group": "int64",
+    "corrupted": "bool",
 }
 """Columns of the tasks table."""
 
@@ -84,7 +85,11 @@ class Recorder:
         self._instance = np.zeros(total, dtype=np.int64)
         self._group = np.zeros(total, dtype=np.int64)
         self._state = np.full(total, NOT_SENT, dtype=np.int8)
-        self._tasks: list[tuple[int, str, int, float, float, float, Outcome, int, int]] = []
+        self._corrupted = np.zeros(total, dtype=bool)
+        self._flagged = np.zeros(total, dtype=bool)
+        self._tasks: list[tuple[int, str, int, float, float, float, Outcome, int, int, bool]] = []
+        self._corrupted_tasks: set[int] = set()
+        self._checks = np.zeros((2, 2), dtype=np.int64)
 
     def sent(self, query: int, scheduled_s: float, sent_s: float, label: Answer) -> None:
         """A query has reached the frontend.
@@ -108,6 +113,7 @@ class Recorder:
         instance: int = -1,
         group: int = -1,
         predicted: Answer | None = None,
+        corrupted: bool = False,
     ) -> None:
         """A query's client has its answer.
 
@@ -118,6 +124,7 @@ class Recorder:
             instance: that gave the answer; -1 none.
             group: the query's coding group; -1 none.
             predicted: what the client was told; None nothing.
+            corrupted: a corrupted output went into it.
         """
         if self._state[query] != WAITING:
             self.duplicates += 1
@@ -126,6 +133,7 @@ class Recorder:
         self._completed_s[query] = completed_s
         self._instance[query] = instance
         self._group[query] = group
+        self._corrupted[query] = corrupted
         if predicted is not None:
             self._predicted[query] = predicted
 
@@ -140,6 +148,7 @@ class Recorder:
         outcome: Outcome,
         batch: int = -1,
         group: int = -1,
+        corrupted: bool = False,
     ) -> None:
         """A task that was placed on an instance has ended.
 
@@ -153,8 +162,37 @@ class Recorder:
             outcome: which of these.
             batch: the batch of queries that it held; -1 for a parity task.
             group: the coding group; -1 none.
+            corrupted: its outputs were spoilt on purpose.
         """
-        self._tasks.append((task, model, instance, placed_s, started_s, finished_s, outcome, batch, group))
+        self._tasks.append((task, model, instance, placed_s, started_s, finished_s, outcome, batch, group, corrupted))
+        if corrupted:
+            self._corrupted_tasks.add(task)
+
+    def is_corrupted(self, tasks: Iterable[int]) -> bool:
+        """Whether the outputs of any of these tasks were spoilt."""
+        return not self._corrupted_tasks.isdisjoint(tasks)
+
+    def checked(self, tasks: Iterable[int], alarm: bool, suspected: Iterable[int]) -> None:
+        """The outputs of some tasks were compared.
+
+        Args:
+            tasks: their numbers.
+            alarm: they contradict each other.
+            suspected: the queries whose answers may be wrong then.
+        """
+        self._checks[int(self.is_corrupted(tasks)), int(alarm)] += 1
+        for query in suspected:
+            self._flagged[query] = True
+
+    def check_metrics(self) -> dict[str, float]:
+        """How many comparisons there were, warm-up included, and how good; without any there is nothing to say.
+
+        ``detection_rate`` is the share of those with a corrupted output that found a contradiction,
+        ``false_alarm_rate`` that of the others.
+        """
+        of = dict(zip(("false_alarm_rate", "detection_rate"), self._checks, strict=True))
+        rates = {name: float(alarms / (quiet + alarms)) for name, (quiet, alarms) in of.items() if quiet + alarms}
+        return {"checks": float(self._checks.sum()), **rates} if rates else {}
 
     @property
     def lost(self) -> int:
@@ -166,6 +204,7 @@ class Recorder:
 
         ``score`` is the task's quality of the answer, and the table's ``attrs`` say which that is; ``correct`` whether
         the client would call it right, ``default_correct`` whether it would have called the default answer right.
+        ``corrupted``: a corrupted output went into it; ``flagged``: a policy has found that it may be wrong.
         """
         rows = np.flatnonzero(self._state >= 0)
         rows = rows[rows >= self.warmup]
@@ -182,6 +221,8 @@ class Recorder:
                 "source": pd.Series(np.array(SOURCES)[self._state[rows]], dtype="str"),
                 "instance": self._instance[rows],
                 "group": self._group[rows],
+                "corrupted": self._corrupted[rows],
+                "flagged": self._flagged[rows],
                 "correct": scores["accuracy"] > 0,
                 "score": scores[self._task.quality],
                 "default_correct": self._scores(np.broadcast_to(self._default, label.shape), label)["accuracy"] > 0,

@@ -16,10 +16,10 @@ from pathlib import Path
 from parity_exp.errors import UserError
 from parity_exp.files import write_text
 from parity_exp.serving.csv_rows import finite_number, read_rows
-from parity_exp.serving.timeline import Timeline
+from parity_exp.serving.timeline import FAULTS, Fault, Timeline
 
 SLOW, KILL, CONTENTION, TENANT = "slow", "kill", "contention", "tenant"
-KINDS = (SLOW, KILL, CONTENTION, TENANT)
+KINDS = (SLOW, KILL, CONTENTION, TENANT, *FAULTS)
 
 COLUMNS = ("kind", "instance", "start_s", "end_s", "factor", "extra_ms")
 REQUIRED = ("instance", "start_s", "end_s")
@@ -34,11 +34,12 @@ class Disturbance:
             then ``extra_ms`` longer; where rows overlap, factors multiply and extra times add up (see
             :class:`~parity_exp.serving.timeline.Timeline`). ``kill``: the instance is killed at ``start_s``.
             ``contention``: from ``start_s`` to ``end_s`` a real process competes for its device. ``tenant``: in that
-            time a second service runs on its device.
+            time a second service runs on its device. ``garbage``, ``stuck``, ``nan``: the outputs of a task that it
+            begins in that time are spoilt (see :class:`~parity_exp.serving.timeline.Fault`).
         instance: which, from 0.
         start_s: when it begins.
         end_s: when it ends.
-        factor: of ``slow`` rows; 1 in others.
+        factor: of ``slow`` rows, and the scale of ``garbage``; 1 in others.
         extra_ms: of ``slow`` rows; 0 in others.
     """
 
@@ -51,12 +52,17 @@ class Disturbance:
 
 
 def timelines(rows: Iterable[Disturbance], instances: int) -> list[Timeline]:
-    """What delays each instance's tasks; rows of instances that there are not are left out."""
+    """What delays and spoils each instance's tasks; rows of instances that there are not are left out."""
     slowdowns: list[list[tuple[float, float, float, float]]] = [[] for _ in range(instances)]
+    wrong: list[list[tuple[float, float, Fault]]] = [[] for _ in range(instances)]
     for row in rows:
-        if row.kind == SLOW and row.instance < instances:
+        if row.instance >= instances:
+            continue
+        if row.kind == SLOW:
             slowdowns[row.instance].append((row.start_s, row.end_s, row.factor, row.extra_ms / 1000))
-    return [Timeline(of_instance) for of_instance in slowdowns]
+        elif row.kind in FAULTS:
+            wrong[row.instance].append((row.start_s, row.end_s, Fault(row.kind, row.factor)))
+    return [Timeline(*of_instance) for of_instance in zip(slowdowns, wrong, strict=True)]
 
 
 def write_trace(path: str | Path, rows: Iterable[Disturbance]) -> None:

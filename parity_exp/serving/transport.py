@@ -30,8 +30,8 @@ TASK = struct.Struct("<HhIqd40x")
 Padded to 64 bytes, so that the numbers behind it are aligned as torch aligns its own.
 """
 
-ANSWER = struct.Struct("<BxhIqdd")
-"""Instance to frontend: kind, slot or -1, queries, task (heartbeat: process id), started_s, finished_s.
+ANSWER = struct.Struct("<B?hIqdd")
+"""Instance to frontend: kind, corrupted, slot or -1, queries, task (heartbeat: process id), started_s, finished_s.
 
 Behind it: float32 numbers where the kind is FINISHED and there is no slot; UTF-8 text where it is RAISED or FAILED.
 """

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from parity_exp.tasks.task import Task
+from parity_exp.tasks.task import Task, relative_difference
 
 RANKS = (2, 5, 10, 20)
 """Besides top-1, accuracy is taken at these ranks, as far as there are more classes than that."""
@@ -58,6 +58,14 @@ class Classification(Task):
         tied_before = (predictions == true) & (torch.arange(self.outputs, device=labels.device) < place)
         before = (above | tied_before).sum(-1)
         return {"accuracy" if rank == 1 else f"accuracy_top{rank}": (before < rank).float() for rank in self.ranks}
+
+    def differences(self, own: Tensor, rebuilt: Tensor) -> Tensor:
+        """That of the logits, and the symmetric Kullback-Leibler divergence of the two softmax distributions.
+
+        The first sees what is no prediction at all, the second a good one of another class.
+        """
+        divergence = (own.softmax(-1) - rebuilt.softmax(-1)) * (own.log_softmax(-1) - rebuilt.log_softmax(-1))
+        return torch.stack([relative_difference(own, rebuilt), divergence.sum(-1)], dim=-1)
 
     def default(self, labels: Tensor) -> Tensor:
         """All for the most frequent class."""

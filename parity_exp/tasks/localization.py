@@ -28,6 +28,7 @@ class Localization(Task):
     outputs = 4
     quality = "iou"
     no_answer = (nan, nan, nan, nan)
+    has_places = True
 
     def base_loss(self, predictions: Tensor, labels: Tensor) -> Tensor:
         """Mean squared error."""

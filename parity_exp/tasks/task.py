@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -19,12 +20,14 @@ class Task(ABC):
             ``available_<quality>``, ``degraded_<quality>``, ``reconstruction_<quality>``.
         class_names: one a class, where labels are numbers of classes; otherwise none. Results are also given by class.
         no_answer: the answer of a query that has none: a label that scores 0 against every other.
+        has_places: whether labels say where in the image something is, so that images must stay as they are.
     """
 
     outputs: int
     quality: str
     class_names: tuple[str, ...] = ()
     no_answer: int | tuple[float, ...]
+    has_places: bool = False
 
     @abstractmethod
     def base_loss(self, predictions: Tensor, labels: Tensor) -> Tensor:
@@ -61,6 +64,14 @@ class Task(ABC):
         """
         return self.answer_scores(self.answer(predictions), labels)
 
+    def differences(self, own: Tensor, rebuilt: Tensor) -> Tensor:
+        """How far rebuilt predictions are from own ones, both ``(..., outputs)``, in ways that matter: ``(..., M)``.
+
+        M measures, each 0 where they are the same; a check for wrong answers sets a limit to each. Here it is one,
+        :func:`relative_difference`.
+        """
+        return relative_difference(own, rebuilt).unsqueeze(-1)
+
     @abstractmethod
     def default(self, labels: Tensor) -> Tensor:
         """The prediction, ``(outputs,)``, for a query of which nothing is known but the training labels."""
@@ -83,3 +94,9 @@ class Task(ABC):
     def outline(self, prediction: Tensor) -> Sequence[float] | None:
         """A rectangle in the picture, ``(left, top, width, height)`` in shares of its sides; None without one."""
         return None
+
+
+def relative_difference(own: Tensor, other: Tensor) -> Tensor:
+    """``|a - b|^2 / (|a|^2 + |b|^2)`` of vectors, ``(..., n)`` and ``(..., n)`` to ``(...)``."""
+    size = own.square().sum(-1) + other.square().sum(-1)
+    return (own - other).square().sum(-1) / size.clamp(min=torch.finfo(size.dtype).tiny)

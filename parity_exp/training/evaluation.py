@@ -146,6 +146,20 @@ class Evaluator:
             samples.labels[groups],
         )
 
+    @torch.no_grad()
+    def outputs(self, samples: Samples, predictions: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+        """Own predictions ``(G, k, *out)`` and parity outputs ``(G, r, *out)`` of groups ``(G, k)``, on the CPU.
+
+        Args:
+            samples: queries ``(N, C, H, W)`` as they are kept.
+            predictions: the base model's, ``(N, *out)``.
+            groups: indices of samples.
+        """
+        at_once = samples_at_once(samples.inputs.shape[1:], QUERIES_IN_BATCH)
+        some = groups.split(max(1, at_once // self.code.k))
+        parities = [self._parities(self.code.encode(self._queries(samples, part))).cpu() for part in some]
+        return predictions[groups].cpu(), torch.cat(parities)
+
     def _loss_counts(self) -> range:
         return range(1, min(self.code.r, self.code.k) + 1)
 

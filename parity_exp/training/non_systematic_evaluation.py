@@ -142,12 +142,12 @@ class NonSystematicEvaluator:
 
     @torch.no_grad()
     def examples(self, samples: Samples, predictions: Tensor, seed: int, count: int) -> Examples:
-        """The first groups of the grouping that :meth:`evaluate` uses, decoded without their last S answers."""
+        """The first groups of the grouping that :meth:`evaluate` uses, decoded from the first answers."""
         groups, _ = covering_groups(len(samples), self.code.k, seed)
         groups = groups[:count]
         queries = self._queries(samples, groups)
         coded = self.code.encode(queries)
-        answered = torch.arange(self.code.n, device=self.device).expand(len(groups), -1) < self.code.needed
+        answered = self._first_answers.expand(len(groups), -1)
         decoded = self.code.decode(self._answers(coded), answered)
         labels = samples.labels[groups]
         return Examples(queries.cpu(), coded.cpu(), predictions[groups], decoded.cpu(), labels, "coded query")
@@ -168,9 +168,13 @@ class NonSystematicEvaluator:
 
     def measure(self, batch: AnsweredBatch, patterns: Tensor, scores: LossScores) -> None:
         """Count all predictions of some groups under patterns of answers ``(P, n)``, true where one is there."""
+        scores.update(*self.decoded(batch, patterns))
+
+    def decoded(self, batch: AnsweredBatch, patterns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What every pattern decodes, the base model's own predictions and the labels, ``(M, ...)`` each."""
         decoded = [self.code.decode(batch.answers, pattern.expand(len(batch.answers), -1)) for pattern in patterns]
         counted = batch.counted
-        scores.update(
+        return (
             torch.cat([predictions[counted] for predictions in decoded]),
             _repeated(batch.predictions[counted], len(patterns)),
             _repeated(batch.labels[counted], len(patterns)),
@@ -185,7 +189,9 @@ class NonSystematicEvaluator:
     @property
     def _first_answers(self) -> Tensor:
         """The pattern ``(1, n)`` in which those that are sent last are missing."""
-        return torch.tensor([[row not in (self.code.last or ()) for row in range(self.code.n)]], device=self.device)
+        answered = torch.zeros(1, self.code.n, dtype=torch.bool, device=self.device)
+        answered[0, list(self.code.order[: self.code.needed])] = True
+        return answered
 
     def _measure_noise(
         self, batch: AnsweredBatch, sigma: float, scores: "_NoiseScores", random: torch.Generator

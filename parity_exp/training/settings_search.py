@@ -1,6 +1,6 @@
 """Choose the settings of a code that are open, such as a spline's weights, on validation data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -10,7 +10,6 @@ import torch
 from parity_exp.coding import NonSystematicCode
 from parity_exp.data import Samples
 from parity_exp.tasks import Task
-from parity_exp.training.evaluation import LossScores
 from parity_exp.training.non_systematic_evaluation import AnsweredBatch, NonSystematicEvaluator
 
 
@@ -36,11 +35,8 @@ def least_missed(
     batches = list(evaluator.answered(samples, predictions, seed))
     qualities: dict[tuple[int, ...], float] = {}
     for pattern in evaluator.patterns(evaluator.code.stragglers):
-        scores = LossScores(task, evaluator.device)
-        for batch in batches:
-            evaluator.measure(batch, pattern[None], scores)
         missing = tuple((~pattern).nonzero()[:, 0].tolist())
-        qualities[missing] = scores.named()[f"reconstruction_{task.quality}"]
+        qualities[missing] = _quality(evaluator, batches, pattern[None], task)
     return max(qualities, key=qualities.__getitem__)
 
 
@@ -75,9 +71,20 @@ def search_settings(
         key = evaluator.code.encoding.numpy().tobytes()
         if key not in answered:
             answered = {key: list(evaluator.answered(samples, predictions, seed))}
-        scores = LossScores(task, evaluator.device)
-        for batch in answered[key]:
-            evaluator.measure(batch, evaluator.patterns(evaluator.code.stragglers), scores)
-        rows.append(settings | {column: scores.named()[f"reconstruction_{task.quality}"]})
+        patterns = evaluator.patterns(evaluator.code.stragglers)
+        rows.append(settings | {column: _quality(evaluator, answered[key], patterns, task)})
     best = max(rows, key=lambda row: row[column])
     return Found({name: best[name] for name in open_settings}, best[column], pd.DataFrame(rows))
+
+
+def _quality(
+    evaluator: NonSystematicEvaluator, batches: Sequence[AnsweredBatch], patterns: torch.Tensor, task: Task
+) -> float:
+    """Mean reconstruction quality over all predictions and patterns."""
+    total, count = 0.0, 0
+    for batch in batches:
+        decoded, own, _ = evaluator.decoded(batch, patterns)
+        scores = task.scores(decoded, task.answer(own))[task.quality]
+        total += float(scores.sum())
+        count += len(scores)
+    return total / count

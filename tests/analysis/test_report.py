@@ -143,7 +143,7 @@ def test_a_run_that_served_says_what_the_code_bought(served: Path, recordings: R
     assert "A query without an answer after 400 ms got the default prediction" in page.text
     assert "of what the base instances can serve" in page.text
     assert f"slow {len(recordings.trace) - 1}" in page.text
-    assert len(page.sources) == 3 + 6
+    assert len(page.sources) == 3 + 7
 
 
 def test_a_page_is_complete_in_itself(served: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_run_that_only_served_draws_what_is_missing(served: Path, recordings: 
         (served / name).unlink()
     (served / "metrics.json").write_text(json.dumps(recordings.metrics))
     page = page_of(served)
-    assert len(page.sources) == 6
+    assert len(page.sources) == 7
     assert "parity (6 instances): p99.9" in page.text
     assert "degraded accuracy 0." not in page.text
 
@@ -252,5 +252,5 @@ def test_a_browser_shows_the_page_without_complaint_and_without_scrolling_sidewa
     probe = json.loads(found[1].replace("&quot;", '"'))
     assert probe["width"] <= 1280
     assert not probe["wide"]
-    assert len(probe["images"]) == 9
+    assert len(probe["images"]) == 10
     assert all(width > 100 for width in probe["images"])

@@ -18,12 +18,20 @@ from parity_exp.analysis.serving_figures import (
     serving_figures,
     worst_window,
 )
-from parity_exp.analysis.serving_tables import cost_table, metrics_by_policy, number, percent, percentile_table, written
+from parity_exp.analysis.serving_tables import (
+    cost_table,
+    metrics_by_policy,
+    number,
+    percent,
+    percentile_table,
+    written,
+    wrong_answers_table,
+)
 from parity_exp.serving.policy import Source
 from parity_exp.serving.recorder import Recorder
 from tests.analysis.recordings import SLO_MS, Recordings
 
-PICTURES = {"latency_ccdf", "accuracy_against_slo", "answer_sources", "latency_over_time"}
+PICTURES = {"latency_ccdf", "accuracy_against_tail", "accuracy_against_slo", "answer_sources", "latency_over_time"}
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +150,26 @@ def test_tables_are_made_of_what_an_interrupted_run_has() -> None:
     assert percentile_table(policies).loc[0, "lost"] == 3
     assert written(percentile_table(policies)).loc[0, "p99 ms"] == "-"
     assert list(cost_table(policies).columns) == ["policy"]
+
+
+BLIND = {"queries": 100, "accuracy": 0.8, "fraction/corrupted": 0.05, "fraction/flagged": 0, "fraction/unnoticed": 0.05}
+SEEING = {**BLIND, "fraction/flagged": 0.1, "fraction/unnoticed": 0.004, "checks": 50, "detection_rate": 0.9}
+
+
+def test_wrong_answers_have_a_table_only_where_there_are_any_or_somebody_looks() -> None:
+    sound = {**BLIND, "fraction/corrupted": 0.0, "fraction/unnoticed": 0.0}
+    assert wrong_answers_table({"none": sound}).empty
+    assert not wrong_answers_table({"none": sound, "checked_parity": {**sound, "checks": 50}}).empty
+    table = written(wrong_answers_table({"none": BLIND, "checked_parity": SEEING}))
+    assert table["corrupted"].tolist() == ["5.0 %", "5.0 %"] and table["unnoticed"].tolist() == ["5.0 %", "0.4 %"]
+    assert table["detected"].tolist() == ["-", "90.0 %"] and table["checks"].tolist() == ["-", "50"]
+
+
+def test_findings_say_who_noticed_wrong_answers() -> None:
+    first, second = findings.wrong_answer_findings({"none": BLIND, "parity": BLIND, "checked_parity": SEEING})
+    assert "none 5.0 %, parity 5.0 % and checked_parity 5.0 % (0.4 % unnoticed)" in first
+    assert second == "none and parity have no way to notice."
+    assert findings.wrong_answer_findings({"none": {"queries": 100}}) == []
 
 
 def test_numbers_are_written_for_people(recordings: Recordings) -> None:

@@ -1,4 +1,4 @@
-"""What a pool of processes costs, against a direct call of the model, an echo over a bare pipe, and Ray's actors.
+"""What a pool of processes costs, against a direct call of the model and an echo over a bare pipe.
 
 One query of 28x28 at a time, as an idle deployment meets it, and as many as instances take, as a saturated one does.
 Run with::
@@ -176,52 +176,6 @@ def test_start(benchmark: BenchmarkFixture, pool: LocalPool) -> None:
         another.close()
 
     benchmark.pedantic(start_and_close, rounds=5)
-
-
-def test_ray_actors(benchmark: BenchmarkFixture, pool: LocalPool) -> None:
-    ray = pytest.importorskip("ray")
-    if benchmark.disabled:
-        pytest.skip("a benchmark; run with --benchmark-enable")
-    query = torch.rand(1, *SHAPE)
-    ray.init(num_cpus=INSTANCES, include_dashboard=False, log_to_driver=False)
-    try:
-
-        class Actor:
-            def __init__(self) -> None:
-                torch.set_num_threads(1)
-                self.models = {"mlp": mlp().eval(), "corner": CORNER.load()}
-
-            def run(self, model: str, queries: torch.Tensor) -> torch.Tensor:
-                with torch.inference_mode():
-                    return self.models[model](queries).clone()
-
-        actors = [ray.remote(num_cpus=1)(Actor).remote() for _ in range(INSTANCES)]
-        ray.get([actor.run.remote("mlp", query) for actor in actors])
-        alone_s = [_timed(lambda: ray.get(actors[0].run.remote("mlp", query))) for _ in range(ROUND_TRIPS)]
-
-        def saturate() -> None:
-            owner = {actor.run.remote("corner", query): actor for actor in actors for _ in range(IN_FLIGHT)}
-            sent, done = len(owner), 0
-            while done < TASKS // 4:
-                ready, _ = ray.wait(list(owner), num_returns=1)
-                ready, _ = ray.wait(list(owner), num_returns=len(owner), timeout=0)
-                for reference in ready:
-                    actor = owner.pop(reference)
-                    ray.get(reference)
-                    done += 1
-                    if sent < TASKS // 4:
-                        owner[actor.run.remote("corner", query)] = actor
-                        sent += 1
-
-        ray_s = _timed(saturate)
-    finally:
-        ray.shutdown()
-    benchmark.pedantic(lambda: pool_rate(pool, query), rounds=1)
-    rate, _ = pool_rate(pool, query)
-    pool_us = statistics.median(by_pool(pool, "mlp", query)) * 1e6
-    ray_us = statistics.median(alone_s) * 1e6
-    report(benchmark, {"Ray actor, one at a time, us": ray_us, "Ray actor to pool, one at a time": ray_us / pool_us})
-    report(benchmark, {"Ray actors, tasks/s": TASKS / 4 / ray_s, "pool to Ray actors": rate * 4 * ray_s / TASKS})
 
 
 def report(benchmark: BenchmarkFixture, values: dict[str, float]) -> None:

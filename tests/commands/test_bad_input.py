@@ -40,6 +40,10 @@ def refuse(run: Run, capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["objective=weighted_sum", "objective.weights.kl=0", "objective.weights.mse=0"], ["objective", "weight"]),
         (["base.checkpoint=nosuch.ckpt"], ["base.checkpoint=nosuch.ckpt", "no such file"]),
         (["resume=nosuch"], ["resume=nosuch", "not a run directory"]),
+        (
+            ["dataset=digit_boxes", "+dataset.augmentation._target_=parity_exp.data.CropAndFlip"],
+            ["dataset.augmentation", "CropAndFlip", "dataset=digit_boxes"],
+        ),
     ],
 )
 def test_a_wrong_value_is_named(

@@ -44,7 +44,8 @@ def test_a_serving_run_leaves_what_the_contract_says(run: Run, folder: Path, tra
     (run_dir,) = run_dirs(folder, "serve")
     for name in (
         "config.yaml", ".hydra/overrides.yaml", "metrics.json", "environment.json", "report.html", "arrivals.csv",
-        "straggler-trace.csv", "figures/latency_ccdf.png", "figures/accuracy_against_slo.png",
+        "straggler-trace.csv", "figures/latency_ccdf.png", "figures/accuracy_against_tail.png",
+        "figures/accuracy_against_slo.png",
         "figures/answer_sources.png", "figures/latency_over_time.png", "figures/instance_timeline-parity.png",
         "figures/instance_timeline-equal_resources.png",
     ):  # fmt: skip
@@ -123,6 +124,38 @@ def test_late_answers_are_given_by_the_code_and_by_the_backup(run: Run, folder: 
     assert values["serve/parity/fraction/reconstructed"] > 0
     rebuilt = queries(run_dir, "parity").query("source == 'reconstructed'")
     assert rebuilt["latency_ms"].median() < queries(run_dir, "none")["latency_ms"].max()
+
+
+def test_wrong_answers_reach_clients_unless_a_policy_notices(
+    run: Run, folder: Path, trained: Trained, capfd: pytest.CaptureFixture[str]
+) -> None:
+    corrupt = ("straggler=[corrupt]", "straggler.corrupt.instances=[0]", "straggler.corrupt.probability=1")
+    policies = "redundancy=[none,checked_parity,checked_shared_parity,voted_parity,voted_replication]"
+    load = ("load.queries=120", "load.rate_qps=200", "redundancy.voted_replication.wait_ms=1000")
+    long = ("redundancy.voted_parity.wait_ms=1000", "redundancy.checked_shared_parity.load_limit=10")
+    given = (*BRISK, *corrupt, *load, *long, policies)
+    linear = ("recipe=parm", "scheduler=one_cycle", "initialisation=default", "trainer.max_epochs=8")
+    assert run("serve", f"run={trained('r=2', *linear)}", "tracker=none", *given) == 0
+    (run_dir,) = run_dirs(folder, "serve")
+    values = metrics(run_dir)
+    none, checked, shared, voted, copies = (
+        {name: values.get(f"serve/{policy}/{name}", -1) for name in
+         ("fraction/corrupted", "fraction/unnoticed", "accuracy", "checks", "detection_rate", "false_alarm_rate")}
+        for policy in ("none", "checked_parity", "checked_shared_parity", "voted_parity", "voted_replication")
+    )  # fmt: skip
+    assert none["fraction/corrupted"] == none["fraction/unnoticed"] > 0.2 and none["checks"] == -1
+    for values_of in (checked, shared):
+        assert values_of["fraction/unnoticed"] < 0.5 * values_of["fraction/corrupted"]
+        assert values_of["checks"] > 0 and values_of["detection_rate"] > 0.5 and values_of["false_alarm_rate"] < 0.3
+    assert voted["fraction/corrupted"] < 0.5 * none["fraction/corrupted"] and voted["accuracy"] > none["accuracy"]
+    assert (copies["fraction/corrupted"], copies["detection_rate"], copies["false_alarm_rate"]) == (0, 1, 0)
+    for policy in ("none", "voted_parity"):
+        tasks = pd.read_parquet(run_dir / f"tasks-{policy}.parquet")
+        assert set(tasks.loc[tasks["corrupted"], "instance"]) == {0} and tasks.query("instance == 0")["corrupted"].all()
+        assert queries(run_dir, policy)["corrupted"].mean() == values[f"serve/{policy}/fraction/corrupted"]
+    assert "who noticed" in capfd.readouterr().out
+    report = (run_dir / "report.html").read_text()
+    assert "Wrong answers, and who noticed" in report and "no way to notice" in report
 
 
 def test_two_parity_models_bring_back_two_predictions(run: Run, folder: Path, trained: Trained) -> None:

@@ -80,6 +80,7 @@ LATE = (
 
 def refuse(run: Run, capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line that a command is refused with."""
+    capfd.readouterr()  # what training the run has shown
     assert run(*arguments) == 2
     captured = capfd.readouterr()
     assert "Traceback" not in captured.err + captured.out

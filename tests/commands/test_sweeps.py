@@ -26,7 +26,8 @@ def test_jobs_in_processes_side_by_side_share_a_base_model_and_track_a_run_each(
 def test_submitits_jobs_are_processes_of_their_own(folder: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="parity_exp[submitit] is not installed")
     # The launcher for Slurm needs a cluster; this one is the same but for where it starts the jobs.
-    job = start(folder, "train", "-m", "hydra/launcher=submitit_local", "k=2", *QUICK, "tracker=none")
+    two = ("hydra.launcher.tasks_per_node=2", "trainer=ddp_cpu")  # which train together
+    job = start(folder, "train", "-m", "hydra/launcher=submitit_local", "k=2", *QUICK, "tracker=none", *two)
     output, _ = job.communicate(timeout=200)
     assert job.returncode == 0, output
     assert len(list(folder.rglob("metrics.json"))) == 1

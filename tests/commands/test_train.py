@@ -10,7 +10,6 @@ from PIL import Image
 from parity_exp.data.sources import SYSTEM_FOLDERS
 from tests.conftest import QUICK, Run, metrics, run_dirs, start
 from tests.data.files import write_idx
-from tests.tracking.wandb_file import read_run
 
 FASHION_MNIST = any(Path(folder, "fashion-mnist").is_dir() for folder in SYSTEM_FOLDERS)
 
@@ -148,22 +147,3 @@ def test_a_killed_run_goes_on_to_the_same_number_of_epochs(folder: Path) -> None
     assert resumed.returncode == 0, output
     assert metrics(run_dir)["train/epochs"] == 400
     assert pd.read_csv(run_dir / "history.csv")["epoch"].tolist() == list(range(1, 401))
-
-
-@pytest.mark.timeout(600)
-def test_two_processes_in_a_sweep_track_one_run_a_job(folder: Path) -> None:
-    job = start(
-        folder,
-        "train",
-        "-m",
-        "k=2,3",
-        "trainer=ddp_cpu",
-        "dataset.limit=400",
-        "trainer.max_epochs=2",
-        "base.max_epochs=2",
-    )
-    output, _ = job.communicate(timeout=400)
-    assert job.returncode == 0, output
-    runs = [read_run(path) for path in folder.rglob("*.wandb")]
-    assert sorted(tracked.config["k"] for tracked in runs) == [2, 3]
-    assert len(list(folder.rglob("metrics.json"))) == 2

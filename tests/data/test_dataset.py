@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from parity_exp.data import CropAndFlip, Dataset, Digits, Samples
-from parity_exp.errors import DataError
+from parity_exp.data import Augmentation, CropAndFlip, Dataset, DigitBoxes, Digits, RandomResizedCropAndFlip, Samples
+from parity_exp.errors import ConfigError, DataError
 
 
 class Numbered(Dataset):
@@ -47,6 +47,20 @@ def test_a_limit_takes_the_first_samples() -> None:
 def test_too_few_samples_are_refused(train: int, test: int) -> None:
     with pytest.raises(DataError, match="too few"):
         Numbered(train, test).load()
+
+
+class Darker(Augmentation):
+    moves = False
+
+    def __call__(self, images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+        return images * 0.9
+
+
+def test_boxes_are_not_moved_from_under_their_labels() -> None:
+    for augmentation in (CropAndFlip(), RandomResizedCropAndFlip()):
+        with pytest.raises(ConfigError, match=rf"dataset.augmentation \({type(augmentation).__name__}\) moves"):
+            DigitBoxes(name="digit_boxes", copies=1, augmentation=augmentation).load()
+    assert DigitBoxes(name="digit_boxes", copies=1, limit=20, augmentation=Darker()).load().augmentation
 
 
 def test_inputs_are_normalised_by_channel() -> None:

@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -71,6 +72,7 @@ class Dies(nn.Module):
     def forward(self, queries: Tensor) -> Tensor:
         if queries.any():
             os.kill(os.getpid(), signal.SIGSEGV)
+            time.sleep(60)  # where another thread takes the signal
         return queries.flatten(1)[:, :1]
 
 
@@ -114,3 +116,19 @@ CORNER = ServedModel(Corner, SHAPE, (10,))
 SUMS = ServedModel(Sums, SHAPE, (2,))
 OBEDIENT = ServedModel(Obedient, (2,), (1,))
 DIES = ServedModel(Dies, (2,), (1,))
+
+
+class BareActor:
+    """For Ray: models behind an actor, and nothing else."""
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)
+        self.models = {"mlp": mlp().eval(), "corner": CORNER.load()}
+
+    def tensor(self, model: str, queries: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return self.models[model](queries).clone()
+
+    def array(self, model: str, queries: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return self.models[model](torch.from_numpy(queries.copy())).numpy().copy()

@@ -106,7 +106,13 @@ class TestKills:
     def test_are_done_when_they_are_due_and_ask_for_the_next_call(self) -> None:
         killed: list[int] = []
         rows = [Disturbance("kill", instance, time_s, time_s) for instance, time_s in [(1, 5), (0, 2), (1, 5), (7, 3)]]
-        disturber = Disturber([*rows, Disturbance("slow", 0, 0, 9, 2)], ["cpu"] * 2, [None] * 2, killed.append, {})
+        disturber = Disturber(
+            [*rows, Disturbance("slow", 0, 0, 9, 2), Disturbance("nan", 0, 0, 9)],
+            ["cpu"] * 2,
+            [None] * 2,
+            killed.append,
+            {},
+        )
         disturber.start()
         assert disturber.tick(1000) == math.inf
         disturber.begin(1000)

@@ -20,15 +20,14 @@ import torch
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving import transport
 from parity_exp.serving.pool import Down, Event, Finished, Raised, ServedModel, Up
-from parity_exp.serving.pools import LocalPool, local
-from parity_exp.serving.timeline import Timeline
+from parity_exp.serving.pools import LocalPool, supervised
+from parity_exp.serving.timeline import Fault, Timeline
+from tests.serving.pool_driver import PATIENCE_S, answer, gather, gone, has, wait_until
 from tests.serving.small_models import (
     CORNER,
-    DIES,
     LARGE,
     OBEDIENT,
     SHAPE,
-    SUMS,
     exits,
     missing_checkpoint,
     mlp,
@@ -40,7 +39,6 @@ from tests.serving.small_models import (
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="instances as processes need Linux")
 
-PATIENCE_S = 60.0
 GPUS = torch.cuda.device_count()
 
 Start = Callable[..., LocalPool]
@@ -50,7 +48,7 @@ Start = Callable[..., LocalPool]
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts a pool of one model, or of several; closes it after the test."""
     # A busy machine may take its time to say how a process ended, which some tests look at.
-    monkeypatch.setattr(local, "EXIT_STATUS_S", 10.0)
+    monkeypatch.setattr(supervised, "EXIT_STATUS_S", 10.0)
     pools: list[LocalPool] = []
 
     def start(
@@ -70,66 +68,11 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         pool.close()
 
 
-def gather(pool: LocalPool, enough: Callable[[list[Event]], bool]) -> list[Event]:
-    """All events until there are enough of them."""
-    events: list[Event] = []
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not enough(events):
-        assert time.monotonic() < deadline_s, f"not what was waited for: {events}"
-        events += pool.poll(0.1)
-    return events
-
-
-def answer(pool: LocalPool, instance: int, model: str, queries: torch.Tensor) -> torch.Tensor:
-    assert pool.send(instance, 0, model, queries)
-    (event,) = gather(pool, bool)
-    assert isinstance(event, Finished), event
-    return event.outputs
-
-
-def has(kind: type[Event], count: int = 1) -> Callable[[list[Event]], bool]:
-    return lambda events: sum(isinstance(event, kind) for event in events) >= count
-
-
-def send_soon(pool: LocalPool, instance: int, task: int, queries: torch.Tensor, model: str = "model") -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not pool.send(instance, task, model, queries):
-        assert time.monotonic() < deadline_s
-        pool.poll(0.05)
-
-
-def gone(pid: int) -> bool:
-    """True where a process has ended, also when nobody has asked for its status yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
 def open_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
-
-
 # -- answers ----------------------------------------------------------------------------------------------------------
-
-
-def test_every_model_of_every_instance_gives_its_own_answers(start: Start) -> None:
-    models = {"sums": SUMS, "double": ServedModel(partial(scale, 2.0), SHAPE, SHAPE), "corner": CORNER}
-    pool = start(models, instances=2, batch_size=3)
-    queries = torch.rand(3, *SHAPE)
-    for instance in (0, 1):
-        assert torch.equal(answer(pool, instance, "double", queries), queries * 2)
-        assert torch.equal(answer(pool, instance, "corner", queries[:1]), queries[:1, 0, 0, :10])
-        sums = answer(pool, instance, "sums", queries)
-        assert torch.allclose(sums[:, 0], queries.sum((1, 2, 3)), rtol=1e-4)
-        assert sums[:, 1].tolist() == [3, 3, 3]
 
 
 def test_a_network_gives_what_it_gives_without_a_pool(start: Start) -> None:
@@ -205,47 +148,7 @@ def test_nothing_is_pickled_while_tasks_run(start: Start, monkeypatch: pytest.Mo
     answer(pool, 0, "large", torch.rand(1, *LARGE))
 
 
-def test_queries_that_do_not_fit_the_model_are_refused_at_once(start: Start) -> None:
-    pool = start(CORNER, batch_size=2)
-    for wrong in (torch.zeros(1, 28, 28), torch.zeros(3, *SHAPE), torch.zeros(0, *SHAPE)):
-        with pytest.raises(ValueError, match="1 to 2 of"):
-            pool.send(0, 1, "model", wrong)
-
-
 # -- time -------------------------------------------------------------------------------------------------------------
-
-
-def times_s(pool: LocalPool) -> float:
-    assert pool.send(0, 0, "model", torch.rand(1, *SHAPE))
-    (event,) = gather(pool, bool)
-    assert isinstance(event, Finished)
-    return event.finished_s - event.started_s
-
-
-def test_a_timeline_delays_tasks_while_it_says_so_and_only_after_it_began(start: Start) -> None:
-    slow = Timeline([(0, 1e6, 3.0, 0.0), (1e6, 2e6, 1.0, 0.1)])
-    pool = start(CORNER, timelines=[slow], service_time_ms=20)
-    assert times_s(pool) >= 0.02
-    now_s = time.monotonic()
-    pool.begin(now_s + 1000)  # not yet
-    assert times_s(pool) >= 0.02
-    pool.begin(now_s)
-    assert times_s(pool) >= 0.06
-    pool.begin(now_s - 1.5e6)
-    assert times_s(pool) >= 0.12
-    pool.begin(now_s - 3e6)  # over
-    assert times_s(pool) >= 0.02
-
-
-def test_delays_are_those_of_the_instance(start: Start) -> None:
-    pool = start(CORNER, instances=2, timelines=[Timeline(), Timeline([(0, 1e6, 1.0, 0.5)])])
-    pool.begin(time.monotonic())
-    for instance in (1, 0):
-        assert pool.send(instance, instance, "model", torch.rand(1, *SHAPE))
-    first, second = gather(pool, has(Finished, 2))
-    assert isinstance(first, Finished) and isinstance(second, Finished)
-    assert (first.instance, second.instance) == (0, 1)
-    assert second.finished_s - second.started_s >= 0.5
 
 
 def test_a_factor_without_a_floor_stretches_the_time_of_the_model(start: Start) -> None:
@@ -257,38 +160,23 @@ def test_a_factor_without_a_floor_stretches_the_time_of_the_model(start: Start) 
     assert event.finished_s - event.started_s >= 2 * 0.2 + 0.05
 
 
-def test_times_are_of_the_clock_of_the_frontend(start: Start) -> None:
-    pool = start(CORNER)
-    before_s = time.monotonic()
-    assert pool.send(0, 0, "model", torch.rand(1, *SHAPE))
-    (event,) = gather(pool, bool)
-    assert isinstance(event, Finished)
-    assert before_s <= event.started_s <= event.finished_s <= time.monotonic()
-
-
-def test_poll_waits_as_long_as_it_is_told_and_no_shorter(start: Start) -> None:
-    pool = start(CORNER)
-    for timeout_s in (0.0, 0.0003, 0.01):
-        before_s = time.monotonic()
-        assert pool.poll(timeout_s) == []
-        assert time.monotonic() - before_s >= timeout_s
+@pytest.mark.parametrize("shared_memory_kb", [0, 256])
+def test_a_corrupt_instance_says_which_answers_were_spoilt(start: Start, shared_memory_kb: int) -> None:
+    stuck = Timeline((), [(10, 1e6, Fault("stuck"))])
+    pool = start(CORNER, timelines=[stuck], batch_size=4, shared_memory_kb=shared_memory_kb)
+    queries = torch.rand(3, 4, *SHAPE)
+    events: list[Event] = []
+    for number, since_s in enumerate((0, 100, 100)):
+        pool.begin(time.monotonic() - since_s)
+        assert pool.send(0, number, "model", queries[number])
+        events += gather(pool, bool)
+    true, *spoilt = (event for event in events if isinstance(event, Finished))
+    assert not true.corrupted and torch.equal(true.outputs, queries[0, :, 0, 0, :10])
+    for event in spoilt:
+        assert event.corrupted and torch.equal(event.outputs, true.outputs[-1:].expand(4, 10))
 
 
 # -- failures ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_model_that_raises_costs_one_task(start: Start) -> None:
-    pool = start(OBEDIENT, prefetch=2, batch_size=2)
-    pid = pool.pids[0]
-    assert pool.send(0, 1, "model", torch.tensor([[1.0, 0.0]]))
-    assert pool.send(0, 2, "model", torch.tensor([[0.5, 0.0]]))
-    raised, finished = gather(pool, has(Finished))
-    assert raised == Raised(0, 1, "ValueError: this query is not to be answered")
-    assert isinstance(finished, Finished) and finished.outputs.item() == 0.5
-    assert pool.send(0, 3, "model", torch.tensor([[5.0, 0.0], [0.0, 0.0]]))
-    (raised,) = gather(pool, has(Raised))
-    assert isinstance(raised, Raised) and "the shape (4,), expected (2, 1)" in raised.error
-    assert pool.pids[0] == pid
 
 
 def test_a_model_that_raises_gives_its_shared_memory_back(start: Start) -> None:
@@ -321,33 +209,12 @@ def test_what_a_killed_instance_had_sent_still_arrives_and_then_its_end(start: S
     answer(pool, 0, "model", torch.rand(1, *SHAPE))
 
 
-def test_a_down_instance_takes_nothing_and_the_others_go_on(start: Start) -> None:
-    pool = start(CORNER, instances=2)
-    pool.kill(0)
-    assert not pool.send(0, 1, "model", torch.rand(1, *SHAPE))
-    assert pool.send(1, 2, "model", torch.rand(1, *SHAPE))
-    events = gather(pool, lambda events: has(Up)(events) and has(Finished)(events))
-    assert [event for event in events if isinstance(event, Down)] == [Down(0, "killed on demand")]
-    answer(pool, 0, "model", torch.rand(1, *SHAPE))
-
-
 def test_an_instance_that_exits_says_how(start: Start) -> None:
     pool = start(OBEDIENT)
     assert pool.send(0, 1, "model", torch.tensor([[3.0, 0.0]]))
     down, up = gather(pool, has(Up))
     assert down == Down(0, "its process ended with exit status 7")
     assert up == Up(0)
-
-
-def test_a_stopped_instance_is_killed_and_replaced(start: Start) -> None:
-    pool = start(CORNER, instances=2, hang_timeout_s=1)
-    pid = pool.pids[0]
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    events = gather(pool, has(Up))
-    assert events == [Down(0, "no sign of life for pool.hang_timeout_s=1"), Up(0)]
-    assert gone(pid)
-    answer(pool, 0, "model", torch.rand(1, *SHAPE))
 
 
 def test_sending_to_a_stopped_instance_never_blocks(start: Start) -> None:
@@ -374,33 +241,6 @@ def test_a_frontend_that_was_away_does_not_take_that_for_a_hang(start: Start) ->
     os.kill(pid, signal.SIGCONT)
     assert pool.poll(0.7) == []
     assert pool.pids[0] == pid
-
-
-def test_a_task_that_never_ends_is_ended(start: Start) -> None:
-    pool = start(OBEDIENT, task_timeout_s=0.5, prefetch=2)
-    assert pool.send(0, 1, "model", torch.tensor([[0.5, 0.0]]))
-    assert pool.send(0, 2, "model", torch.tensor([[2.0, 0.0]]))
-    events = gather(pool, has(Up))
-    assert isinstance(events[0], Finished)
-    assert events[1:] == [Down(0, "one task took longer than pool.task_timeout_s=0.5"), Up(0)]
-
-
-def test_an_instance_that_fails_at_every_task_is_left_out_loudly(
-    start: Start, caplog: pytest.LogCaptureFixture
-) -> None:
-    pool = start(DIES, max_failures=3)
-    events: list[Event] = []
-    for failure in range(1, 4):
-        send_soon(pool, 0, failure, torch.ones(1, 2))
-        events += gather(pool, has(Down))
-    downs = [event for event in events if isinstance(event, Down)]
-    assert [down.final for down in downs] == [False, False, True]
-    assert all("SIGSEGV" in down.reason for down in downs)
-    assert "3 failures in a row" in downs[-1].reason
-    assert any("left out" in record.message and record.levelname == "WARNING" for record in caplog.records)
-    assert pool.pids == [None]
-    assert not pool.send(0, 9, "model", torch.ones(1, 2))
-    assert pool.poll(0.7) == []
 
 
 def test_a_restart_that_cannot_load_is_a_failure(start: Start, tmp_path: Path) -> None:
@@ -518,22 +358,10 @@ def test_pools_one_after_another_leave_nothing_behind(start: Start) -> None:
     assert open_descriptors() == descriptors
 
 
-def test_a_pool_with_stopped_and_busy_instances_closes(start: Start) -> None:
-    pool = start(OBEDIENT, instances=3)
-    pids = pool.pids
-    assert None not in pids
-    assert pool.send(0, 1, "model", torch.tensor([[2.0, 0.0]]))
-    os.kill(pids[1] or 0, signal.SIGSTOP)
-    pool.close()
-    assert all(gone(pid or 0) for pid in pids)
-    assert pool.poll(0) == []
-    assert not pool.send(0, 2, "model", torch.zeros(1, 2))
-
-
 SCRIPT = textwrap.dedent("""
     import sys, time, torch
     from parity_exp.serving.pool import ServedModel
-    from parity_exp.serving.pools import LocalPool, local
+    from parity_exp.serving.pools import LocalPool
     from parity_exp.serving.timeline import Timeline
     from tests.serving.small_models import OBEDIENT
 

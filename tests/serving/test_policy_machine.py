@@ -9,13 +9,15 @@ Causes of tasks, everything else is one too many:
 - a batch arrives: one own task (``factor`` of them with replication, and one for the backup model);
 - the last batch of a group arrives: one parity task a row, once;
 - a task fails, and its batch has no answer yet or its group is not over: the same once more, as its next try;
+- with a non-systematic code, instead of own tasks: a group that did not fill in time, or that can no longer have the
+  answers it needs, is given up: one own task for each of its batches that has no answer;
 - with hedging, a timer of a batch that has no answer: one copy. Timers are set when an instance gets a task of the
   batch, for when it is late, or for when the batch is later than it was thought to be.
 """
 
 import gc
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -26,17 +28,23 @@ from parity_exp.serving.desk import COMPACT, RoundRobin, SingleQueue
 from parity_exp.serving.policies import (
     Adaptive,
     ApproximateBackup,
+    CheckedParity,
+    CheckedSharedParity,
+    Coded,
     EqualResources,
     Hedged,
     NoRedundancy,
     Parity,
     Replication,
     SharedParity,
+    VotedParity,
+    VotedReplication,
 )
 from parity_exp.serving.policy import BACKUP, BASE, TRIES, Batch, Group, Policy, Role, Source, State, Task
 from tests.serving.desk_driver import Driver, living
 
 DELAY_S = 0.03
+FILL_S = 0.02
 
 HEDGING = (Hedged, SharedParity)
 
@@ -54,6 +62,10 @@ POLICIES: dict[str, list[Callable[[int, int], Policy]]] = {
         lambda k, r: ApproximateBackup(k, r, delay_ms=0),
         lambda k, r: ApproximateBackup(k, r, delay_ms=1e3 * DELAY_S),
     ],
+    "coded": [
+        lambda k, r: Coded(k, r, range(k + 1), k, fill_ms=1e3 * FILL_S),
+        lambda k, r: Coded(k, r, range(k + r + 1)[::-1], k, fill_ms=1e3 * FILL_S, equal_resources=False),
+    ],
     "parity": [Parity],
     "shared_parity": [
         SharedParity,
@@ -65,6 +77,11 @@ POLICIES: dict[str, list[Callable[[int, int], Policy]]] = {
         lambda k, r: Adaptive(k, r, delay_ms=1e3 * DELAY_S, copy_limit=10, load_limit=10, reserve=0),
         lambda k, r: Adaptive(k, r, delay_ms=1e3 * DELAY_S, copy_limit=0),
     ],
+    "checked": [CheckedParity, lambda k, r: CheckedSharedParity(k, r, delay_ms=1e3 * DELAY_S, load_limit=10)],
+    "voted": [
+        lambda k, r: VotedParity(k, r + 1, wait_ms=1e3 * DELAY_S),
+        lambda k, r: VotedReplication(k, r, factor=r + 1, wait_ms=1e3 * DELAY_S),
+    ],
 }
 
 
@@ -75,8 +92,9 @@ class Watched(Policy):
         super().__init__(policy.k, policy.r)
         self.policy = policy
         self.allowed: Counter[tuple[str, int]] = Counter()
-        self.about: Batch | Group | None = None
+        self.about: tuple[Batch | Group, ...] = ()
         self.rows: set[tuple[int, int]] = set()
+        self.compared: set[int] = set()
         self.cancelled: set[Task] = set()
         self.timers_s: dict[Batch, set[float]] = defaultdict(set)
         self.now_s = 0.0
@@ -97,13 +115,13 @@ class Watched(Policy):
         allowed = {(BASE, 0): own + spare}
         if isinstance(self.policy, ApproximateBackup):
             allowed[BACKUP, 0] = 1
-        self.expect(allowed, batch, now_s)
+        self.expect({} if isinstance(self.policy, Coded) else allowed, (batch,), now_s)
         self.policy.arrived(batch, now_s)
         assert self.allowed.total() <= spare, "a batch arrived, and too little was sent"
 
     def placed(self, task: Task, now_s: float) -> None:
         assert task not in self.cancelled
-        self.expect({}, None, now_s)
+        self.expect({}, (), now_s)
         self.policy.placed(task, now_s)
         if isinstance(self.policy, HEDGING) and self.lately_set_s is not None:
             delay_s = self.policy.lateness.delay_s
@@ -111,15 +129,19 @@ class Watched(Policy):
             assert self.lately_set_s >= now_s + delay_s / 1.2
 
     def finished(self, task: Task, now_s: float) -> None:
-        self.expect({}, None, now_s)
+        self.expect({}, (), now_s)
         self.policy.finished(task, now_s)
 
     def failed(self, task: Task, now_s: float) -> None:
         about = task.batch or task.group
         assert about is not None
         over = about.answered if isinstance(about, Batch) else about.over
-        again = not over and task.tries + 1 < TRIES
-        self.expect({(task.model, task.tries + 1): 1} if again else {}, about, now_s)
+        if not over and task.tries + 1 < TRIES:
+            self.expect({(task.model, task.tries + 1): 1}, (about,), now_s)
+        elif isinstance(self.policy, Coded) and isinstance(about, Group) and not over and self.too_few(about, task):
+            self.expect_own_tasks(about, now_s)
+        else:
+            self.expect({}, (about,), now_s)
         self.policy.failed(task, now_s)
         assert self.allowed.total() == 0, "a task was lost and not sent again"
 
@@ -127,15 +149,33 @@ class Watched(Policy):
         assert not batch.answered
         assert any(at_s <= now_s for at_s in self.timers_s[batch])
         tries = {task.tries for task in batch.tasks}
-        self.expect({(BASE, max(tries)): 1} if isinstance(self.policy, HEDGING) and tries else {}, batch, now_s)
+        group = batch.group
+        if isinstance(self.policy, Coded) and group is not None and len(group.members) < self.k:
+            assert group.members[0] is batch
+            self.expect_own_tasks(group, now_s)
+        else:
+            self.expect({(BASE, max(tries)): 1} if isinstance(self.policy, HEDGING) and tries else {}, (batch,), now_s)
         self.policy.timer(batch, now_s)
+        if isinstance(self.policy, Coded):
+            assert self.allowed.total() == 0, "a group was given up, and a query of it was not sent"
 
     def expired(self, batch: Batch, now_s: float) -> None:
         assert batch.answered
-        self.expect({}, None, now_s)
+        self.expect({}, (), now_s)
         self.policy.expired(batch, now_s)
 
-    def expect(self, allowed: dict[tuple[str, int], int], about: Batch | Group | None, now_s: float) -> None:
+    def too_few(self, group: Group, lost: Task) -> bool:
+        """Whether a group has lost too many answers for good with that one."""
+        assert isinstance(self.policy, Coded)
+        rows = zip(group.parities, group.pending, strict=True)
+        there = [row for row, tasks in enumerate(rows) if any(tasks) and row != lost.row]
+        return len(there) < self.policy.needed
+
+    def expect_own_tasks(self, group: Group, now_s: float) -> None:
+        waiting = tuple(batch for batch in group.members if not batch.answered)
+        self.expect({(BASE, 0): len(waiting)}, waiting, now_s)
+
+    def expect(self, allowed: dict[tuple[str, int], int], about: tuple[Batch | Group, ...], now_s: float) -> None:
         self.allowed = Counter(allowed)
         self.about = about
         self.now_s = now_s
@@ -148,12 +188,12 @@ class Watched(Policy):
         self.actions.dispatch(task)
         if task.batch is None and task.tries == 0:
             assert task.group is not None
-            assert task.group.members[-1] is self.about, "parity queries are sent when their group is full"
+            assert (task.group.members[-1],) == self.about, "parity queries are sent when their group is full"
             assert len(task.group.members) == self.k
             assert (task.group.number, task.row) not in self.rows
             self.rows.add((task.group.number, task.row))
             return
-        assert (task.batch or task.group) is self.about
+        assert (task.batch or task.group) in self.about
         assert self.allowed[task.model, task.tries] > 0, f"no cause for a task of {task.model}, try {task.tries}"
         self.allowed[task.model, task.tries] -= 1
         if task.batch is not None:
@@ -188,6 +228,17 @@ class Watched(Policy):
         self.lately_set_s = at_s
         self.timers_s[batch].add(at_s)
         self.actions.set_timer(at_s, batch)
+
+    def suspects(self, group: Group) -> Collection[int]:
+        """In every other group an output is wrong, each in turn."""
+        assert len(group.members) == self.k and None not in (*group.own, *group.parities)
+        assert group.number not in self.compared, "a group was compared twice"
+        self.compared.add(group.number)
+        return [group.number // 2 % (self.k + self.r)] if group.number % 2 else []
+
+    def agree(self, task: Task, other: Task) -> bool:
+        assert task.batch is other.batch and task is not other
+        return task.number % 5 > 0 and other.number % 5 > 0
 
 
 class PolicyMachine(RuleBasedStateMachine):
@@ -299,11 +350,14 @@ class PolicyMachine(RuleBasedStateMachine):
         driver.refusals = 0
         driver.up(*range(len(driver.running)))
         driver.until(driver.now_s + self.window_s)
+        driver.until(driver.now_s + FILL_S)
         for _ in range(100_000):
             if not (tasks := driver.on_instances()):
                 break
             driver.finish(tasks[0])
         assert driver.on_instances() == []
+        if isinstance(self.policy, VotedParity | VotedReplication):
+            driver.until(driver.now_s + self.policy.wait_s)
 
     def expect_answers(self) -> None:
         driver = self.driver
@@ -326,7 +380,7 @@ class PolicyMachine(RuleBasedStateMachine):
         driver.responses.clear()
         self.watched.cancelled.clear()
         self.watched.timers_s.clear()
-        self.watched.about = None
+        self.watched.about = ()
         kept: list[Task | Batch | Group] = []
         for queue in _queues(driver):
             assert len(queue) <= COMPACT

@@ -22,13 +22,26 @@ QUERY_COLUMNS = [
     "source",
     "instance",
     "group",
+    "corrupted",
+    "flagged",
     "correct",
     "score",
     "default_correct",
     "label",
     "predicted",
 ]
-TASK_COLUMNS = ["task", "model", "instance", "placed_s", "started_s", "finished_s", "outcome", "batch", "group"]
+TASK_COLUMNS = [
+    "task",
+    "model",
+    "instance",
+    "placed_s",
+    "started_s",
+    "finished_s",
+    "outcome",
+    "batch",
+    "group",
+    "corrupted",
+]
 
 
 def recorded(latencies_ms: np.ndarray, warmup: int = 0) -> Recorder:
@@ -57,6 +70,8 @@ def test_a_query_comes_out_as_it_went_in() -> None:
         "source": "own",
         "instance": 2,
         "group": 7,
+        "corrupted": False,
+        "flagged": False,
         "correct": True,
         "score": 1.0,
         "default_correct": False,
@@ -231,3 +246,26 @@ def test_recording_a_query_costs_a_fraction_of_what_carrying_it_costs() -> None:
             column[query] = 0.1
 
     assert min(timeit.repeat(record, number=1, repeat=5)) < 60 * min(timeit.repeat(store, number=1, repeat=5))
+
+
+def test_corrupted_answers_are_counted_by_who_noticed() -> None:
+    recorder = Recorder(4, 0)
+    for query in range(4):
+        recorder.sent(query, 0.0, 0.0, label=1)
+    recorder.task(7, "base", 0, 0.0, 0.0, 0.1, "done", batch=0, corrupted=True)
+    recorder.task(8, "base", 1, 0.0, 0.0, 0.1, "done", batch=1)
+    assert recorder.tasks()["corrupted"].tolist() == [True, False]
+    assert recorder.is_corrupted([8, 7]) and not recorder.is_corrupted([8])
+    for query, corrupted in enumerate((True, True, False, False)):
+        recorder.answered(query, 0.1, Source.OWN, predicted=1, corrupted=corrupted)
+    recorder.checked([7, 8], True, [1, 2])
+    recorder.checked([8], False, [])
+    recorder.checked([8, 9], True, [])
+    metrics = serving_metrics(recorder.queries())
+    shares = {name: metrics[f"fraction/{name}"] for name in ("corrupted", "flagged", "unnoticed")}
+    assert shares == {"corrupted": 0.5, "flagged": 0.5, "unnoticed": 0.25}
+    assert recorder.check_metrics() == {"checks": 3, "detection_rate": 1, "false_alarm_rate": 0.5}
+
+
+def test_without_checks_there_is_nothing_to_say_of_them() -> None:
+    assert Recorder(4, 0).check_metrics() == {}

@@ -18,6 +18,7 @@ from parity_exp.serving.helpers import Burner, TenantService
 from parity_exp.serving.stragglers import (
     Constant,
     Contention,
+    Corrupt,
     Crash,
     Degraded,
     Distribution,
@@ -44,6 +45,7 @@ MODELS: dict[str, Straggler] = {
     "slowdown": Slowdown(0.05, Exponential(6.0)),
     "shuffle": Shuffle(transfers=2),
     "degraded": Degraded(),
+    "corrupt": Corrupt("stuck", count=2, probability=0.3),
     "crash": Crash(rate_per_s=1.0),
     "contention": Contention(Burner(), duty=0.5),
     "multitenancy": Multitenancy(TenantService(), fraction=0.3),
@@ -193,9 +195,33 @@ class TestDegraded:
     def test_which_is_random(self) -> None:
         assert {trace(Degraded(), seed=seed)[0].instance for seed in range(40)} == {0, 1, 2, 3}
 
+    def test_several_are_different_ones_and_the_first_is_the_one_that_would_be_alone(self) -> None:
+        rows = trace(Degraded(count=3))
+        assert len({row.instance for row in rows}) == 3 and trace(Degraded())[0] in rows
+
     def test_an_instance_that_there_is_not_is_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"straggler\.degraded\.instance=4.*0 to 3"):
             trace(Degraded(instance=4))
+
+
+class TestCorrupt:
+    def test_tasks_of_some_instances_go_wrong_with_the_probability(self) -> None:
+        rows = trace(Corrupt("garbage", count=2, probability=0.2, scale=3.0), instances=6)
+        assert len({row.instance for row in rows}) == 2
+        assert {(row.kind, row.factor, row.extra_ms) for row in rows} == {("garbage", 3.0, 0.0)}
+        begins_s = np.random.default_rng(1).uniform(0, 100, 20_000)
+        timeline = next(filter(None, timelines(rows, 6)))
+        wrong = [timeline.fault(begin_s) is not None for begin_s in begins_s]
+        assert np.mean(wrong) == pytest.approx(0.2, abs=0.015)
+        assert timeline.at(50.0) == (1.0, 0.0)
+
+    def test_an_instance_that_is_always_wrong_has_one_row(self) -> None:
+        rows = trace(Corrupt("stuck", instances=[3, 1], probability=1, start_s=10, end_s=40))
+        assert rows == [Disturbance("stuck", instance, 10, 40) for instance in (1, 3)]
+
+    def test_more_instances_than_there_are_means_all(self) -> None:
+        rows = trace(Corrupt("nan", count=9, probability=1), duration_s=5)
+        assert rows == [Disturbance("nan", instance, 0, 5) for instance in range(4)]
 
 
 class TestCrash:
@@ -279,7 +305,16 @@ class TestBackground:
         (lambda: Shuffle(probability=-0.1), ["straggler.shuffle.probability=-0.1", "at least 0 and at most 1"]),
         (lambda: Shuffle(mean_extra=None), ["straggler.shuffle.mean_extra=null"]),
         (lambda: Degraded(factor=0), ["straggler.degraded.factor=0"]),
+        (lambda: Degraded(instance=1, count=2), ["straggler.degraded.instance=1", "straggler.degraded.count=2"]),
         (lambda: Degraded(instance=True), ["straggler.degraded.instance=True"]),
+        (lambda: Corrupt("rubbish"), ["straggler.corrupt.kind=rubbish", "garbage, stuck, nan"]),
+        (lambda: Corrupt(count=0), ["straggler.corrupt.count=0", "1 or more"]),
+        (lambda: Corrupt(instances="all"), ["straggler.corrupt.instances=all", "list"]),
+        (lambda: Corrupt(instances=[-1]), ["straggler.corrupt.instances=-1"]),
+        (lambda: Corrupt(probability=2), ["straggler.corrupt.probability=2", "at most 1"]),
+        (lambda: Corrupt(scale=0), ["straggler.corrupt.scale=0", "above 0"]),
+        (lambda: Corrupt(start_s=3, end_s=2), ["straggler.corrupt.end_s=2", "at least 3"]),
+        (lambda: trace(Corrupt(instances=[4])), ["straggler.corrupt.instances=[4]", "0 to 3"]),
         (lambda: Crash(times_s=[1], interval_s=1), ["straggler.crash.times_s", "straggler.crash.interval_s"]),
         (lambda: Crash(times_s=5), ["straggler.crash.times_s=5", "list"]),
         (lambda: Crash(times_s=[-5]), ["straggler.crash.times_s=-5"]),
@@ -322,6 +357,7 @@ class TestConfig:
             ("straggler=shuffle", [Shuffle]),
             ("straggler=degraded", [Degraded]),
             ("straggler=crash", [Crash]),
+            ("straggler=corrupt", [Corrupt]),
             ("straggler=contention", [Contention]),
             ("straggler=multitenancy", [Multitenancy]),
             ("straggler=[shuffle,crash]", [Shuffle, Crash]),

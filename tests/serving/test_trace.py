@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parity_exp.errors import UserError
+from parity_exp.serving.timeline import Fault
 from parity_exp.serving.trace import KINDS, Disturbance, read_trace, timelines, write_trace
 
 MOMENTS = st.floats(0, 1e6)
@@ -99,14 +100,17 @@ def test_what_is_not_a_text_file_is_refused(tmp_path: Path) -> None:
             read_trace(path)
 
 
-def test_timelines_know_slow_rows_of_their_own_instance() -> None:
+def test_timelines_know_slow_and_spoilt_rows_of_their_own_instance() -> None:
     rows = [
         Disturbance("slow", 0, 1, 3, factor=2),
         Disturbance("slow", 0, 2, 4, factor=3, extra_ms=500),
         Disturbance("kill", 1, 1, 1),
         Disturbance("contention", 1, 0, 9),
         Disturbance("slow", 7, 0, 9, factor=5),
+        Disturbance("garbage", 0, 1, 2, factor=4),
+        Disturbance("stuck", 7, 0, 9),
     ]
     first, second = timelines(rows, 2)
     assert [first.at(time_s) for time_s in (0, 1, 2, 3, 4)] == [(1, 0), (2, 0), (6, 0.5), (3, 0.5), (1, 0)]
+    assert [first.fault(time_s) for time_s in (0, 1, 2)] == [None, Fault("garbage", 4), None]
     assert not second

@@ -2,6 +2,7 @@
 
 from parity_exp.serving.policies.adaptive import Adaptive
 from parity_exp.serving.policies.approximate_backup import ApproximateBackup
+from parity_exp.serving.policies.checked_parity import CheckedParity, CheckedSharedParity
 from parity_exp.serving.policies.coded import Coded
 from parity_exp.serving.policies.equal_resources import EqualResources
 from parity_exp.serving.policies.hedged import Hedged
@@ -10,10 +11,14 @@ from parity_exp.serving.policies.oracle import Oracle
 from parity_exp.serving.policies.parity import Parity
 from parity_exp.serving.policies.replication import Replication
 from parity_exp.serving.policies.shared_parity import SharedParity
+from parity_exp.serving.policies.voted_parity import VotedParity
+from parity_exp.serving.policies.voted_replication import VotedReplication
 
 __all__ = [
     "Adaptive",
     "ApproximateBackup",
+    "CheckedParity",
+    "CheckedSharedParity",
     "Coded",
     "EqualResources",
     "Hedged",
@@ -22,4 +27,6 @@ __all__ = [
     "Parity",
     "Replication",
     "SharedParity",
+    "VotedParity",
+    "VotedReplication",
 ]

@@ -52,7 +52,8 @@ class Parity(Policy):
             group = batch.group
             if group is None:
                 return
-            group.own[group.members.index(batch)] = task
+            place = group.members.index(batch)
+            group.own[place] = group.own[place] or task  # what the client got, where there is a second copy
         else:
             group = task.group
             assert group is not None

@@ -15,6 +15,8 @@ from multiprocessing import connection, forkserver, get_context, resource_tracke
 from multiprocessing.context import ForkServerProcess
 from typing import Any, Protocol, cast
 
+from parity_exp.serving.pools.supervised import KILLED, NOT_KNOWN
+
 GRACE_S = 0.3
 """How long a process may take to end when it is asked to; then it is killed."""
 
@@ -23,10 +25,6 @@ KILLED_S = 5.0
 
 UNKNOWN = 255
 """What multiprocessing says of a process whose parent, the fork server, is gone; the process may well be alive."""
-
-NOT_KNOWN = "its process ended"
-KILLED = "its process was killed by SIGKILL (by somebody, or for want of memory)"
-"""How a process ended: nobody knows, and not of itself."""
 
 
 class Closable(Protocol):

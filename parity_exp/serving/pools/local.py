@@ -1,21 +1,16 @@
 """Instances as processes of this machine.
 
 The frontend and each instance talk over a channel (:mod:`parity_exp.serving.transport`); a keeper
-(:mod:`parity_exp.serving.pools.keeper`) starts and buries processes. What this file adds is what happens to an
-instance: it starts, is ready, ends, rests, and starts again, or is given up.
+(:mod:`parity_exp.serving.pools.keeper`) starts and buries processes; what becomes of an instance is in
+:mod:`parity_exp.serving.pools.supervised`.
 
 Rules:
 
-* An instance has one *life* at a time: a process with its channel, its memory and its tasks. Nothing passes from one
-  life to the next, so nothing of a dead process can reach a living one.
-* The end of a channel is the end of a life. What it sent before is read first; then comes ``Down``.
-* A process that says nothing for too long, or works at one task for too long, is killed, and so its channel ends.
-  Only time in which the frontend listens counts: an answer that the frontend did not fetch is not late.
+* A life is a process with its channel, its memory and its tasks. The end of the channel is the end of the life.
 * Nothing blocks but :meth:`LocalPool.poll`, for as long as it may, and :meth:`LocalPool.start`.
 """
 
 import atexit
-import logging
 import os
 import pickle
 import select
@@ -32,13 +27,21 @@ from math import prod
 import torch
 from torch import Tensor
 
-from parity_exp.errors import ConfigError, UserError
+from parity_exp.errors import UserError
 from parity_exp.serving import instance as instance_process
-from parity_exp.serving.instance import Assignment
-from parity_exp.serving.pool import Down, Event, Finished, ModelLoader, Pool, Raised, ServedModel, Up
+from parity_exp.serving.pool import Finished, Raised, ServedModel
 from parity_exp.serving.pools.devices import place
-from parity_exp.serving.pools.keeper import KILLED, NOT_KNOWN, Birth, Keeper
-from parity_exp.serving.pools.restarts import LONGEST_DELAY_S, Restarts
+from parity_exp.serving.pools.keeper import Birth, Keeper
+from parity_exp.serving.pools.restarts import Restarts
+from parity_exp.serving.pools.supervised import (
+    HeldModel,
+    Life,
+    Spot,
+    SupervisedPool,
+    check_pickles,
+    held_models,
+    require,
+)
 from parity_exp.serving.timeline import Timeline
 from parity_exp.serving.transport import (
     ANSWER,
@@ -52,74 +55,31 @@ from parity_exp.serving.transport import (
     Parcel,
     Slots,
     channel,
-    one_line,
 )
-
-log = logging.getLogger(__name__)
-
-CHECK_S = 0.1
-"""How often lives are looked at for what does not come as a message."""
-
-AWAY_S = 0.1
-"""Time between two polls, or lost within one, from which on the frontend was not listening."""
+from parity_exp.serving.worker import Assignment
 
 PRELOAD = "parity_exp.serving.pools.preload"
 """What the fork server imports."""
 
-EXIT_STATUS_S = 0.05
-"""How long to wait, after a channel has ended, for the fork server to say how the process did."""
 
-KILLED_S = 1.0
-"""How long to wait for the channel of a killed process to end."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A model that an instance holds, as tasks need it."""
-
-    number: int
-    query_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    largest_bytes: int
-
-
-@dataclass(slots=True, eq=False)
-class _Life:
-    """One process of an instance, from the order to start it to its end; its times count only while we listen."""
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Life(Life):
+    """A process, from the order to start it."""
 
     channel: socket.socket
     slots: Slots | None
     free_slots: list[int]
     inline_bytes: int
     birth: Birth
-    held: dict[str, _Held]
-    began_s: float
-    heard_s: float
-    tasks: deque[tuple[int, _Held, int, int]] = field(default_factory=deque)
-    task_since_s: float = 0.0
-    ready: bool = False
-    worked: bool = False
-    reason: str | None = None
-    on_demand: bool = False
-    ended: bool = False
-    patience_s: float = float("inf")
+    held: dict[str, HeldModel]
+    tasks: deque[HeldModel] = field(default_factory=deque)
+
+    @property
+    def exit(self) -> str | None:
+        return self.birth.exit
 
 
-@dataclass(slots=True, eq=False)
-class _Instance:
-    """A place in the pool, with the life that fills it; None while it rests, or when it is given up."""
-
-    index: int
-    device: str
-    core: int | None
-    held: dict[str, _Held]
-    assignment: Parcel
-    restarts: Restarts
-    life: _Life | None = None
-    restart_s: float = float("inf")
-
-
-class LocalPool(Pool):
+class LocalPool(SupervisedPool[_Life]):
     """Instances as processes of this machine, started by a fork server that has imported torch.
 
     Args:
@@ -150,37 +110,23 @@ class LocalPool(Pool):
         task_timeout_s: float = 30.0,
         max_failures: int = 5,
     ) -> None:
-        _require("prefetch", prefetch, 1)
-        _require("service_time_ms", service_time_ms, 0)
-        _require("shared_memory_kb", shared_memory_kb, 0)
-        _require("start_timeout_s", start_timeout_s, 0.001)
-        _require("hang_timeout_s", hang_timeout_s, 2 * instance_process.HEARTBEAT_S)
-        _require("task_timeout_s", task_timeout_s, 0.001)
-        _require("max_failures", max_failures, 1)
+        super().__init__(
+            prefetch,
+            service_time_ms,
+            start_timeout_s,
+            hang_timeout_s,
+            task_timeout_s,
+            max_failures,
+            instance_process.HEARTBEAT_S,
+        )
+        require("shared_memory_kb", shared_memory_kb, 0)
         self.devices = devices
         self.pin_cores = pin_cores
-        self.prefetch = prefetch
-        self.service_time_ms = service_time_ms
         self.shared_memory_kb = shared_memory_kb
-        self.start_timeout_s = start_timeout_s
-        self.hang_timeout_s = hang_timeout_s
-        self.task_timeout_s = task_timeout_s
-        self.max_failures = max_failures
-
-        self._batch_size = 1
-        self._instances: list[_Instance] = []
-        # What send() looks at: the life of each instance that takes tasks.
-        self._open: list[_Life | None] = []
-        self._by_descriptor: dict[int, _Instance] = {}
-        self._events: list[Event] = []
+        self._by_descriptor: dict[int, Spot[_Life]] = {}
         self._buffer = bytearray()
         self._keeper: Keeper | None = None
         self._epoll: select.epoll | None = None
-        self._starting = False
-        self._zero_s = float("nan")
-        self._check_s = 0.0
-        self._left_s = 0.0
-        self._away_s = 0.0
 
     @property
     def pids(self) -> list[int | None]:
@@ -205,7 +151,7 @@ class LocalPool(Pool):
             raise RuntimeError("a pool can be started once")
         devices = place(self.devices, len(held))
         for name, served in models.items():
-            _check_pickles(name, served.load)
+            check_pickles(name, served.load)
         self._batch_size = batch_size
         cores = sorted(os.sched_getaffinity(0))
         for index, names in enumerate(held):
@@ -219,44 +165,23 @@ class LocalPool(Pool):
                 service_time_s=self.service_time_ms / 1e3,
                 timeline=timelines[index],
             )
-            numbered = {name: _held(number, models[name]) for number, name in enumerate(names)}
-            parcel = Parcel(pickle.dumps(assignment))
-            restarts = Restarts(self.max_failures)
-            self._instances.append(_Instance(index, devices[index], core, numbered, parcel, restarts))
-        self._open = [None] * len(held)
-        # For who forgets to close; and before multiprocessing ends the processes in its own way.
-        atexit.register(self.close)
+            spot: Spot[_Life] = Spot(
+                index=index,
+                device=devices[index],
+                core=core,
+                held=held_models(models, names),
+                assignment=Parcel(pickle.dumps(assignment)),
+                restarts=Restarts(self.max_failures),
+            )
+            self._instances.append(spot)
         try:
-            self._start_all(models)
+            self._epoll = select.epoll()
+            self._keeper = Keeper([*_modules(served.load for served in models.values()), PRELOAD])
+            self._epoll.register(self._keeper.news, select.EPOLLIN)
+            self._start_all()
         except BaseException:
             self.close()
             raise
-
-    def _start_all(self, models: dict[str, ServedModel]) -> None:
-        self._epoll = select.epoll()
-        self._keeper = Keeper([*_modules(served.load for served in models.values()), PRELOAD])
-        self._epoll.register(self._keeper.news, select.EPOLLIN)
-        self._starting = True
-        self._left_s = time.monotonic()
-        for spot in self._instances:
-            self._launch(spot, self._left_s)
-        while not all(self._open):
-            self._listen(time.monotonic() + CHECK_S)
-        self._starting = False
-        self._events.clear()
-        self._left_s = time.monotonic()
-
-    def places(self) -> list[tuple[str, int | None]]:
-        return [(spot.device, spot.core) for spot in self._instances]
-
-    def begin(self, zero_s: float) -> None:
-        self._zero_s = zero_s
-
-    def kill(self, instance: int) -> None:
-        life = self._instances[instance].life
-        if life is not None and not life.ended:
-            life.on_demand = True
-            self._kill(self._instances[instance], life, "killed on demand", time.monotonic())
 
     def close(self) -> None:
         # In this order, and again from the beginning if a second Ctrl-C breaks in.
@@ -282,11 +207,8 @@ class LocalPool(Pool):
         if life is None or len(life.tasks) >= self.prefetch:
             return False
         held = life.held[model]
+        held.check(queries, self._batch_size)
         count = queries.shape[0]
-        if queries.shape[1:] != held.query_shape or not 1 <= count <= self._batch_size:
-            raise ValueError(
-                f"queries of shape {tuple(queries.shape)}, expected 1 to {self._batch_size} of {held.query_shape}"
-            )
         slot = INLINE
         if life.slots is not None and count * held.largest_bytes > life.inline_bytes:
             slot = life.free_slots[-1]
@@ -303,20 +225,10 @@ class LocalPool(Pool):
             life.free_slots.pop()
         if not life.tasks:
             life.task_since_s = time.monotonic() - self._away_s
-        life.tasks.append((task, held, slot, count))
+        life.tasks.append(held)
         return True
 
-    def poll(self, timeout_s: float) -> list[Event]:
-        now_s = time.monotonic()
-        if now_s - self._left_s > AWAY_S:
-            self._away_s += now_s - self._left_s
-        self._listen(now_s + timeout_s)
-        events, self._events = self._events, []
-        self._left_s = time.monotonic()
-        return events
-
     def _listen(self, until_s: float) -> None:
-        """Take in what comes until there is an event, or until the given time."""
         if self._epoll is None:
             return
         while True:
@@ -343,11 +255,9 @@ class LocalPool(Pool):
             select.select([epoll], [], [], wait_s)
         except ValueError:  # More than 1,024 files are open.
             epoll.poll(wait_s)
-        late_s = time.monotonic() - before_s - wait_s
-        if late_s > AWAY_S:
-            self._away_s += late_s
+        self._count_away(time.monotonic() - before_s - wait_s)
 
-    def _receive(self, spot: _Instance, life: _Life, now_s: float) -> None:
+    def _receive(self, spot: Spot[_Life], life: _Life, now_s: float) -> None:
         """Read what an instance has sent, to the last message."""
         receive, buffer, events, tasks = life.channel.recv_into, self._buffer, self._events, life.tasks
         life.heard_s = now_s - self._away_s
@@ -361,9 +271,9 @@ class LocalPool(Pool):
             if size == 0:
                 self._end(spot, life, now_s)
                 return
-            kind, slot, count, task, started_s, finished_s = ANSWER.unpack_from(buffer)
+            kind, corrupted, slot, count, task, started_s, finished_s = ANSWER.unpack_from(buffer)
             if kind == FINISHED:
-                _, held, _, _ = tasks.popleft()
+                held = tasks.popleft()
                 life.task_since_s = now_s - self._away_s
                 life.worked = True
                 shape = (count, *held.output_shape)
@@ -371,7 +281,7 @@ class LocalPool(Pool):
                     outputs = torch.frombuffer(buffer[ANSWER.size : size], dtype=torch.float32).view(shape)
                 else:
                     outputs = self._take_from_slot(life, slot, shape)
-                events.append(Finished(spot.index, task, outputs, started_s, finished_s))
+                events.append(Finished(spot.index, task, outputs, started_s, finished_s, corrupted))
                 if not tasks:
                     return  # What else may be there can wait; asking whether there is something costs a system call.
             elif kind == RAISED:
@@ -381,10 +291,7 @@ class LocalPool(Pool):
                     life.free_slots.append(slot)
                 events.append(Raised(spot.index, task, buffer[ANSWER.size : size].decode()))
             elif kind == READY:
-                life.ready = True
-                self._open[spot.index] = life
-                if not self._starting:
-                    events.append(Up(spot.index))
+                self._is_ready(spot, life)
             elif kind == FAILED:
                 life.reason = buffer[ANSWER.size : size].decode()
 
@@ -396,18 +303,7 @@ class LocalPool(Pool):
 
     # -- lives --------------------------------------------------------------------------------------------------------
 
-    def _launch(self, spot: _Instance, now_s: float) -> None:
-        """Begin a life; returns at once."""
-        spot.restart_s = float("inf")
-        try:
-            self._begin_life(spot, now_s)
-        except OSError as error:
-            if self._starting:
-                raise UserError(f"instance {spot.index} cannot start: {error}; see `ulimit -n`") from None
-            log.warning("instance %d cannot start at the moment: %s", spot.index, error)
-            spot.restart_s = now_s + LONGEST_DELAY_S
-
-    def _begin_life(self, spot: _Instance, now_s: float) -> None:
+    def _begin_life(self, spot: Spot[_Life], now_s: float) -> None:
         assert self._keeper is not None and self._epoll is not None
         ours, theirs, room_bytes = channel()
         inline_bytes = int(min(self.shared_memory_kb * 1024, room_bytes)) // 4 * 4
@@ -437,30 +333,18 @@ class LocalPool(Pool):
         self._epoll.register(ours.fileno(), select.EPOLLIN)
         self._keeper.start(birth)
 
-    def _kill(self, spot: _Instance, life: _Life, reason: str, now_s: float) -> None:
-        """Kill a process; its channel ends, and then its life."""
-        life.reason = life.reason or reason
-        life.patience_s = now_s + KILLED_S
-        self._open[spot.index] = None
-        pid = life.birth.pid
-        if pid is None:
-            # It has not begun. When it does it will find nobody at the other end.
-            self._end(spot, life, now_s)
-            return
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    def _strike(self, life: _Life) -> bool:
+        # One that has not begun finds nobody at the other end of its channel when it does.
+        if life.birth.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(life.birth.pid, signal.SIGKILL)
+        return life.birth.pid is not None
 
-    def _end(self, spot: _Instance, life: _Life, now_s: float) -> None:
-        """Take note that a channel has ended."""
+    def _let_go(self, life: _Life) -> None:
         assert self._epoll is not None
         self._epoll.unregister(life.channel)
         del self._by_descriptor[life.channel.fileno()]
         life.channel.close()
-        self._open[spot.index] = None
-        life.ended = True
-        life.patience_s = now_s + EXIT_STATUS_S
-        self._check_s = min(self._check_s, life.patience_s)
-        self._settle(spot, life, now_s)
 
     def _hear_of_ends(self, now_s: float) -> None:
         assert self._keeper is not None
@@ -470,91 +354,12 @@ class LocalPool(Pool):
             if spot.life is not None:
                 self._settle(spot, spot.life, now_s)
 
-    def _settle(self, spot: _Instance, life: _Life, now_s: float) -> None:
-        """Say that a life is over, once it is known how it ended, and decide what follows."""
-        if not life.ended or (life.birth.exit is None and now_s < life.patience_s):
-            return
-        spot.life = None
-        reason = life.reason or life.birth.exit or NOT_KNOWN
-        if self._starting and not self._try_again(spot, life):
-            names = ", ".join(spot.held)
-            raise UserError(f"instance {spot.index} ({names} on {spot.device}) cannot start: {reason}")
-        failed = not life.on_demand and (not life.ready or bool(life.tasks))
-        delay_s = spot.restarts.delay_s(now_s - self._away_s - life.began_s, life.worked, failed)
-        if delay_s is None:
-            reason = f"given up after {spot.restarts.failures} failures in a row, the last one: {reason}"
-            log.warning("instance %d is left out for the rest of the run: %s", spot.index, reason)
-            self._events.append(Down(spot.index, reason, final=True))
-            return
-        log.log(logging.INFO if life.on_demand else logging.WARNING, "instance %d is down: %s", spot.index, reason)
-        if life.ready:
-            self._events.append(Down(spot.index, reason))
-        spot.restart_s = now_s + delay_s
-        self._check_s = min(self._check_s, spot.restart_s)
-        if delay_s <= 0:
-            self._launch(spot, now_s)
-
-    def _try_again(self, spot: _Instance, life: _Life) -> bool:
-        """Whether an instance that has not started is given another chance: one that somebody has killed."""
-        killed = life.reason is None and (life.birth.exit or NOT_KNOWN) in (NOT_KNOWN, KILLED)
-        return killed and spot.restarts.failures + 1 < self.max_failures
-
-    def _check(self, now_s: float) -> None:
-        """Look for what does not come as a message: silence, long tasks, and times that have come."""
-        self._check_s = now_s + CHECK_S
-        for spot in self._instances:
-            if spot.life is not None:
-                self._check_life(spot, spot.life, now_s)
-            elif now_s >= spot.restart_s:
-                self._launch(spot, now_s)
-            else:
-                self._check_s = min(self._check_s, spot.restart_s)
-
-    def _check_life(self, spot: _Instance, life: _Life, now_s: float) -> None:
-        if life.ended:
-            self._settle(spot, life, now_s)
-            return
-        if now_s >= life.patience_s:
-            self._end(spot, life, now_s)
-            return
-        if life.reason is not None:
-            return
-        listening_s = now_s - self._away_s
-        if not life.ready:
-            if listening_s - life.began_s > self.start_timeout_s:
-                self._kill(spot, life, f"not ready after pool.start_timeout_s={self.start_timeout_s:g}", now_s)
-        elif listening_s - life.heard_s > self.hang_timeout_s:
-            self._kill(spot, life, f"no sign of life for pool.hang_timeout_s={self.hang_timeout_s:g}", now_s)
-        elif life.tasks and listening_s - life.task_since_s > self.task_timeout_s:
-            self._kill(spot, life, f"one task took longer than pool.task_timeout_s={self.task_timeout_s:g}", now_s)
-
 
 def _numbers(queries: Tensor) -> memoryview:
     """The float32 numbers of a tensor as they lie in memory; a copy only where they do not lie so."""
     if queries.dtype is not torch.float32 or not queries.is_contiguous() or queries.requires_grad:
         queries = queries.detach().to(torch.float32).contiguous()
     return queries.numpy().data
-
-
-def _held(number: int, served: ServedModel) -> _Held:
-    largest_bytes = 4 * max(prod(served.query_shape), prod(served.output_shape))
-    return _Held(number, tuple(served.query_shape), tuple(served.output_shape), largest_bytes)
-
-
-def _require(name: str, value: object, least: float) -> None:
-    kind = int if isinstance(least, int) and name in {"prefetch", "max_failures"} else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kind) or not value >= least:
-        raise ConfigError(f"pool.{name}={value}: expected a number of {least:g} or more")
-
-
-def _check_pickles(name: str, load: ModelLoader) -> None:
-    try:
-        pickle.dumps(load)
-    except Exception as error:
-        raise UserError(
-            f"model {name}: its loader cannot be sent to an instance ({one_line(str(error))}); make it a function of "
-            "a module, or a functools.partial of one"
-        ) from None
 
 
 def _modules(loaders: Iterable[Callable[[], object]]) -> list[str]:

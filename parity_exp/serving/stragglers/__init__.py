@@ -1,6 +1,7 @@
-"""Straggler models: what slows, stops or competes with instances, written down ahead of a run as a trace."""
+"""Straggler models: what slows, stops, corrupts or competes with instances, written down ahead of a run as a trace."""
 
 from parity_exp.serving.stragglers.contention import Contention
+from parity_exp.serving.stragglers.corrupt import Corrupt
 from parity_exp.serving.stragglers.crash import Crash
 from parity_exp.serving.stragglers.degraded import Degraded
 from parity_exp.serving.stragglers.distribution import (
@@ -23,6 +24,7 @@ from parity_exp.serving.stragglers.straggler import Straggler, all_helpers, comp
 __all__ = [
     "Constant",
     "Contention",
+    "Corrupt",
     "Crash",
     "Degraded",
     "Distribution",

@@ -15,13 +15,14 @@ DEFAULT_RATE_PER_S = 0.1
 
 
 class Crash(Straggler):
-    """Kills at given times, at regular intervals, or at random times; give one of the three, or none.
+    """Kills at given times, at regular intervals, or at random times; give one of the four, or none.
 
     Args:
         times_s: when.
         interval_s: one kill after each such interval.
         rate_per_s: mean number of kills a second in the whole cluster, a Poisson process; 0.1 where nothing is given.
         instance: who is killed; None: each time one at random.
+        mtbf_s: mean time between failures of an instance: the same for each of them, as a Poisson process.
     """
 
     def __init__(
@@ -30,14 +31,17 @@ class Crash(Straggler):
         interval_s: float | None = None,
         rate_per_s: float | None = None,
         instance: int | None = None,
+        mtbf_s: float | None = None,
     ) -> None:
-        at_most_one({f"{KEY}.times_s": times_s, f"{KEY}.interval_s": interval_s, f"{KEY}.rate_per_s": rate_per_s})
+        choices = {"times_s": times_s, "interval_s": interval_s, "rate_per_s": rate_per_s, "mtbf_s": mtbf_s}
+        at_most_one({f"{KEY}.{name}": value for name, value in choices.items()})
         if isinstance(times_s, str) or (times_s is not None and not isinstance(times_s, Sequence)):
             raise ConfigError(f"{KEY}.times_s={times_s}: expected a list of seconds, such as [5, 12.5]")
         self.times_s = None if times_s is None else [number(f"{KEY}.times_s", time_s, least=0) for time_s in times_s]
         self.interval_s = None if interval_s is None else number(f"{KEY}.interval_s", interval_s, above=0)
         rate = DEFAULT_RATE_PER_S if rate_per_s is None else rate_per_s
         self.rate_per_s = number(f"{KEY}.rate_per_s", rate, above=0)
+        self.mtbf_s = None if mtbf_s is None else number(f"{KEY}.mtbf_s", mtbf_s, above=0)
         self.instance = None if instance is None else whole(f"{KEY}.instance", instance, 0)
 
     def trace(
@@ -48,21 +52,22 @@ class Crash(Straggler):
                 f"{KEY}.instance={self.instance}: expected 0 to {instances - 1}, there are {instances} instances"
             )
         when, who = random.spawn(2)
-        times_s = self._times(duration_s, when)
+        rate_per_s = self.rate_per_s if self.mtbf_s is None else instances / self.mtbf_s
+        times_s = self._times(duration_s, rate_per_s, when)
         victims = who.integers(instances, size=len(times_s)).tolist()
         return [
             Disturbance(KILL, victim if self.instance is None else self.instance, time_s, time_s)
             for time_s, victim in zip(times_s, victims, strict=True)
         ]
 
-    def _times(self, duration_s: float, random: np.random.Generator) -> list[float]:
+    def _times(self, duration_s: float, rate_per_s: float, random: np.random.Generator) -> list[float]:
         if self.times_s is not None:
             return [time_s for time_s in self.times_s if time_s < duration_s]
         if self.interval_s is not None:
             return np.arange(self.interval_s, duration_s, self.interval_s).tolist()
         times_s = []
-        time_s = random.exponential(1 / self.rate_per_s)
+        time_s = random.exponential(1 / rate_per_s)
         while time_s < duration_s:
             times_s.append(time_s)
-            time_s += random.exponential(1 / self.rate_per_s)
+            time_s += random.exponential(1 / rate_per_s)
         return times_s

@@ -1,4 +1,4 @@
-"""One instance is slow for good: a throttled processor, a bad disk, a noisy neighbour that stays."""
+"""An instance, or some, are slow for good: a throttled processor, a bad disk, a noisy neighbour that stays."""
 
 import numpy as np
 
@@ -11,32 +11,47 @@ KEY = "straggler.degraded"
 
 
 class Degraded(Straggler):
-    """Every task of one instance takes longer, from ``start_s`` to the end of the trace.
+    """Every task of one instance, or of several, takes longer, from ``start_s`` to the end of the trace.
 
     Args:
         factor: how many times as long.
         extra_ms: how much longer still.
         instance: which; None: one at random.
         start_s: since when.
+        count: how many; more than one are drawn at random.
     """
 
     def __init__(
-        self, factor: float = 4.0, extra_ms: float = 0.0, instance: int | None = None, start_s: float = 0.0
+        self,
+        factor: float = 4.0,
+        extra_ms: float = 0.0,
+        instance: int | None = None,
+        start_s: float = 0.0,
+        count: int = 1,
     ) -> None:
         self.factor = number(f"{KEY}.factor", factor, above=0)
         self.extra_ms = number(f"{KEY}.extra_ms", extra_ms, least=0)
         self.instance = None if instance is None else whole(f"{KEY}.instance", instance, 0)
         self.start_s = number(f"{KEY}.start_s", start_s, least=0)
+        self.count = whole(f"{KEY}.count", count, 1)
+        if self.instance is not None and self.count > 1:
+            raise ConfigError(
+                f"{KEY}.instance={instance} names one instance, {KEY}.count={count}; leave one of them out"
+            )
 
     def trace(
         self, instances: int, duration_s: float, random: np.random.Generator, service_s: float
     ) -> list[Disturbance]:
         drawn = int(random.integers(instances))
-        instance = drawn if self.instance is None else self.instance
-        if instance >= instances:
-            raise ConfigError(
-                f"{KEY}.instance={instance}: expected 0 to {instances - 1}, there are {instances} instances"
-            )
+        first = drawn if self.instance is None else self.instance
+        if first >= instances:
+            raise ConfigError(f"{KEY}.instance={first}: expected 0 to {instances - 1}, there are {instances} instances")
+        if self.count > instances:
+            raise ConfigError(f"{KEY}.count={self.count}: there are {instances} instances")
         if self.start_s >= duration_s:
             return []
-        return [Disturbance(SLOW, instance, self.start_s, duration_s, self.factor, self.extra_ms)]
+        others = [instance for instance in random.permutation(instances).tolist() if instance != first]
+        return [
+            Disturbance(SLOW, instance, self.start_s, duration_s, self.factor, self.extra_ms)
+            for instance in [first, *others][: self.count]
+        ]

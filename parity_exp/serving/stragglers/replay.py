@@ -7,6 +7,7 @@ import numpy as np
 from parity_exp.errors import ConfigError
 from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.stragglers.straggler import Straggler
+from parity_exp.serving.timeline import FAULTS
 from parity_exp.serving.trace import CONTENTION, KILL, SLOW, TENANT, Disturbance, read_trace
 
 
@@ -28,7 +29,7 @@ class Replay(Straggler):
         self.path = path
         self.processes = {CONTENTION: contention, TENANT: tenant}
         # Read now, so that a bad file is refused before anything has started.
-        self.rows = read_trace(path, (SLOW, KILL, *self.processes))
+        self.rows = read_trace(path, (SLOW, KILL, *self.processes, *FAULTS))
 
     def trace(
         self, instances: int, duration_s: float, random: np.random.Generator, service_s: float

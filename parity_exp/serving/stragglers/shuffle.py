@@ -73,12 +73,16 @@ class Shuffle(Straggler):
         slot_s = slot_seconds(f"{KEY}.slot_ms", self.slot_ms, service_s)
         mean_ms = self.mean_extra * (service_s * 1000 if self.unit_ms is None else self.unit_ms)
         until_s = max(transfer.end_s for transfer in transfers)
+        own: list[list[Transfer]] = [[] for _ in range(instances)]
+        for transfer in transfers:
+            for instance in transfer.between:
+                own[instance].append(transfer)
         rows = []
         for instance, stream in enumerate(cluster.spawn(instances)):
             lateness, amounts = stream.spawn(2)
             late = late_slots(lateness, until_s, slot_s, self.probability)
             extra_ms = amounts.exponential(mean_ms, len(late))
-            for start_s, end_s, count in crowded(transfers, instance):
+            for start_s, end_s, count in crowded(own[instance], instance):
                 first = np.searchsorted(late, start_s // slot_s)
                 last = np.searchsorted(late, end_s // slot_s, side="right")
                 for slot, extra in zip(late[first:last].tolist(), extra_ms[first:last].tolist(), strict=True):

@@ -6,7 +6,6 @@ the config group ``straggler``, nested under the model's name.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -67,11 +66,13 @@ def compose(
     ]
     # What is injected is what the file says: numbers are rounded here, not when they are written.
     rounded = [
-        replace(
-            row,
-            start_s=round(row.start_s, PRECISION),
-            end_s=round(row.end_s, PRECISION),
-            extra_ms=round(row.extra_ms, PRECISION),
+        Disturbance(
+            row.kind,
+            row.instance,
+            round(row.start_s, PRECISION),
+            round(row.end_s, PRECISION),
+            row.factor,
+            round(row.extra_ms, PRECISION),
         )
         for row in rows
     ]

@@ -6,13 +6,16 @@ import random
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parity_exp.serving.desk import Desk, Queues, RoundRobin, SingleQueue
+from parity_exp.serving.desk import Queues, RoundRobin, SingleQueue
 from parity_exp.serving.policies import (
+    Adaptive,
     ApproximateBackup,
+    Coded,
     EqualResources,
     Hedged,
     NoRedundancy,
@@ -21,20 +24,29 @@ from parity_exp.serving.policies import (
     SharedParity,
 )
 from parity_exp.serving.policy import Policy, Source, Task
+from parity_exp.serving.trace import KILL, Disturbance
+from parity_exp.simulation import Outcome, Service, simulate
 from tests.serving.desk_driver import alive
-from tests.serving.simulated_cluster import Outcome, Service, simulate
 
 SERVICE_S = 0.02
 BASE = 4
 
-POLICIES: dict[str, type[Policy]] = {
+
+def one_more(k: int, r: int) -> Policy:
+    """A group of k queries as k + r coded ones, any k of whose answers tell all."""
+    return Coded(k, r, range(k + r), k)
+
+
+POLICIES: dict[str, Callable[[int, int], Policy]] = {
     "none": NoRedundancy,
     "equal_resources": EqualResources,
     "replication": Replication,
     "hedged": Hedged,
     "approximate_backup": ApproximateBackup,
+    "coded": one_more,
     "parity": Parity,
     "shared_parity": SharedParity,
+    "adaptive": Adaptive,
 }
 
 WRONG = {Source.DEFAULT, Source.ERROR}
@@ -50,25 +62,29 @@ def straggling(seed: int, probability: float = 0.03) -> Service:
     """About 20 ms, the small model a quarter of it; now and then 150 ms more."""
     draw = random.Random(seed)
 
-    def service(instance: int, task: Task, now_s: float) -> float:
+    def service(task: Task, begin_s: float) -> float:
         late_s = draw.expovariate(1 / 0.15) if draw.random() < probability else 0.0
         return (SERVICE_S / 4 if task.model == "backup" else SERVICE_S) * (1 + 0.05 * draw.expovariate(1)) + late_s
 
     return service
 
 
-def kills(until_s: float, instances: int, every_s: float = 1.0, seed: int = 1) -> list[tuple[float, int]]:
+def kills(until_s: float, instances: int, every_s: float = 1.0, seed: int = 1) -> list[Disturbance]:
     """An instance is killed at regular times, any of them."""
     draw = random.Random(seed)
-    return [(turn * every_s, draw.randrange(instances)) for turn in range(1, int(until_s / every_s) + 1)]
+    times_s = [turn * every_s for turn in range(1, int(until_s / every_s) + 1)]
+    return [Disturbance(KILL, draw.randrange(instances), time_s, time_s) for time_s in times_s]
 
 
 def killed_every_second(policy: Policy, queries: int, utilisation: float, **options: object) -> Outcome:
     arrivals_s = poisson(queries, utilisation * BASE / SERVICE_S)
     instances = sum(role.instances for role in policy.roles(BASE))
-    return simulate(
-        policy, arrivals_s, straggling(3), BASE, kills=kills(arrivals_s[-1], instances), restart_s=0.3, **options
-    )  # type: ignore[arg-type]
+    trace = kills(arrivals_s[-1], instances)
+    return simulate(policy, arrivals_s, straggling(3), BASE, trace=trace, restart_s=lambda: 0.3, **options)  # type: ignore[arg-type]
+
+
+def everybody_was_answered_once(outcome: Outcome) -> bool:
+    return outcome.lost == outcome.duplicates == 0 and bool((outcome.source >= 0).all())
 
 
 # ---- nothing is lost
@@ -79,9 +95,9 @@ def killed_every_second(policy: Policy, queries: int, utilisation: float, **opti
 def test_with_an_instance_killed_every_second_no_query_is_lost_or_answered_twice(name: str, k: int, r: int) -> None:
     queries = 20_000
     outcome = killed_every_second(POLICIES[name](k, r), queries, utilisation=0.6)
-    assert outcome.answers == [1] * queries
-    assert not WRONG & set(outcome.source)
-    assert any(task.tries for task in outcome.placed), "instances died with tasks"
+    assert everybody_was_answered_once(outcome)
+    assert not WRONG & set(outcome.source.tolist())
+    assert (outcome.tasks()["outcome"] == "lost").any(), "instances died with tasks"
 
 
 @pytest.mark.parametrize("queues", [SingleQueue, RoundRobin])
@@ -92,8 +108,9 @@ def test_no_query_is_lost_with_batches_prefetch_and_a_model_that_raises(name: st
         POLICIES[name](3, 2), 4_000, 0.9, queues=queues, batch_size=3, window_s=0.01, prefetch=2,
         raises=lambda _: draw.random() < 0.05, slo_s=1.0,
     )  # fmt: skip
-    assert outcome.answers == [1] * 4_000
-    assert outcome.source.count(Source.OWN) > 3_000
+    assert everybody_was_answered_once(outcome)
+    usual = Source.RECONSTRUCTED if name == "coded" else Source.OWN
+    assert (outcome.source == usual).sum() > 3_000
 
 
 @pytest.mark.parametrize("name", ["parity", "shared_parity"])
@@ -116,16 +133,16 @@ def test_the_code_answers_what_the_base_model_cannot(name: str) -> None:
 def test_memory_does_not_grow_with_the_number_of_queries(name: str, queues: type[Queues]) -> None:
     """Under kills and twice the load that the base instances can carry, with the garbage collector off."""
     queries, slo_s = 6_000, 0.2
-    placed: list[Task] = []
     seen: list[int] = []
-    events = 0
+    tasks = 0
+    usual = straggling(3)
 
-    def watch(now_s: float, desk: Desk) -> None:
-        nonlocal events
-        events += 1
-        placed.clear()
-        if events % 2_000 == 0:
+    def service(task: Task, begin_s: float) -> float:
+        nonlocal tasks
+        tasks += 1
+        if tasks % 250 == 0:
             seen.append(alive())
+        return usual(task, begin_s)
 
     arrivals_s = poisson(queries, 2 * BASE / SERVICE_S)
     policy = POLICIES[name](2, 1)
@@ -135,9 +152,8 @@ def test_memory_does_not_grow_with_the_number_of_queries(name: str, queues: type
     try:
         before = alive()
         simulate(
-            policy, arrivals_s, straggling(3), BASE, queues=queues, slo_s=slo_s, watch=watch, placed=placed,
-            kills=kills(arrivals_s[-1], instances, 0.3),
-        )  # fmt: skip
+            policy, arrivals_s, service, BASE, queues=queues, slo_s=slo_s, trace=kills(arrivals_s[-1], instances, 0.3)
+        )
         in_flight = slo_s * 2 * BASE / SERVICE_S  # queries that may wait at a time: 80
         assert len(seen) > 5
         assert max(seen) - before < 8 * in_flight
@@ -195,7 +211,7 @@ def test_without_redundancy_latencies_are_those_of_plain_queues(
     def service_s(query: int) -> float:
         return services_s[query % len(services_s)]
 
-    def service(instance: int, task: Task, now_s: float) -> float:
+    def service(task: Task, begin_s: float) -> float:
         assert task.batch is not None
         return service_s(task.batch.queries[0])
 
@@ -205,7 +221,7 @@ def test_without_redundancy_latencies_are_those_of_plain_queues(
         prefetch = 1  # with more, a query may wait at an instance for longer than it would in the queue
     outcome = simulate(made, arrivals_s, service, base_instances, queues=queues, prefetch=prefetch)
     plain = first_in_first_out if queues is SingleQueue else in_turn
-    assert outcome.latency_s == pytest.approx(plain(arrivals_s, service_s, role.instances))
+    assert outcome.latency_ms / 1000 == pytest.approx(np.array(plain(arrivals_s, service_s, role.instances)))
 
 
 @pytest.mark.parametrize("policy", [NoRedundancy, EqualResources])
@@ -218,9 +234,9 @@ def test_at_length_and_under_slowdowns_latencies_are_those_of_a_plain_queue(poli
     def slowdown(now_s: float) -> float:
         return 3.0 if now_s % 1.0 < 0.1 else 1.0
 
-    def service(instance: int, task: Task, now_s: float) -> float:
+    def service(task: Task, begin_s: float) -> float:
         assert task.batch is not None
-        return services_s[task.batch.queries[0]] * slowdown(now_s)
+        return services_s[task.batch.queries[0]] * slowdown(begin_s)
 
     made = policy(2, 1)
     (role,) = made.roles(BASE)
@@ -231,14 +247,15 @@ def test_at_length_and_under_slowdowns_latencies_are_those_of_a_plain_queue(poli
         done_s = begun_s + services_s[query] * slowdown(begun_s)
         heapq.heappush(free_s, done_s)
         expected_s.append(done_s - arrived_s)
-    assert simulate(made, arrivals_s, service, BASE).latency_s == pytest.approx(expected_s)
+    outcome = simulate(made, arrivals_s, service, BASE)
+    assert outcome.latency_ms / 1000 == pytest.approx(np.array(expected_s))
 
 
 def test_an_instance_that_is_slow_for_good_takes_fewer_queries_from_a_single_queue() -> None:
     """The plain queue with servers of different speed: the server that has been free for longest takes the next."""
     arrivals_s = poisson(3_000, 0.6 * BASE / SERVICE_S)
     factor = [4.0, 1.0, 1.0, 1.0]
-    outcome = simulate(NoRedundancy(2, 1), arrivals_s, lambda instance, *_: SERVICE_S * factor[instance], BASE)
+    outcome = simulate(NoRedundancy(2, 1), arrivals_s, lambda task, _: SERVICE_S * factor[task.instance], BASE)
     free_s = [(0.0, server) for server in range(BASE)]
     expected_s = []
     for arrived_s in arrivals_s:
@@ -247,15 +264,16 @@ def test_an_instance_that_is_slow_for_good_takes_fewer_queries_from_a_single_que
         done_s = max(since_s, arrived_s) + SERVICE_S * factor[server]
         free_s.append((done_s, server))
         expected_s.append(done_s - arrived_s)
-    assert outcome.latency_s == pytest.approx(expected_s)
-    assert sum(task.instance == 0 for task in outcome.placed) < 3_000 / 6
+    assert outcome.latency_ms / 1000 == pytest.approx(np.array(expected_s))
+    assert (outcome.tasks()["instance"] == 0).sum() < 3_000 / 6
 
 
 def test_redundancy_shortens_the_tail_that_stragglers_make() -> None:
     arrivals_s = poisson(10_000, 0.4 * BASE / SERVICE_S)
     tail_ms = {
-        name: simulate(POLICIES[name](2, 1), arrivals_s, straggling(3), BASE).percentile_ms(99) for name in POLICIES
+        name: np.quantile(simulate(POLICIES[name](2, 1), arrivals_s, straggling(3), BASE).latency_ms, 0.99)
+        for name in POLICIES
     }
-    for name in ("replication", "hedged", "approximate_backup", "parity", "shared_parity"):
+    for name in ("replication", "hedged", "approximate_backup", "coded", "parity", "shared_parity"):
         assert tail_ms[name] < tail_ms["equal_resources"] / 2
     assert tail_ms["equal_resources"] <= tail_ms["none"]

@@ -1,0 +1,68 @@
+"""A run that was served says how long tasks and messages take, without what was injected into it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from parity_exp.errors import UserError
+from parity_exp.run_directory import RunDirectory
+from parity_exp.serving.recorder import write_recordings
+from parity_exp.serving.trace import CONTENTION, SLOW, Disturbance, write_trace
+from parity_exp.simulation import calibration
+
+THERE_S, BACK_S = 0.001, 0.002
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Path:
+    """A run: instance 0 has the base model and takes 10 ms, or 90 in its slow second; 1 the parity model, 30 ms."""
+    queries, tasks = [], []
+    for query in range(300):
+        placed_s = query * 0.1
+        for instance, model, usual_s in ((0, "base", 0.01), (1, "parity-0", 0.03)):
+            slow = instance == 0 and 5 <= placed_s < 6
+            start_s = placed_s + THERE_S
+            end_s = start_s + (0.09 if slow else usual_s)
+            batch = query if model == "base" else -1
+            tasks.append((2 * query + instance, model, instance, placed_s, start_s, end_s, "done", batch, query // 2))
+        done_s = tasks[-2][5] + BACK_S
+        queries.append((query, placed_s, placed_s, done_s, 1e3 * (done_s - placed_s), "own", 0, query // 2))
+    task_columns = ["task", "model", "instance", "placed_s", "started_s", "finished_s", "outcome", "batch", "group"]
+    columns = ["query", "scheduled_s", "sent_s", "completed_s", "latency_ms", "source", "instance", "group"]
+    write_recordings(
+        tmp_path, "parity", pd.DataFrame(queries, columns=columns), pd.DataFrame(tasks, columns=task_columns)
+    )
+    run = RunDirectory(tmp_path)
+    run.write_config(OmegaConf.create({"k": 2}))
+    run.write_metrics({"serve/service_time_ms": 10.5})
+    write_trace(tmp_path / "straggler-trace.csv", [Disturbance(SLOW, 0, 5.0, 6.0, 9.0)])
+    return tmp_path
+
+
+def test_models_are_measured_apart_and_undisturbed(served: Path) -> None:
+    measured = calibration(served)
+    assert set(measured.service) == {"base", "parity-0"}
+    assert measured.service["base"].values == pytest.approx(np.full(290, 0.01))
+    assert measured.service["parity-0"].values == pytest.approx(np.full(300, 0.03))
+    assert measured.query_s == pytest.approx(0.0105)
+
+
+def test_messages_take_what_neither_waiting_nor_working_explains(served: Path) -> None:
+    measured = calibration(served)
+    assert measured.there.values == pytest.approx(THERE_S)
+    assert measured.back.values == pytest.approx(BACK_S)
+
+
+def test_a_run_without_undisturbed_tasks_or_without_tasks_is_refused(served: Path) -> None:
+    write_trace(served / "straggler-trace.csv", [Disturbance(CONTENTION, 0, 0.0, 99.0)])
+    with pytest.raises(UserError, match="base model went undisturbed"):
+        calibration(served)
+    (served / "tasks-parity.parquet").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match=r"tasks-parity\.parquet: not readable"):
+        calibration(served)
+    (served / "tasks-parity.parquet").unlink()
+    with pytest.raises(UserError, match=r"no tasks-<policy>\.parquet"):
+        calibration(served)
