@@ -83,19 +83,20 @@ class SharedParity(Parity):
         if not batch.tasks or delay_s is None:
             return
         first, *copies = batch.tasks
-        if first.state is not State.PLACED or first.tries + 1 >= TRIES:
+        tries = max(task.tries for task in batch.tasks)
+        if first.state is not State.PLACED or tries + 1 >= TRIES:
             return
         late_s = first.placed_s + delay_s
         if now_s < late_s:
             if not copies:
-                self.dispatch(Task(BASE, self.base_role, batch, tries=first.tries, low=True))
+                self.dispatch(Task(BASE, self.base_role, batch, tries=tries, low=True))
             self.actions.set_timer(late_s, batch)
         elif all(copy.low and copy.state is State.QUEUED for copy in copies):
             # No instance has been idle since: now it is a query's turn, and where queries alone fill the instances,
             # ahead of those that have just arrived.
             self.cancel_tasks(batch)
             urgent = self.busyness.share > self.load_limit
-            self.dispatch(Task(BASE, self.base_role, batch, tries=first.tries, urgent=urgent))
+            self.dispatch(Task(BASE, self.base_role, batch, tries=tries, urgent=urgent))
 
     def _encode(self, group: Group) -> None:
         if self.busyness.share <= self.load_limit:
