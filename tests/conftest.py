@@ -3,15 +3,16 @@
 import json
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from parity_exp.cli import main
+from tests import warm_start
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -23,6 +24,7 @@ SMALL_NODE = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
 """Arguments of a Ray node that takes little room."""
 
 Run = Callable[..., int]
+Trained = Callable[..., Path]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,16 +53,26 @@ def run(folder: Path) -> Iterator[Run]:
     root.handlers[:] = handlers
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start a command line in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "parity_exp", *arguments],
-        cwd=folder,
-        env={**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true", "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Trains with some overrides and gives the run directory, not to be written to; the same give the same run."""
+
+    @cache
+    def train(*overrides: str) -> Path:
+        folder = tmp_path_factory.mktemp("trained")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["parity-exp"])
+            assert main(["train", *QUICK, "tracker=none", *overrides]) == 0
+        (run_dir,) = run_dirs(folder)
+        return run_dir
+
+    return train
+
+
+def start(folder: Path, *arguments: str) -> warm_start.Job:
+    """Start a command line in a process of its own, offline."""
+    return warm_start.start(folder, arguments, WANDB_MODE="offline", WANDB_SILENT="true")
 
 
 def run_dirs(folder: Path, command: str = "train") -> list[Path]:

@@ -111,20 +111,11 @@ class Evaluator:
         if len(by_losses) > 1:
             for losses, scores in by_losses.items():
                 metrics |= {f"losses_{losses}/{name}": value for name, value in scores.named().items()}
-        per_class = pd.DataFrame(
-            {
-                "class": list(task.class_names),
-                "samples": available.samples_by_class(),
-                f"available_{task.quality}": available.by_class(),
-                f"degraded_{task.quality}": one_loss.degraded.by_class(),
-                f"reconstruction_{task.quality}": one_loss.reconstruction.by_class(),
-            }
-        )
         quality = task.quality
         overall = overall_quality(
             quality, metrics[f"available_{quality}"], metrics[f"degraded_{quality}"], fractions_unavailable
         )
-        return Evaluation(metrics, per_class, overall)
+        return Evaluation(metrics, one_loss.by_class(available), overall)
 
     @torch.no_grad()
     def examples(self, samples: Samples, predictions: Tensor, seed: int, count: int) -> Examples:
@@ -255,3 +246,15 @@ class LossScores:
 
     def named(self) -> dict[str, float]:
         return self.degraded.named("degraded") | self.reconstruction.named("reconstruction")
+
+    def by_class(self, available: Scores) -> pd.DataFrame:
+        """A row a class, with how good the base model's own predictions are, too."""
+        return pd.DataFrame(
+            {
+                "class": list(self.task.class_names),
+                "samples": available.samples_by_class(),
+                f"available_{self.task.quality}": available.by_class(),
+                f"degraded_{self.task.quality}": self.degraded.by_class(),
+                f"reconstruction_{self.task.quality}": self.reconstruction.by_class(),
+            }
+        )

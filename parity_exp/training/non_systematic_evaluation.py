@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
@@ -126,19 +125,10 @@ class NonSystematicEvaluator:
             metrics[f"{prefix}/located"] = float(noise_scores.located.compute())
             metrics |= {f"{prefix}/{name}": value for name, value in noise_scores.scores.named().items()}
         quality = task.quality
-        per_class = pd.DataFrame(
-            {
-                "class": list(task.class_names),
-                "samples": available.samples_by_class(),
-                f"available_{quality}": available.by_class(),
-                f"degraded_{quality}": one_loss.degraded.by_class(),
-                f"reconstruction_{quality}": one_loss.reconstruction.by_class(),
-            }
-        )
         overall = overall_quality(
             quality, metrics[f"no_loss_{quality}"], metrics[f"degraded_{quality}"], fractions_unavailable
         )
-        return Evaluation(metrics, per_class, overall)
+        return Evaluation(metrics, one_loss.by_class(available), overall)
 
     @torch.no_grad()
     def examples(self, samples: Samples, predictions: Tensor, seed: int, count: int) -> Examples:

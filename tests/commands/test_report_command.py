@@ -1,5 +1,7 @@
 """``report`` on the command line."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from parity_exp.commands.report import patterns_of
 from parity_exp.errors import ConfigError
 from tests.analysis.many_runs import write_many_runs
-from tests.conftest import QUICK, Run, start
+from tests.conftest import QUICK, Run
 
 
 def pages(folder: Path) -> list[Path]:
@@ -61,6 +63,6 @@ def test_a_report_does_not_wait_for_torch(folder: Path) -> None:
     write_many_runs(folder / "outputs", 2, 1)
     (folder / "torch").mkdir()
     (folder / "torch" / "__init__.py").write_text("raise ImportError('a report needs no torch')")
-    job = start(folder, "report")
-    output, _ = job.communicate(timeout=120)
-    assert job.returncode == 0, output
+    command = [sys.executable, "-m", "parity_exp", "report"]
+    job = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert job.returncode == 0, job.stderr

@@ -16,14 +16,19 @@ from parity_exp.cli import config_folder
 from parity_exp.commands.components import build
 from tests.commands.conftest import Trained
 from tests.commands.processes import instances, kill, session, wait_until
-from tests.conftest import QUICK, Run, metrics, run_dirs
+from tests.conftest import QUICK, Run, metrics, run_dirs, start
 from tests.tracking.wandb_file import read_run
+from tests.warm_start import Job
 
 SMALL = ("tracker=none", "straggler=none", "load.warmup=0", "pool.service_time_ms=3")
 
 
-def serve(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
-    """Start a job as the leader of a session, so that all it starts can be found, and be sent Ctrl-C."""
+def serve(folder: Path, *arguments: str) -> Job:
+    return start(folder, "serve", *arguments)
+
+
+def serve_from_scratch(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    """The program itself, all imports included, as the leader of a session like other jobs."""
     return subprocess.Popen(
         [sys.executable, "-m", "parity_exp", "serve", *arguments],
         cwd=folder,
@@ -38,7 +43,7 @@ def shown(folder: Path) -> str:
     return (folder / "shown").read_text()
 
 
-def finish(folder: Path, job: "subprocess.Popen[bytes]", status: int = 0) -> str:
+def finish(folder: Path, job: "Job | subprocess.Popen[bytes]", status: int = 0) -> str:
     job.wait(120)
     output = shown(folder)
     assert job.returncode == status, output
@@ -62,36 +67,36 @@ def check_answers(run_dir: Path, policy: str, count: int) -> pd.DataFrame:
 
 
 def test_random_instances_are_killed_and_nothing_is_lost(folder: Path, trained: Trained) -> None:
-    load = ("load.queries=900", "load.rate_qps=300", "redundancy=[parity,hedged]", "load.slo_ms=5000")
-    job = serve(folder, f"run={trained()}", *SMALL, *load, "pool.max_failures=100")
+    load = ("load.queries=600", "load.rate_qps=300", "redundancy=[parity,hedged]", "load.slo_ms=5000")
+    job = serve_from_scratch(folder, f"run={trained()}", *SMALL, *load, "pool.max_failures=100")
     victims, chance = 0, random.Random(0)
     while job.poll() is None:
         alive = sorted(instances(job.pid).values())
         if len(alive) > 1:  # one alone is the measurement of the service time
             kill(chance.choice(alive))
             victims += 1
-        time.sleep(0.3)
+        time.sleep(0.2)
     finish(folder, job)
     assert victims > 5
     lost = 0
     for policy in ("parity", "hedged"):
-        queries = check_answers(the_run(folder), policy, 900)
+        queries = check_answers(the_run(folder), policy, 600)
         assert set(queries["source"]) <= {"own", "reconstructed"}
         lost += (pd.read_parquet(the_run(folder) / f"tasks-{policy}.parquet")["outcome"] == "lost").sum()
     assert lost > 0
 
 
 def test_instances_that_hang_are_replaced(folder: Path, trained: Trained) -> None:
-    load = ("load.queries=400", "load.rate_qps=100", "redundancy=[equal_resources]", "load.slo_ms=null")
+    load = ("load.queries=250", "load.rate_qps=100", "redundancy=[equal_resources]", "load.slo_ms=null")
     job = serve(folder, f"run={trained()}", *SMALL, *load, "pool.hang_timeout_s=0.6")
-    wait_until(lambda: "/400" in shown(folder))
+    wait_until(lambda: "/250" in shown(folder))
     time.sleep(0.5)
     stopped = [instances(job.pid)["instance-1"], instances(job.pid)["instance-4"]]
     for pid in stopped:
         kill(pid, signal.SIGSTOP)
     output = finish(folder, job)
     assert output.count("no sign of life for pool.hang_timeout_s=0.6") == 2
-    queries = check_answers(the_run(folder), "equal_resources", 400)
+    queries = check_answers(the_run(folder), "equal_resources", 250)
     assert set(queries["source"]) == {"own"}
     assert queries["latency_ms"].max() > 300
 
@@ -153,7 +158,7 @@ def test_a_checkpoint_that_vanishes_fails_the_run_with_its_name(folder: Path, co
 
 
 def test_ctrl_c_before_anything_is_written_leaves_nothing(folder: Path, trained: Trained) -> None:
-    job = serve(folder, f"run={trained()}", *SMALL, "redundancy=[none]")
+    job = serve_from_scratch(folder, f"run={trained()}", *SMALL, "redundancy=[none]")
     wait_until(lambda: list(folder.rglob("overrides.yaml")))
     time.sleep(0.3)  # now it imports torch
     os.killpg(job.pid, signal.SIGINT)
@@ -210,11 +215,11 @@ def test_more_instances_than_cores_serve_as_well(folder: Path, trained: Trained,
 def test_a_soak_with_kills_loses_nothing(folder: Path, trained: Trained, run: Run) -> None:
     """The whole of it, 20,000 queries and a kill a second, is the same with larger numbers."""
     policies = ("parity", "shared_parity", "hedged", "equal_resources")
-    load = ("load.queries=3000", "load.utilisation=0.6", f"redundancy=[{','.join(policies)}]", "load.slo_ms=null")
-    crash = ("straggler=[crash]", "straggler.crash.interval_s=0.4")
+    load = ("load.queries=1500", "load.utilisation=0.6", f"redundancy=[{','.join(policies)}]", "load.slo_ms=null")
+    crash = ("straggler=[crash]", "straggler.crash.interval_s=0.2")
     assert run("serve", f"run={trained()}", *SMALL, *load, *crash) == 0
     for policy in policies:
-        queries = check_answers(the_run(folder), policy, 3000)
+        queries = check_answers(the_run(folder), policy, 1500)
         assert set(queries["source"]) <= {"own", "reconstructed"}
         outcomes = pd.read_parquet(the_run(folder) / f"tasks-{policy}.parquet")["outcome"]
         assert set(outcomes) <= {"done", "lost"}

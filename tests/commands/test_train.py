@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from parity_exp.data.sources import SYSTEM_FOLDERS
-from tests.conftest import QUICK, Run, metrics, run_dirs, start
+from tests.conftest import QUICK, Run, Trained, metrics, run_dirs, start
 from tests.data.files import write_idx
 
 FASHION_MNIST = any(Path(folder, "fashion-mnist").is_dir() for folder in SYSTEM_FOLDERS)
@@ -45,15 +45,13 @@ def test_the_same_seed_gives_the_same_metrics(run: Run, folder: Path) -> None:
     assert measured[0] == measured[1]
 
 
-def test_evaluate_repeats_what_train_measured(run: Run, folder: Path) -> None:
-    assert run("train", *QUICK, "tracker=none") == 0
-    (trained,) = run_dirs(folder)
-    assert run("evaluate", f"run={trained}", "tracker=none") == 0
+def test_evaluate_repeats_what_train_measured(run: Run, folder: Path, trained: Trained) -> None:
+    assert run("evaluate", f"run={trained()}", "tracker=none") == 0
     (evaluated,) = run_dirs(folder, "evaluate")
     lasting = ("test/", "cost/base", "cost/parity", "cost/decoder")
-    expected = {key: value for key, value in metrics(trained).items() if key.startswith(lasting)}
+    expected = {key: value for key, value in metrics(trained()).items() if key.startswith(lasting)}
     assert {key: value for key, value in metrics(evaluated).items() if not key.endswith("_us")} == expected
-    assert run("evaluate", f"run={trained}", "k=3") == 2
+    assert run("evaluate", f"run={trained()}", "k=3") == 2
 
 
 def test_evaluate_takes_another_grouping_another_list_and_another_root(run: Run, folder: Path) -> None:
@@ -133,17 +131,15 @@ def test_an_encoder_from_outside_the_package(run: Run, folder: Path, monkeypatch
 
 
 @pytest.mark.timeout(600)
-def test_a_killed_run_goes_on_to_the_same_number_of_epochs(folder: Path) -> None:
-    job = start(folder, "train", "tracker=none", "base.max_epochs=2", "trainer.max_epochs=400")
+def test_a_killed_run_goes_on_to_the_same_number_of_epochs(run: Run, folder: Path) -> None:
+    job = start(folder, "train", *QUICK, "tracker=none", "trainer.max_epochs=150")
     deadline = time.monotonic() + 150
     while not list(folder.rglob("train/**/last.ckpt")) and time.monotonic() < deadline:
-        time.sleep(0.1)
+        time.sleep(0.02)
     job.send_signal(signal.SIGKILL)
     job.communicate(timeout=30)
     (run_dir,) = run_dirs(folder)
     assert not (run_dir / "metrics.json").exists()
-    resumed = start(folder, "train", f"resume={run_dir}")
-    output, _ = resumed.communicate(timeout=200)
-    assert resumed.returncode == 0, output
-    assert metrics(run_dir)["train/epochs"] == 400
-    assert pd.read_csv(run_dir / "history.csv")["epoch"].tolist() == list(range(1, 401))
+    assert run("train", f"resume={run_dir}") == 0
+    assert metrics(run_dir)["train/epochs"] == 150
+    assert pd.read_csv(run_dir / "history.csv")["epoch"].tolist() == list(range(1, 151))

@@ -1,8 +1,6 @@
 import contextlib
 import os
 import pty
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +9,7 @@ import pytest
 from parity_exp.tracking.wandb_tracker import logged_in
 from tests.conftest import QUICK, Run, metrics, run_dirs
 from tests.tracking.wandb_file import read_run
+from tests.warm_start import start
 
 
 def test_an_offline_run_holds_config_history_summary_and_pictures(run: Run, folder: Path) -> None:
@@ -45,6 +44,7 @@ def test_every_job_of_a_sweep_is_a_run_of_one_group(run: Run, folder: Path) -> N
 def test_checkpoints_become_an_artifact_when_asked(run: Run, folder: Path) -> None:
     assert run("train", *QUICK, "tracker.checkpoints=true") == 0
     (path,) = folder.rglob("*.wandb")
+    assert read_run(path).exit_code == 0
     assert b"checkpoints-" in path.read_bytes()
 
 
@@ -68,15 +68,9 @@ def test_without_a_login_runs_are_offline_and_say_so_once(
 def in_a_terminal(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
     """Run a command line with a terminal as its input and output; return its exit status and what it showed."""
     controller, terminal = pty.openpty()
-    names = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
-    job = subprocess.Popen(
-        [sys.executable, "-m", "parity_exp", *arguments],
-        cwd=folder,
-        env={**names, "NETRC": str(folder / "none"), **environment},
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-    )
+    unset = {name: None for name in os.environ if name.startswith("WANDB")}
+    variables = {**unset, "NETRC": str(folder / "none"), **environment}
+    job = start(folder, arguments, os.ttyname(terminal), **variables)
     os.close(terminal)
     shown = b""
     # Reading fails once nobody has the terminal open any more.
