@@ -1,5 +1,7 @@
 """How many tasks are slow, and which instances are slow for longer than a task or two."""
 
+from math import sqrt
+
 from parity_exp.serving.policies.busyness import Busyness
 
 WEIGHT = 0.15
@@ -12,6 +14,12 @@ REST, TRUST = 0.6, 0.25
 """An instance is slow from the upper share of slow tasks on, until its share falls below the lower one.
 
 From none, that takes six slow tasks in a row; an instance that is late with one task in ten does not come to it."""
+
+REST_SIGMAS, TRUST_SIGMAS = 4.5, 1.0
+"""Both shares are at least so many standard deviations above the share of all.
+
+Where service times vary so much that a quarter of all tasks is slow, a run of slow ones says nothing about an
+instance."""
 
 WEIGHT_OF_ALL = 0.0002
 """Weight of the newest task in the running share of all: it follows the last five thousand or so.
@@ -56,7 +64,11 @@ class Slowness:
 
     def is_slow(self, instance: int, so_far: bool) -> bool:
         """Whether an instance is slow, given whether it was so far."""
-        return self.shares[instance] > (TRUST if so_far else REST)
+        least, sigmas = (TRUST, TRUST_SIGMAS) if so_far else (REST, REST_SIGMAS)
+        usual = self.share_of_all
+        # Of the running share of an instance that is like the others.
+        deviation = sqrt(WEIGHT / (2 - WEIGHT) * usual * (1 - usual))
+        return self.shares[instance] > max(least, usual + sigmas * deviation)
 
     def try_again(self, instance: int) -> None:
         """Forget most of what speaks against an instance: one or two slow tasks then suffice to find it slow again."""
