@@ -49,12 +49,13 @@ class RunDirectory:
         self.path = Path(path)
 
     @classmethod
-    def existing(cls, path: str | Path, key: str) -> "RunDirectory":
+    def existing(cls, path: str | Path, key: str, command: str = "train") -> "RunDirectory":
         """A run directory that a job has written.
 
         Args:
             path: the directory.
             key: the config key that named it, for messages.
+            command: what writes those that are wanted, for messages.
 
         Raises:
             UserError: it is not one.
@@ -62,8 +63,8 @@ class RunDirectory:
         run = cls(path)
         if not run.config.is_file():
             raise UserError(
-                f"{key}={path}: not a run directory (it has no config.yaml); give one that `train` has written, "
-                "such as outputs/train/<date>/<time>"
+                f"{key}={path}: not a run directory (it has no config.yaml); give one that `{command}` has "
+                f"written, such as outputs/{command}/<date>/<time>"
             )
         return run
 

@@ -93,20 +93,31 @@ def build_checked(config: Any, key: str, kind: type[T], **arguments: Any) -> T:
 
 def _check_types(config: DictConfig, key: str) -> None:
     """Refuse values of another type than their class says, where it names plain ones."""
-    try:
-        target: Any = pydoc.locate(str(config.get("_target_")))
-        hints = get_type_hints(target.__init__)
-    except Exception:
-        return  # no such class, or one that cannot be asked; building it will tell
-    for name, hint in hints.items():
-        kinds = set(get_args(hint) or (hint,))
-        if name not in config or not kinds <= PLAIN_TYPES.keys():
+    for name, kinds in _plain_types(config).items():
+        if name not in config:
             continue
         value = config[name]
         fits = type(value) in kinds or (type(value) is int and float in kinds)
         if not fits or (isinstance(value, float) and not math.isfinite(value)):
             wanted = " or ".join(text for kind, text in PLAIN_TYPES.items() if kind in kinds)
             raise ConfigError(f"{key}.{name}={'null' if value is None else value}: expected {wanted}")
+
+
+def _plain_types(config: DictConfig) -> dict[str, set[type]]:
+    """The types of the arguments of a node's class that take plain values only."""
+    try:
+        target: Any = pydoc.locate(str(config.get("_target_")))
+        hints = get_type_hints(target.__init__)
+    except Exception:
+        return {}  # no such class, or one that cannot be asked; building it will tell
+    types = {name: set(get_args(hint) or (hint,)) for name, hint in hints.items()}
+    return {name: kinds for name, kinds in types.items() if kinds <= PLAIN_TYPES.keys()}
+
+
+def takes_whole_numbers(config: DictConfig, name: str) -> bool:
+    """Whether an argument of a node's class is a number that has to be a whole one."""
+    kinds = _plain_types(config).get(name, set())
+    return int in kinds and float not in kinds
 
 
 def is_systematic(config: DictConfig) -> bool:

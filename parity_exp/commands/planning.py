@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from parity_exp.commands.components import takes_whole_numbers
 from parity_exp.commands.parallel import Interrupted, Tell
 from parity_exp.commands.simulation import Simulation
 from parity_exp.errors import ConfigError
@@ -123,7 +124,8 @@ class Plan:
         grown = config.copy()
         for key, share in self.per_instance.items():
             value = share * machines
-            whole_number = isinstance(OmegaConf.select(config, key), int)
+            node, _, name = key.rpartition(".")
+            whole_number = takes_whole_numbers(OmegaConf.select(config, node), name)
             OmegaConf.update(grown, key, max(1, round(value)) if whole_number else value)
         return grown
 

@@ -49,7 +49,7 @@ def calibration(path: str | Path, key: str = "simulate.calibrate") -> Calibratio
     Raises:
         UserError: it is not one, has served nothing, or has too few undisturbed tasks.
     """
-    run = RunDirectory.existing(path, key)
+    run = RunDirectory.existing(path, key, "serve")
     names = sorted(file.name.removeprefix("tasks-") for file in run.path.glob("tasks-*.parquet"))
     if not names:
         raise UserError(f"{key}={path}: it has no tasks-<policy>.parquet; give a run directory of `serve`")

@@ -122,6 +122,20 @@ def test_nonsense_is_refused_in_one_line(config: DictConfig, changes: dict[str, 
     assert all(word in str(refused.value) for word in words) and "\n" not in str(refused.value)
 
 
+def test_values_that_grow_with_the_cluster_are_whole_where_their_class_says_so(config: DictConfig) -> None:
+    changed = resolved(config)
+    OmegaConf.update(changed, "plan.slo_ms", [50])
+    crash = {"_target_": "parity_exp.serving.stragglers.Crash", "rate_per_s": None}
+    OmegaConf.update(changed, "straggler.crash", crash, force_add=True)
+    shares = {"straggler.shuffle.transfers": 0.2, "straggler.crash.rate_per_s": 0.02}
+    OmegaConf.update(changed, "plan.per_instance", shares, force_add=True)
+    plan = Plan(changed)
+    for machines, transfers in ((3, 1), (23, 5), (1000, 200)):
+        grown = plan.grown(changed, machines)
+        assert grown.straggler.shuffle.transfers == transfers
+        assert grown.straggler.crash.rate_per_s == pytest.approx(0.02 * machines)
+
+
 def test_a_refused_plan_leaves_nothing(run: Run, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("simulate", *SMALL, "plan.slo_ms=[-1]") == 2
     (line,) = capfd.readouterr().err.strip().splitlines()

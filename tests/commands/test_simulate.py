@@ -131,7 +131,7 @@ REFUSED = [
     (["distribution@simulate.service_time=exponential", "simulate.service_time.mean=-1"],
      ["simulate.service_time.mean=-1"]),
     (["distribution@simulate.network=empirical"], ["simulate.network.path=null", "CSV"]),
-    (["simulate.calibrate=nowhere"], ["simulate.calibrate=nowhere", "not a run directory"]),
+    (["simulate.calibrate=nowhere"], ["simulate.calibrate=nowhere", "not a run directory", "`serve`"]),
     (["simulate.calibrates=x"], ["simulate.calibrate"]),
     (["redundancy=nosuch"], ["redundancy/nosuch", "shared_parity"]),
 ]  # fmt: skip

@@ -183,6 +183,11 @@ class TestShuffle:
         one, two = (Shuffle(transfers=n).schedule(6, 50, np.random.default_rng(0)) for n in (1, 2))
         assert set(map(repr, one)) <= set(map(repr, two))
 
+    @pytest.mark.parametrize(("instances", "transfers"), [(2, 1), (8, 1), (18, 3), (36, 6), (1500, 250)])
+    def test_transfers_grow_with_the_cluster_unless_their_number_is_given(self, instances: int, transfers: int) -> None:
+        schedule = Shuffle().schedule(instances, 10, np.random.default_rng(0))
+        assert sum(one.start_s <= 5 < one.end_s for one in schedule) == transfers
+
     def test_one_instance_is_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"pool\.instances"):
             trace(Shuffle(), instances=1)

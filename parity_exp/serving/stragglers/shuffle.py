@@ -14,6 +14,9 @@ from parity_exp.serving.trace import SLOW, Disturbance
 
 KEY = "straggler.shuffle"
 
+PER_TRANSFER = 6
+"""Instances for each transfer: the evaluation of ParM has 2 to 5 over 18 instances."""
+
 
 @dataclass(frozen=True)
 class Transfer:
@@ -34,7 +37,7 @@ class Shuffle(Straggler):
     a service time of 25 ms, that is one task in ten, by 150 ms for each transfer.
 
     Args:
-        transfers: how many there are at any time.
+        transfers: how many there are at any time; None: one for every six instances, about as in those clusters.
         low_mb: least size of a transfer.
         high_mb: largest size.
         rate_mb_per_s: how fast one moves.
@@ -46,7 +49,7 @@ class Shuffle(Straggler):
 
     def __init__(
         self,
-        transfers: int = 1,
+        transfers: int | None = None,
         low_mb: float = 128,
         high_mb: float = 256,
         rate_mb_per_s: float = 125,
@@ -55,7 +58,7 @@ class Shuffle(Straggler):
         unit_ms: float | None = None,
         slot_ms: float | None = None,
     ) -> None:
-        self.transfers = whole(f"{KEY}.transfers", transfers, 1)
+        self.transfers = None if transfers is None else whole(f"{KEY}.transfers", transfers, 1)
         self.low_mb = number(f"{KEY}.low_mb", low_mb, above=0)
         self.high_mb = number(f"{KEY}.high_mb", high_mb, least=self.low_mb)
         self.rate_mb_per_s = number(f"{KEY}.rate_mb_per_s", rate_mb_per_s, above=0)
@@ -103,7 +106,7 @@ class Shuffle(Straggler):
                 f"{KEY}: transfers go between two instances, but there is {instances}; raise pool.instances"
             )
         schedule = []
-        for stream in random.spawn(self.transfers):
+        for stream in random.spawn(self.transfers or max(1, round(instances / PER_TRANSFER))):
             start_s = 0.0
             while start_s < duration_s:
                 one, other = stream.choice(instances, 2, replace=False).tolist()
