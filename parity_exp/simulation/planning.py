@@ -1,10 +1,13 @@
-"""Capacity: the fewest instances with which a cluster keeps an objective, found by doubling and bisection.
+"""Capacity: the fewest instances with which a cluster keeps an objective, found by climbing and bisection.
 
-A percentile of latency falls with the number of instances, but only roughly: it is a random number, and a policy may do
-more for its queries on one size than on the next. So a size does not count because it kept the objective once:
+A percentile of latency falls with the number of instances, but only roughly. It is a random number; a policy may do
+more for its queries on one size than on the next; and beyond some size it may rise again: slow instances, which have no
+time for many queries while all are busy, get their full share where most are idle. So:
 
-- the answer lies above every size that was seen to miss the objective, in whatever search it was tried;
-- the next two sizes above it, a precision apart, were tried too, and keep it;
+- an answer is a size that keeps the objective, just above one that misses it;
+- the next two sizes above it, a precision apart, were tried too, and keep it; if one of them misses, the answer is
+  sought above that;
+- what much larger sizes do is no matter;
 - simulations of neighbouring sizes share their random numbers, which leaves little of the noise.
 """
 
@@ -15,6 +18,10 @@ from numpy.typing import NDArray
 
 CONFIRMED_BY = 2
 """So many sizes above an answer are tried."""
+
+CLIMB = 1.5
+"""Sizes on the way up are so many times as large as the one before: a range that keeps an objective is not leapt over
+if it is wider than that."""
 
 GROWTH = 1.2
 """Latencies whose median grows by more than this factor from the second to the last quarter of a run grow for ever."""
@@ -48,25 +55,34 @@ class CapacitySearch:
 
     def fewest(self, slo_ms: float) -> int | None:
         """The fewest base instances on which the percentile is at most ``slo_ms``; None: not even with the most."""
+        above = 0  # smaller ones are out of the question: one of the next sizes was seen to miss
         while True:
-            missed = max((size for size, found_ms in self.tried.items() if found_ms > slo_ms), default=0)
-            kept = min((size for size in self.tried if size > missed), default=None)
-            if missed == self.most:
-                return None
-            size = self._next(missed, kept)
-            if size is None:
+            kept = min((size for size, ms in self.tried.items() if size > above and ms <= slo_ms), default=None)
+            missed = max(
+                (size for size, ms in self.tried.items() if ms > slo_ms and (kept is None or size < kept)), default=0
+            )
+            if kept is None:
+                if missed == self.most:
+                    return None
+                self._try(min(max(int(CLIMB * missed) + 1, self.guess), self.most))
+                continue
+            step = max(1, int(kept * self.precision))
+            if kept - missed > step:
+                self._try((missed + kept) // 2)
+                continue
+            for number in range(1, CONFIRMED_BY + 1):
+                size = min(kept + number * step, self.most)
+                if self._try(size) > slo_ms:
+                    above = size
+                    break
+            else:
                 return kept
-            self.tried[size] = self.percentile_ms(size)
 
-    def _next(self, missed: int, kept: int | None) -> int | None:
-        """The size to try next; ``kept`` is the least that was tried above ``missed``, and none of these has missed."""
-        if kept is None:
-            return min(max(2 * missed, self.guess), self.most)
-        step = max(1, int(kept * self.precision))
-        if kept - missed > step:
-            return (missed + kept) // 2
-        above = (min(kept + number * step, self.most) for number in range(1, CONFIRMED_BY + 1))
-        return next((size for size in above if size not in self.tried), None)
+    def _try(self, size: int) -> float:
+        """The percentile on a size."""
+        if size not in self.tried:
+            self.tried[size] = self.percentile_ms(size)
+        return self.tried[size]
 
 
 def percentile(values: NDArray[np.float64], percent: float) -> float:
