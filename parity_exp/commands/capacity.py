@@ -59,7 +59,7 @@ def run_plan(config: DictConfig) -> float:
 def _write(plan: Plan, found: Mapping[str, Found], directory: RunDirectory) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write ``plan.csv``, a row a policy and objective, and ``plan-sizes.csv``, a row a size that was simulated."""
     rows = [_answer(plan, policy, found[policy], slo) for policy in plan.policies if policy in found
-            for slo in found[policy].fewest]  # fmt: skip
+            for slo in sorted(found[policy].fewest)]  # fmt: skip
     answers = pd.DataFrame(rows)
     sizes = pd.DataFrame(
         [

@@ -274,7 +274,8 @@ class _Search:
         plan, found = self.plan, self.found
         shortest_ms = plan.shortest_ms(self.policy)
         try:
-            for slo_ms in plan.slos_ms:
+            # The easy ones first: they try small sizes, some of which keep more than they were asked for.
+            for slo_ms in reversed(plan.slos_ms):
                 found.fewest[slo_ms] = None
                 if slo_ms < shortest_ms:
                     found.why[slo_ms] = f"no answer takes less than {shortest_ms:.3g} ms"
