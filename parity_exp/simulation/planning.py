@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 CONFIRMED_BY = 2
 """So many sizes above an answer are tried."""
 
-CLIMB = 1.5
+CLIMB = 1.25
 """Sizes on the way up are so many times as large as the one before: a range that keeps an objective is not leapt over
 if it is wider than that."""
 
