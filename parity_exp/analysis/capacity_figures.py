@@ -51,8 +51,8 @@ def machines_against_slo(plan: pd.DataFrame) -> Figure:
         axis.plot([], [], color="#555555", label="cannot be kept", **CROSS)
     axis.axhline(busy, color="#888888", lw=0.9, ls=":", zorder=0)
     axis.annotate(
-        "busy with the queries alone", (1, busy), (-4, 4), ("axes fraction", "data"), "offset points", ha="right",
-        fontsize=8, color="#555555",
+        "busy with the queries alone", (1, busy), (-4, -4), ("axes fraction", "data"), "offset points", ha="right",
+        va="top", fontsize=8, color="#555555",
     )  # fmt: skip
     axis.set(xscale="log", ylim=(0.7 * busy if wide else 0, top), yscale="log" if wide else "linear")
     axis.set(xlabel=f"objective: {name_of(first)} of latency at most, ms", ylabel="machines")
