@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -76,7 +77,7 @@ def _in_processes(
     context = multiprocessing.get_context("spawn")
     simulated: SynchronizedArray[int] = context.Array("q", len(jobs))
     stop = context.Event()
-    pool = ProcessPoolExecutor(count, context, _begin, (simulated, stop, os.getpid()))
+    pool = ProcessPoolExecutor(count, context, _begin, (simulated, stop))
     started = {key: pool.submit(_work, place, work, arguments) for place, (key, arguments) in enumerate(jobs.items())}
     try:
         waiting = set(started.values())
@@ -115,20 +116,28 @@ def _left(started: Mapping[Key, "Future[Any]"]) -> dict[Key, Any]:
 
 _simulated: "SynchronizedArray[int]"
 _stop: Event
-_parent: int
 
 
-def _begin(simulated: "SynchronizedArray[int]", stop: Event, parent: int) -> None:
+def _begin(simulated: "SynchronizedArray[int]", stop: Event) -> None:
     """Prepare a process. Ctrl-C is the parent's business, who tells when to stop."""
-    global _simulated, _stop, _parent
-    _simulated, _stop, _parent = simulated, stop, parent
+    global _simulated, _stop
+    _simulated, _stop = simulated, stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed tells nobody to stop, and its processes would wait for another job for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work(place: int, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     def tell(queries: int) -> None:
         _simulated[place] = queries
-        if _stop.is_set() or os.getppid() != _parent:
+        if _stop.is_set():
             raise KeyboardInterrupt
 
     return work(*arguments, tell)

@@ -11,6 +11,7 @@ import pytest
 from parity_exp.analysis.report import write_report
 from parity_exp.serving.load import read_arrivals
 from tests.commands.conftest import Trained
+from tests.commands.processes import kill, session, wait_until
 from tests.conftest import Run, metrics, run_dirs, start
 
 SMALL = ("tracker=none", "load.queries=400", "load.warmup=50")
@@ -158,3 +159,11 @@ def test_ctrl_c_keeps_what_is_recorded(folder: Path) -> None:
     table = pd.read_parquet(one_run(folder) / "queries-none.parquet")
     assert 0 < len(table) < 3_000_000
     assert write_report(one_run(folder)).is_file()
+
+
+def test_a_killed_job_leaves_no_process_behind(folder: Path) -> None:
+    endless = ("load.queries=30000000", "redundancy=[none]", "straggler=none", "simulate.seeds=2")
+    job = start(folder, "simulate", "tracker=none", "simulate.processes=2", *endless)
+    wait_until(lambda: len(session(job.pid)) >= 3)
+    kill(job.pid)
+    wait_until(lambda: not session(job.pid))
