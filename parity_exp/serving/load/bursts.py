@@ -1,7 +1,6 @@
 """Busy and quiet times in turn."""
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -17,23 +16,26 @@ class Bursts(OpenLoad):
     Args:
         queries: how many are measured.
         warmup: how many come before them and are left out of the results.
+        rate_qps: mean number of arrivals a second, quiet times included.
+        utilisation: the same as a share of what the base instances can serve.
+        slo_ms: how long after its scheduled arrival a query gets the default prediction; None: never.
         on_s: mean length of busy times.
         off_s: mean length of quiet times.
         random_lengths: lengths are exponential (a Markov-modulated process); otherwise all the same.
-        settings: the others of :class:`OpenLoad`; its rate counts quiet times, too.
     """
 
     def __init__(
         self,
         queries: int,
         warmup: int = 0,
-        *,
+        rate_qps: float | None = None,
+        utilisation: float | None = None,
+        slo_ms: float | None = None,
         on_s: float = 1.0,
         off_s: float = 1.0,
         random_lengths: bool = True,
-        **settings: Any,
     ) -> None:
-        super().__init__(queries, warmup, **settings)
+        super().__init__(queries, warmup, rate_qps, utilisation, slo_ms)
         self.on_s = number("load.on_s", on_s, above=0)
         self.off_s = number("load.off_s", off_s, least=0)
         self.random_lengths = random_lengths
