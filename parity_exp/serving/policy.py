@@ -92,6 +92,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.queries)
 
+    @property
+    def tries(self) -> int:
+        """The tries of that of its tasks, one at least, that has come after the most losses."""
+        return max(task.tries for task in self.tasks)
+
 
 class Group:
     """A coding group: k batches, their predictions and their parity outputs, as far as they have arrived.

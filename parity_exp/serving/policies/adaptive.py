@@ -96,7 +96,7 @@ class Adaptive(SharedParity):
         if not placed or delay_s is None or len(placed) > copies:
             return
         last = max(placed, key=lambda task: task.placed_s)
-        tries = max(task.tries for task in batch.tasks)
+        tries = batch.tries
         if tries + 1 >= TRIES:
             return
         early_s, late_s = last.placed_s + self.idle_share * delay_s, last.placed_s + delay_s

@@ -49,6 +49,6 @@ class Hedged(EqualResources):
     def timer(self, batch: Batch, now_s: float) -> None:
         # While a copy is queued another one would not be quicker.
         if len(batch.tasks) <= self.copies and all(task.state is State.PLACED for task in batch.tasks):
-            tries = max(task.tries for task in batch.tasks)
+            tries = batch.tries
             if tries + 1 < TRIES:
                 self.dispatch(Task(BASE, "base", batch, tries=tries, urgent=self.urgent))

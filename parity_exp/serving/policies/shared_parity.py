@@ -83,7 +83,7 @@ class SharedParity(Parity):
         if not batch.tasks or delay_s is None:
             return
         first, *copies = batch.tasks
-        tries = max(task.tries for task in batch.tasks)
+        tries = batch.tries
         if first.state is not State.PLACED or tries + 1 >= TRIES:
             return
         late_s = first.placed_s + delay_s
