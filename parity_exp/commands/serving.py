@@ -28,6 +28,7 @@ from parity_exp.commands.progress import progress
 from parity_exp.commands.scenario import Draw, Scenario
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.models import load_weights
+from parity_exp.placement import on_device
 from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.consistency import Consistency
 from parity_exp.serving.desk import Desk
@@ -240,7 +241,7 @@ class Serving(Scenario):
         if not rates:
             return {}
         normal = normal_outputs(self.experiment, trained)
-        decoder, differences = self.experiment.code.decoder.cpu().eval(), self.experiment.task.differences
+        decoder, differences = on_device(self.experiment.code.decoder, "cpu"), self.experiment.task.differences
         return {name: Consistency(decoder, differences, *normal, rate) for name, rate in rates.items()}
 
     # ---- one policy

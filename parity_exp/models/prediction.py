@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from parity_exp.memory import samples_at_once
+from parity_exp.placement import on_device
 
 
 @torch.no_grad()
@@ -18,7 +19,7 @@ def predict(
 ) -> Tensor:
     """The network's outputs in evaluation mode, ``(N, *in) -> (N, *out)``, on ``device`` and in float32.
 
-    The network is moved to the device and left in evaluation mode.
+    A copy of the network predicts; the given one stays where and as it is.
 
     Args:
         network: what predicts.
@@ -28,6 +29,6 @@ def predict(
         prepare: done to each batch on the device before the network sees it, such as normalisation, so that the
             inputs need not lie in memory a second time.
     """
-    network.to(device).eval()
+    network = on_device(network, device)
     batches = (batch.to(device) for batch in inputs.split(samples_at_once(inputs.shape[1:], batch_size)))
     return torch.cat([network(prepare(batch) if prepare else batch).float() for batch in batches])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from parity_exp.coding import Code, NonSystematicCode
+from parity_exp.placement import on_device
 from parity_exp.serving.desk import Response
 from parity_exp.serving.policy import Group
 
@@ -16,7 +17,7 @@ class GroupCoder(ABC):
     """A code's hand in serving: works element by element, as batches of a group are encoded.
 
     Args:
-        code: says what is encoded how.
+        code: says what is encoded how; on the CPU, in evaluation mode.
         batch_size: queries in a batch at most.
 
     Attributes:
@@ -31,7 +32,7 @@ class GroupCoder(ABC):
         self.encode_s: list[float] = []
         self.decode_s: list[float] = []
         self.batch_size = batch_size
-        self._encoder = code.cpu().eval()
+        self._encoder = code
         self._parity_queries: Tensor | None = None
 
     def encode(self, group: Group, row: int, queries: Tensor, sample_of: list[int]) -> Tensor:
@@ -72,8 +73,8 @@ class ParityGroupCoder(GroupCoder):
     """Reconstructs one prediction at a time from own predictions and parity outputs; ``decode_s`` has each."""
 
     def __init__(self, code: Code, batch_size: int) -> None:
-        super().__init__(code, batch_size)
-        self.code = code
+        self.code = on_device(code, "cpu")
+        super().__init__(self.code, batch_size)
 
     def decode(self, response: Response, element: int) -> Tensor:
         started_s = time.perf_counter()
@@ -90,8 +91,8 @@ class WholeGroupCoder(GroupCoder):
     replaces_queries = True
 
     def __init__(self, code: NonSystematicCode, batch_size: int) -> None:
-        super().__init__(code, batch_size)
-        self.code = code
+        self.code = on_device(code, "cpu")
+        super().__init__(self.code, batch_size)
         self._group = -1
         self._decoded: dict[int, Tensor] = {}
 

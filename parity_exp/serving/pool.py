@@ -18,7 +18,10 @@ from parity_exp.serving.timeline import Timeline
 from parity_exp.serving.trace import Disturbance
 
 ModelLoader = Callable[..., nn.Module]
-"""Makes a network with its weights; can be pickled, and is called in the instance's process, without arguments."""
+"""Makes a network with its weights; can be pickled, and is called in the instance's process, without arguments.
+
+The network is the instance's, which moves it to its device.
+"""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from parity_exp.coding import Code
+from parity_exp.placement import on_device
 
 REPEATS = 200
 """Encodings and decodings that are timed; the median counts."""
@@ -28,7 +29,7 @@ def code_costs(code: Code, base: nn.Module, parity_models: Sequence[nn.Module]) 
         parity model's; ``encode_us`` (one parity query) and ``decode_us``, medians on one thread of this machine's
         processor.
     """
-    code, base, parity = code.cpu().eval(), base.cpu().eval(), parity_models[0].cpu().eval()
+    code, base, parity = on_device(code, "cpu"), on_device(base, "cpu"), on_device(parity_models[0], "cpu")
     encoder, decoder = code.encoder, code.decoder
     queries = [torch.rand(encoder.query_shape) for _ in range(code.k)]
     out = torch.empty(encoder.parity_shape)

@@ -11,6 +11,7 @@ from torchmetrics import MeanMetric
 from parity_exp.coding import Code, loss_patterns
 from parity_exp.data import Samples, covering_groups
 from parity_exp.memory import samples_at_once
+from parity_exp.placement import on_device
 from parity_exp.tasks import Task
 
 QUERIES_IN_BATCH = 500
@@ -62,7 +63,7 @@ class Evaluator:
     Args:
         code: encoder and decoder.
         parity_models: r networks.
-        device: where to run them.
+        device: where to run copies of them.
         normalise: brings a batch of queries ``(N, C, H, W)`` from how they are kept to what networks see.
     """
 
@@ -74,8 +75,8 @@ class Evaluator:
         normalise: Callable[[Tensor], Tensor] = lambda queries: queries,
     ) -> None:
         self.normalise = normalise
-        self.code = code.to(device).eval()
-        self.parity_models = [model.to(device).eval() for model in parity_models]
+        self.code = on_device(code, device)
+        self.parity_models = [on_device(model, device) for model in parity_models]
         self.device = device
 
     @torch.no_grad()

@@ -12,6 +12,7 @@ from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.trainer.states import TrainerStatus
 
+from parity_exp.placement import device_of
 from parity_exp.quiet import quiet_libraries
 from parity_exp.training.callbacks import (
     AtomicCheckpointIO,
@@ -63,7 +64,7 @@ def fit(
     """Train to the last epoch, from ``folder/last.ckpt`` if it is there, and leave each part's best weights.
 
     Args:
-        module: what is trained.
+        module: what is trained; on the trainer's device meanwhile, and where it was when this returns or raises.
         data: what it learns from.
         make_trainer: makes the Trainer from the callbacks and plugins it is given.
         folder: where the checkpoints go.
@@ -84,6 +85,7 @@ def fit(
         profiler=_NoProfiler(),
     )
     on_ctrl_c = signal.getsignal(signal.SIGINT)
+    home = device_of(module)
     try:
         with _quick_cuda_check():
             trainer.fit(module, data, ckpt_path=best.last if best.last.is_file() else None)
@@ -93,6 +95,7 @@ def fit(
             raise KeyboardInterrupt from None
         raise
     finally:
+        module.to(home)
         # Lightning also stops listening to Ctrl-C for good.
         if on_ctrl_c is not None and signal.getsignal(signal.SIGINT) is not on_ctrl_c:
             _restore(on_ctrl_c)

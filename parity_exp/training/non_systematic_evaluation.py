@@ -10,6 +10,7 @@ from torchmetrics import MeanMetric
 from parity_exp.coding import NonSystematicCode, loss_patterns
 from parity_exp.data import Samples, covering_groups
 from parity_exp.memory import samples_at_once
+from parity_exp.placement import on_device
 from parity_exp.tasks import Task
 from parity_exp.training.evaluation import (
     QUERIES_IN_BATCH,
@@ -47,7 +48,7 @@ class NonSystematicEvaluator:
     Args:
         code: the code.
         base: the network that answers coded queries.
-        device: where to run it.
+        device: where to run a copy of it.
         normalise: brings a batch of queries ``(N, C, H, W)`` from how they are kept to what networks see.
         noise_sigmas: standard deviations of what is added to wrong answers, where the code looks for these.
     """
@@ -62,7 +63,7 @@ class NonSystematicEvaluator:
     ) -> None:
         self.code = code
         self.noise_sigmas = noise_sigmas if code.byzantine else ()
-        self.base = base.to(device).eval()
+        self.base = on_device(base, device)
         self.device = device
         self.normalise = normalise
 
