@@ -4,11 +4,9 @@ This file finds the command, hands the rest to Hydra, and turns what went wrong 
 defect of ours (with its traceback), 2 something the user can mend (one line), 130 Ctrl-C.
 """
 
-import contextlib
 import errno
 import importlib
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from importlib import resources
@@ -18,7 +16,7 @@ from omegaconf import DictConfig
 
 import parity_exp
 from parity_exp import suggestions
-from parity_exp.errors import UserError
+from parity_exp.errors import Refused, UserError
 
 COMMANDS = {
     "train": "train a base model and a code for it, and measure them on the test split",
@@ -60,12 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return DONE
         _run_hydra(command, [*overrides, *_resume_in_place(command, overrides)])
     except KeyboardInterrupt:
+        _take_back()
         print(f"{PROGRAM} {command}: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except _Explained as explained:
-        print(f"{PROGRAM} {command}: {explained.line}", file=sys.stderr)
-        return MEND
     except SystemExit as ended:
+        if isinstance(ended, Refused):
+            _take_back()
+            print(f"{PROGRAM} {command}: {ended.line}", file=sys.stderr)
+            return MEND
         # Hydra's own flags and its parser end the program themselves.
         hint = suggestions.for_flags(overrides) if ended.code == MEND else ""
         if hint:
@@ -75,11 +75,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         line = explanation(error)
         if line is None:
             raise
+        _take_back()
         print(f"{PROGRAM} {command}: {line}", file=sys.stderr)
         return MEND
     finally:
         _dismiss()
     return DONE
+
+
+def _take_back() -> None:
+    """Leave no trace of a job that has not begun; what it has written itself stays, as does what was there before."""
+    if "hydra" in sys.modules:
+        from parity_exp.commands.hydra_record import HydraRecord
+
+        HydraRecord.restore()
 
 
 def _follows() -> bool:
@@ -100,14 +109,6 @@ def _dismiss() -> None:
         from parity_exp.commands import world
 
         world.dismiss()
-
-
-class _Explained(SystemExit):
-    """Carries an explanation past Hydra, which would print more about ordinary exceptions than it explains."""
-
-    def __init__(self, line: str) -> None:
-        super().__init__(MEND)
-        self.line = line
 
 
 def usage() -> str:
@@ -153,6 +154,9 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from parity_exp.commands.hydra_record import HydraRecord
+
+    HydraRecord.before = None
     # The console script and `python -m` shall find the same classes of the user's: those in the current folder.
     here = str(Path.cwd())
     if "" not in sys.path and here not in sys.path:
@@ -170,31 +174,17 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
         try:
             # Imported here, for help and config need none of what a job needs.
             result: float = importlib.import_module(f"parity_exp.commands.{command}").run(config)
-        except KeyboardInterrupt:
-            _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
-            raise
         except Exception as error:
             line = explanation(error)
             if line is None or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # a sweep goes on with its other jobs
-            _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
-            raise _Explained(line) from error
+            raise Refused(line) from error
         finally:
             if "SUBMITIT_EXECUTOR" in os.environ:
                 _dismiss()
         return result
 
     task()
-
-
-def _remove_if_empty(run_dir: Path) -> None:
-    """Remove a run directory that nothing but Hydra has written to, and folders that it alone was in."""
-    if (run_dir / "config.yaml").exists():
-        return
-    shutil.rmtree(run_dir, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        for folder in run_dir.parents[:3]:
-            folder.rmdir()
 
 
 def explanation(error: BaseException) -> str | None:

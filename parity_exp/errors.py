@@ -19,3 +19,15 @@ class DataError(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint that is missing, unreadable, or made for another network."""
+
+
+class Refused(SystemExit):
+    """Carries an explanation past Hydra, which would print more about ordinary exceptions than it explains.
+
+    Args:
+        line: the explanation.
+    """
+
+    def __init__(self, line: str) -> None:
+        super().__init__(2)
+        self.line = line

@@ -7,7 +7,8 @@ full disk or a lost connection leaves the previous content in place.
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,15 @@ def write_text(path: str | Path, content: str) -> None:
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
     """Replace ``path`` by ``content`` as indented JSON in one step."""
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def remove_files(folder: Path, names: Iterable[str]) -> None:
+    """Remove files by their names, and their folder if it is empty then; whatever else it holds stays."""
+    for name in names:
+        with suppress(OSError):
+            (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _umask() -> int:

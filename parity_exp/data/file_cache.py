@@ -11,7 +11,6 @@ A cached set is a folder: ``inputs.npy``, ``labels.npy`` and ``samples.json``. R
 import json
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -26,6 +25,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from parity_exp.data.dataset import Samples
+from parity_exp.files import remove_files
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,10 @@ class Layout:
     dtype: str
     label_shape: tuple[int, ...]
     label_dtype: str
+
+
+FILES = ("inputs.npy", "labels.npy", "samples.json")
+"""Everything that is in a cached set's folder."""
 
 
 def cached(folder: Path, layout: Layout, read: Read, what: str) -> Samples:
@@ -112,17 +116,17 @@ def _open(folder: Path, layout: Layout) -> Samples | None:
 def _make(folder: Path, layout: Layout, read: Read, what: str) -> None:
     # The lock is ours, so whatever has this name was left by a job that was killed.
     part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    remove_files(part, FILES)
     if folder.exists():
         log.warning("%s is damaged and is made anew", folder)
-        shutil.rmtree(folder)
+        remove_files(folder, FILES)
     part.mkdir()
     try:
         digest = _write(part, layout, read, what)
         (part / "samples.json").write_text(json.dumps({"digest": digest, "samples": layout.count, "of": what}))
         part.rename(folder)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        remove_files(part, FILES)
 
 
 def _write(part: Path, layout: Layout, read: Read, what: str) -> str:

@@ -57,6 +57,7 @@ class WandbTracker(Tracker):
         if mode == "online" and not logged_in():
             mode = "offline"
             log.info("Weights & Biases: nobody is logged in, so the run is tracked offline in %s", job.run_dir)
+        before = _online_runs(job)
         try:
             self.run = self._init(job, mode)
         except (wandb.errors.CommError, wandb.errors.AuthenticationError, wandb.errors.UsageError) as error:
@@ -64,7 +65,7 @@ class WandbTracker(Tracker):
                 raise
             reason = str(error).splitlines()[0]
             log.warning("Weights & Biases: %s; the run is tracked offline in %s", reason, job.run_dir)
-            self._forget_online_run(job)
+            self._forget_online_run(job, before)
             self.run = self._init(job, "offline")
         self.run.define_metric("coded/*", step_metric="coded/epoch")
         self.run.define_metric("base/*", step_metric="base/epoch")
@@ -95,10 +96,10 @@ class WandbTracker(Tracker):
         )
 
     @staticmethod
-    def _forget_online_run(job: Job) -> None:
+    def _forget_online_run(job: Job, before: set[Path]) -> None:
         """End W&B's service, which still tries to start the run online, and remove what it wrote of it."""
         wandb.teardown(exit_code=1)
-        for attempt in (job.run_dir / "wandb").glob(f"run-*-{run_id(job.run_dir, job.command)}"):
+        for attempt in _online_runs(job) - before:
             shutil.rmtree(attempt, ignore_errors=True)
 
     def epoch(self, phase: str, row: Mapping[str, float]) -> None:
@@ -122,6 +123,11 @@ class WandbTracker(Tracker):
     def finish(self, succeeded: bool) -> None:
         if self.run is not None:
             self.run.finish(exit_code=0 if succeeded else 1)
+
+
+def _online_runs(job: Job) -> set[Path]:
+    """Folders that W&B has made for a job, by this attempt or an earlier part of the same job."""
+    return set((job.run_dir / "wandb").glob(f"run-*-{run_id(job.run_dir, job.command)}"))
 
 
 def run_id(run_dir: Path, command: str) -> str:
