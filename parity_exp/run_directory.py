@@ -145,7 +145,17 @@ class RunDirectory:
         write_json(self.metrics, metrics)
 
     def read_metrics(self) -> dict[str, float]:
-        values: dict[str, float] = json.loads(self.metrics.read_text())
+        """What :meth:`write_metrics` has written.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        try:
+            values = json.loads(self.metrics.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{self.metrics}: not readable as JSON ({error}); restore it or run again") from None
+        if not isinstance(values, dict):
+            raise UserError(f"{self.metrics}: expected an object; restore it or run again")
         return values
 
     def write_environment(self, seed: int, devices: list[str]) -> None:

@@ -229,8 +229,8 @@ class _Page:
         if not rows:
             return Section("stragglers", "Stragglers")
         text = [
-            "Every policy met the same disturbances at the same times (straggler-trace.csv); one with fewer instances "
-            "never meets the rows of those it lacks."
+            "Policies with as many instances met the same disturbances at the same times (straggler-trace.csv), and "
+            "each met what it would have met alone; one with fewer instances never meets the rows of those it lacks."
         ]
         columns = ("kind", "rows", "instances", "seconds in all", "factor", "mean extra ms", "greatest extra ms")
         return Section("stragglers", "Injected stragglers", text, [Table(columns, rows)])
@@ -304,7 +304,8 @@ class _Page:
             load = self.config.get("load")
             slo_ms = load.get("slo_ms") if isinstance(load, dict) else None
             found = self.recordings
-            for name, figure in serving_figures(found.queries, found.tasks, found.trace, slo_ms).items():
+            had = {policy: values["instances"] for policy, values in self.policies.items() if "instances" in values}
+            for name, figure in serving_figures(found.queries, found.tasks, found.trace, slo_ms, had).items():
                 contents[name] = png(figure)
         ranks = {policy: rank for rank, policy in enumerate(self.recordings.queries)}
         names = sorted(contents, key=lambda name: (_kind(name), ranks.get(name.partition("-")[2], -1)))

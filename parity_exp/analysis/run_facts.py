@@ -11,6 +11,7 @@ import pandas as pd
 
 from parity_exp.analysis.recordings import Recordings
 from parity_exp.analysis.serving_tables import number
+from parity_exp.serving.trace import CLUSTER
 
 Config = Mapping[str, Any]
 Rows = list[list[str]]
@@ -116,11 +117,15 @@ def load_sentences(config: Config, recordings: Recordings) -> list[str]:
 
 
 def straggler_rows(trace: pd.DataFrame | None) -> Rows:
-    """What was injected, a row a kind."""
+    """What was injected, a row a kind; and one for each size of cluster, as far as they met different things."""
     if trace is None:
         return []
     rows = []
-    for kind, some in trace.groupby("kind", sort=False):
+    kinds = trace["kind"].astype(str)
+    if CLUSTER in trace:
+        of_one_size = trace[CLUSTER].notna()
+        kinds = kinds.where(~of_one_size, kinds + trace[CLUSTER].map(" (clusters of {:.0f})".format))
+    for kind, some in trace.groupby(kinds, sort=False):
         seconds = float((some["end_s"] - some["start_s"]).sum())
         factors = sorted(some["factor"].unique())
         rows.append(

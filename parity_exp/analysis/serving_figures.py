@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from parity_exp.serving.measures import percentiles
 from parity_exp.serving.policy import SOURCES
 from parity_exp.serving.timeline import FAULTS
-from parity_exp.serving.trace import CONTENTION, KILL, SLOW, TENANT
+from parity_exp.serving.trace import CLUSTER, CONTENTION, KILL, SLOW, TENANT
 
 POLICY_COLOURS = {
     "equal_resources": "#4d4d4d",
@@ -71,6 +71,7 @@ def serving_figures(
     tasks: Mapping[str, pd.DataFrame],
     trace: pd.DataFrame | None = None,
     slo_ms: float | None = None,
+    instances: Mapping[str, float] | None = None,
 ) -> dict[str, Figure]:
     """Every picture of a serving run by the name of its file; none of a run that has recorded nothing.
 
@@ -82,6 +83,7 @@ def serving_figures(
         tasks: for each policy a row a task.
         trace: the delays that were injected, as ``straggler-trace.csv`` holds them.
         slo_ms: the deadline.
+        instances: for each policy how many it had, which tells its rows of the trace where clusters have several sizes.
     """
     served = {policy: table for policy, table in queries.items() if not table.empty}
     if not served:
@@ -98,9 +100,16 @@ def serving_figures(
         window = worst_window(tasks[baseline], served[baseline])
         for policy in told:
             pictures[f"instance_timeline-{policy}"] = instance_timeline(
-                tasks[policy], trace, served[policy], window, policy
+                tasks[policy], met(trace, (instances or {}).get(policy)), served[policy], window, policy
             )
     return pictures
+
+
+def met(trace: pd.DataFrame | None, instances: float | None) -> pd.DataFrame | None:
+    """The rows of a trace that hold for a cluster of so many instances; where that is not known, those for all."""
+    if trace is None or CLUSTER not in trace:
+        return trace
+    return trace[trace[CLUSTER].isna() | (trace[CLUSTER] == instances)]
 
 
 def latency_ccdf(queries: QueriesByPolicy, slo_ms: float | None = None) -> Figure:

@@ -1,5 +1,7 @@
 """What is served, how often, on what and under what: the part of a config that ``serve`` and ``simulate`` share."""
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,11 +15,14 @@ from parity_exp.serving.checks import number, whole
 from parity_exp.serving.desk import Queues
 from parity_exp.serving.load import ClosedLoop, Load
 from parity_exp.serving.policy import BACKUP, Policy
-from parity_exp.serving.stragglers import Straggler, compose
+from parity_exp.serving.stragglers import NotThereError, Straggler, compose
 from parity_exp.serving.trace import Disturbance
+from parity_exp.serving.worlds import has, in_order, put_together
 
 if TYPE_CHECKING:
     from parity_exp.coding import NonSystematicCode
+
+log = logging.getLogger(__name__)
 
 SECTIONS = ("redundancy", "straggler", "load", "pool", "queue", "backup")
 """The parts of the config that say how to serve."""
@@ -34,19 +39,24 @@ REHEARSAL_S = 1.0
 
 @dataclass(frozen=True)
 class Draw:
-    """What chance makes of a scenario; every policy meets it alike.
+    """What chance makes of a scenario; every policy meets what it would meet alone.
 
     Attributes:
         arrivals_s: scheduled arrivals; of a closed loop each client's first.
-        trace: the straggler trace.
+        worlds: for each size that a policy's cluster has the straggler trace.
         service_s: how long a base instance takes for a query.
         rate_qps: mean number of arrivals a second.
     """
 
     arrivals_s: np.ndarray
-    trace: list[Disturbance]
+    worlds: Mapping[int, list[Disturbance]]
     service_s: float
     rate_qps: float
+
+    @property
+    def trace(self) -> list[Disturbance]:
+        """The traces of all sizes together, as a file holds them."""
+        return put_together(self.worlds)
 
 
 class Scenario:
@@ -88,11 +98,13 @@ class Scenario:
             )
         self.slo_s = PATIENCE_S if self.load.slo_ms is None else self.load.slo_ms / 1e3
         self.policies = [str(name) for name in config.redundancy]
-        self.most_instances = max(
-            sum(role.instances for role in self.policy(name).roles(self.instances)) for name in self.policies
-        )
+        self.sizes = {
+            name: sum(role.instances for role in self.policy(name).roles(self.instances)) for name in self.policies
+        }
+        self.most_instances = max(self.sizes.values())
         # What a straggler cannot do to so many instances it says when it writes its trace.
-        self.rehearsal = compose(self.stragglers, self.most_instances, REHEARSAL_S, self.seed, REHEARSAL_S / 100)
+        self.rehearsal = put_together(self._worlds(REHEARSAL_S, self.seed, REHEARSAL_S / 100))
+        self._check_reach()
 
     def policy(self, name: str) -> Policy:
         """A policy at the beginning of a run."""
@@ -151,5 +163,55 @@ class Scenario:
         arrivals_s = load.arrivals(rate_qps, np.random.default_rng([seed, ARRIVALS]))
         # An overloaded run goes on after its last arrival, and a closed loop's end is a guess: be generous.
         expected_s = max(float(arrivals_s[-1]), load.total / rate_qps)
-        trace = compose(self.stragglers, self.most_instances, 1.5 * expected_s + 10.0, seed, service_s)
-        return Draw(arrivals_s, trace, service_s, rate_qps)
+        worlds = self._worlds(1.5 * expected_s + 10.0, seed, service_s)
+        return Draw(arrivals_s, worlds, service_s, rate_qps)
+
+    def _worlds(self, duration_s: float, seed: int, service_s: float) -> dict[int, list[Disturbance]]:
+        """For each size of a cluster, the largest first, its straggler trace.
+
+        Raises:
+            ConfigError: a straggler cannot do what its settings say to a cluster; what is meant for instances that only
+                larger ones have is left out of smaller ones.
+        """
+        worlds: dict[int, list[Disturbance]] = {}
+        for size in sorted(set(self.sizes.values()), reverse=True):
+            rows: list[Disturbance] = []
+            for name, straggler in self.stragglers.items():
+                try:
+                    rows += compose({name: straggler}, size, duration_s, seed, service_s)
+                except NotThereError:
+                    if size == self.most_instances:
+                        raise
+            worlds[size] = in_order(rows)
+        return worlds
+
+    def _check_reach(self) -> None:
+        """Warn of stragglers that are meant for instances which a cluster does not have.
+
+        Raises:
+            ConfigError: no cluster has any of them.
+        """
+        for name, straggler in self.stragglers.items():
+            named = straggler.named()
+            if not named:
+                continue
+            what = "rows" if isinstance(named[0], Disturbance) else "instances"
+            reached = {policy: [has(size, one) for one in named] for policy, size in self.sizes.items()}
+            lacking = sum(not any(by_policy) for by_policy in zip(*reached.values(), strict=True))
+            counts = f"{self.most_instances} instances, from 0 to {self.most_instances - 1}"
+            if lacking == len(named):
+                raise ConfigError(
+                    f"straggler.{name}: none of its {what} is of an instance that there is; the largest cluster has "
+                    f"{counts}; raise pool.instances, or leave the straggler out"
+                )
+            if lacking:
+                log.warning(
+                    "straggler.%s: %d of its %d %s do nothing, for they are of instances that there are not; the "
+                    "largest cluster has %s", name, lacking, len(named), what, counts,
+                )  # fmt: skip
+            idle = [policy for policy, theirs in reached.items() if not any(theirs)]
+            if idle:
+                log.warning(
+                    "straggler.%s: it does nothing to %s, whose instances are too few for its %s; other policies meet "
+                    "it", name, ", ".join(idle), what,
+                )  # fmt: skip

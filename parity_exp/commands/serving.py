@@ -1,4 +1,4 @@
-"""Serve a trained run under each redundancy policy in turn, on the same arrivals and the same straggler trace."""
+"""Serve a trained run under each redundancy policy in turn, each on the arrivals and stragglers that it has alone."""
 
 import logging
 import time
@@ -197,7 +197,7 @@ class Serving(Scenario):
             task=self.experiment.task,
             default=self.default,
         )
-        return Scene(draw.arrivals_s, draw.trace, draw.service_s, draw.rate_qps, workload)
+        return Scene(draw.arrivals_s, draw.worlds, draw.service_s, draw.rate_qps, workload)
 
     def _service_s(self, base: ServedModel, queries: torch.Tensor) -> float:
         """How long a base instance takes for a query, a full batch at a time."""
@@ -270,12 +270,13 @@ class Serving(Scenario):
             policy, self.instances, self.queues, pool.prefetch, self.batch_size, self.window_s, self.slo_s, judge
         )
         held = desk.held
+        trace = scene.worlds[len(held)]
         coder = self._coder(name) if policy.uses_groups else None
         wanted = {model: models[model] for names in held for model in names}
         disturber: Disturber | None = None
         try:
-            pool.start(wanted, held, self.batch_size, timelines(scene.trace, len(held)))
-            disturber = pool.disturber(scene.trace, all_helpers(self.stragglers), self.experiment.seed)
+            pool.start(wanted, held, self.batch_size, timelines(trace, len(held)))
+            disturber = pool.disturber(trace, all_helpers(self.stragglers), self.experiment.seed)
             disturber.start()
             with progress(name, self.load.total) as move:
                 frontend = Frontend(pool, desk, coder, scene.workload, recorder, disturber, move)
@@ -332,7 +333,9 @@ def serve_policies(
     table = percentile_table(metrics_by_policy(metrics))
     wrong = wrong_answers_table(metrics_by_policy(metrics))
     recordings = read_recordings(run.path, serving.policies)
-    pictures = serving_figures(recordings.queries, recordings.tasks, recordings.trace, serving.load.slo_ms)
+    pictures = serving_figures(
+        recordings.queries, recordings.tasks, recordings.trace, serving.load.slo_ms, serving.sizes
+    )
     paths = figures.save(pictures, run.figures)
     tracker.results(metrics, {"serving": table} if wrong.empty else {"serving": table, "wrong answers": wrong})
     tracker.figures(paths)

@@ -71,7 +71,9 @@ def _show(simulation: Simulation, metrics: Mapping[str, float], directory: RunDi
     """Draw the first seed, tell the tracker, and print the table of all."""
     policies = metrics_by_policy(metrics)
     recordings = read_recordings(directory.path, simulation.policies)
-    pictures = serving_figures(recordings.queries, recordings.tasks, recordings.trace, simulation.load.slo_ms)
+    pictures = serving_figures(
+        recordings.queries, recordings.tasks, recordings.trace, simulation.load.slo_ms, simulation.sizes
+    )
     tracker.results(metrics, {"simulation": percentile_table(policies)})
     tracker.figures(picture_files.save(pictures, directory.figures))
     title = (

@@ -101,23 +101,25 @@ class Simulation(Scenario):
     def scene(self, seed: int) -> Draw:
         """Arrivals and stragglers of a seed."""
         draw = self.draw(self.query_s, seed)
-        self._refuse_processes(draw.trace)
+        for trace in draw.worlds.values():
+            self._refuse_processes(trace)
         return draw
 
     def simulate(self, name: str, draw: Draw, seed: int, outcome: Outcome, tell: Progress) -> None:
         """Simulate one policy; what happens goes to ``outcome``, also when interrupted."""
         policy = self.policy(name)
-        instances = sum(role.instances for role in policy.roles(self.instances))
+        instances = self.sizes[name]
+        trace = draw.worlds[instances]
         there_s, back_s = self._messages(seed)
-        service = ServiceTimes(self.service, timelines(draw.trace, instances), seed)
+        service = ServiceTimes(self.service, timelines(trace, instances), seed)
         if isinstance(policy, Oracle):
-            policy.foresee = Foresight(service, draw.trace, self.restart.expected(), instances)
+            policy.foresee = Foresight(service, trace, self.restart.expected(), instances)
         simulate(
             policy,
             draw.arrivals_s,
             service,
             self.instances,
-            trace=draw.trace,
+            trace=trace,
             restart_s=RandomTimes(self.restart, [seed, *b"restart"]),
             there_s=there_s,
             back_s=back_s,

@@ -1,8 +1,9 @@
 """The straggler trace: everything that will happen to the cluster, written down before the run begins.
 
-A trace is a list of rows, each a :class:`Disturbance` of one instance. It is made ahead of the run from a seed, is the
-same for every policy of an experiment (common random numbers; a policy with fewer instances never meets the rows of
-the others), is written to the run directory, and can be read back and injected again.
+A trace is a list of rows, each a :class:`Disturbance` of one instance. It is made ahead of the run from a seed, for a
+cluster of so many instances: policies with as many meet the same one (common random numbers), and no policy's trace
+depends on the others. All traces of an experiment are written to the run directory as one file (see
+:mod:`~parity_exp.serving.worlds`), and can be read back and injected again.
 
 Times are seconds from the beginning of the run, the zero from which scheduled arrivals count too.
 """
@@ -22,7 +23,13 @@ SLOW, KILL, CONTENTION, TENANT = "slow", "kill", "contention", "tenant"
 KINDS = (SLOW, KILL, CONTENTION, TENANT, *FAULTS)
 
 COLUMNS = ("kind", "instance", "start_s", "end_s", "factor", "extra_ms")
+CLUSTER = "cluster"
+"""One more column, of files that hold the traces of clusters of several sizes."""
+
 REQUIRED = ("instance", "start_s", "end_s")
+
+LARGEST = 1e15
+"""Numbers beyond this are no times, factors or instances; whole ones up to it are exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,7 @@ class Disturbance:
         end_s: when it ends.
         factor: of ``slow`` rows, and the scale of ``garbage``; 1 in others.
         extra_ms: of ``slow`` rows; 0 in others.
+        cluster: it happens only in clusters with so many instances; None: in all that have the instance.
     """
 
     kind: str
@@ -49,6 +57,7 @@ class Disturbance:
     end_s: float
     factor: float = 1.0
     extra_ms: float = 0.0
+    cluster: int | None = None
 
 
 def timelines(rows: Iterable[Disturbance], instances: int) -> list[Timeline]:
@@ -67,10 +76,13 @@ def timelines(rows: Iterable[Disturbance], instances: int) -> list[Timeline]:
 
 def write_trace(path: str | Path, rows: Iterable[Disturbance]) -> None:
     """Write a trace as CSV; numbers come back from :func:`read_trace` exactly as they are."""
+    rows = list(rows)
+    columns = (*COLUMNS, CLUSTER) if any(row.cluster is not None for row in rows) else COLUMNS
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows((row.kind, row.instance, row.start_s, row.end_s, row.factor, row.extra_ms) for row in rows)
+    writer.writerow(columns)
+    # None becomes an empty cell.
+    writer.writerows([getattr(row, column) for column in columns] for row in rows)
     write_text(path, text.getvalue())
 
 
@@ -78,7 +90,8 @@ def read_trace(path: str | Path, kinds: Collection[str] = KINDS) -> list[Disturb
     """Read a trace from CSV.
 
     The file has a header and the columns ``instance, start_s, end_s``, one or both of ``factor`` and ``extra_ms``,
-    and, where not all rows are ``slow``, ``kind``; in any order. Empty cells of the last three are neutral.
+    where not all rows are ``slow``, ``kind``, and where rows are of clusters of one size only, ``cluster``; in any
+    order. Empty cells of the last four are neutral.
 
     Args:
         path: the file.
@@ -98,7 +111,7 @@ def read_trace(path: str | Path, kinds: Collection[str] = KINDS) -> list[Disturb
 
 
 def _check_header(path: str | Path, header: list[str]) -> None:
-    unknown = [name for name in header if name not in COLUMNS]
+    unknown = [name for name in header if name not in (*COLUMNS, CLUSTER)]
     missing = [name for name in REQUIRED if name not in header]
     if unknown:
         raise UserError(f"{path}: row 1: unknown column {unknown[0]!r}; columns are {', '.join(COLUMNS)}")
@@ -130,6 +143,7 @@ class _Row:
             end_s=self._number("end_s", lambda end: end >= start_s, f"a time not before start_s={start_s:g}"),
             factor=self._number("factor", lambda factor: factor > 0, "a number above 0", neutral=1.0),
             extra_ms=self._number("extra_ms", lambda extra: extra >= 0, "0 or more milliseconds", neutral=0.0),
+            cluster=int(self._number(CLUSTER, _is_count, "a whole number, 1 or more", neutral=0)) or None,
         )
 
     def _number(self, column: str, fits: Callable[[float], bool], wanted: str, neutral: float | None = None) -> float:
@@ -139,6 +153,8 @@ class _Row:
         value = finite_number(text)
         if value is None or not fits(value):
             raise self._refuse(column, wanted)
+        if value > LARGEST:
+            raise self._refuse(column, f"at most {LARGEST:g}")
         return value
 
     def _refuse(self, column: str, wanted: str) -> UserError:
@@ -148,3 +164,7 @@ class _Row:
 
 def _is_index(value: float) -> bool:
     return value >= 0 and value.is_integer()
+
+
+def _is_count(value: float) -> bool:
+    return value >= 1 and value.is_integer()

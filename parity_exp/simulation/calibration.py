@@ -16,7 +16,20 @@ import pandas as pd
 from parity_exp.errors import UserError
 from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.stragglers import Resampled
-from parity_exp.serving.trace import Disturbance, read_trace
+from parity_exp.serving.trace import LARGEST, Disturbance, read_trace
+from parity_exp.serving.worlds import world_of
+
+SECONDS, WHOLE, TEXT = "seconds", "whole numbers", "text"
+
+TASKS = {
+    "model": TEXT, "outcome": TEXT, "instance": WHOLE, "batch": WHOLE, "placed_s": SECONDS, "started_s": SECONDS,
+    "finished_s": SECONDS,
+}  # fmt: skip
+QUERIES = {"source": TEXT, "query": WHOLE, "instance": WHOLE, "completed_s": SECONDS}
+"""What is read of the tables, and what it has to be."""
+
+CLOCKS_S = 0.1
+"""By so much the clocks of machines may differ, and a time be before the beginning."""
 
 FEWEST = 20
 """So many undisturbed tasks of a model are enough to take its times from."""
@@ -55,9 +68,11 @@ def calibration(path: str | Path, key: str = "simulate.calibrate") -> Calibratio
         raise UserError(f"{key}={path}: it has no tasks-<policy>.parquet; give a run directory of `serve`")
     trace_path = run.path / "straggler-trace.csv"
     trace = read_trace(trace_path) if trace_path.is_file() else []
-    tasks = {name: _read(run.path / f"tasks-{name}") for name in names}
+    measured = run.read_metrics() if run.metrics.is_file() else {}
+    sizes = {name: _measured(run, measured, f"serve/{name.removesuffix('.parquet')}/instances") for name in names}
+    tasks = {name: _read_tasks(run.path / f"tasks-{name}") for name in names}
     idle = {name: _found_idle(table) for name, table in tasks.items()}
-    calm = {name: _undisturbed(table, trace) for name, table in tasks.items()}
+    calm = {name: _undisturbed(table, _met(trace, sizes[name])) for name, table in tasks.items()}
     calm_tasks = pd.concat([table[calm[name]] for name, table in tasks.items()])
     service = {
         str(model): Resampled((some["finished_s"] - some["started_s"]).to_numpy())
@@ -69,9 +84,10 @@ def calibration(path: str | Path, key: str = "simulate.calibrate") -> Calibratio
             f"{key}={path}: fewer than {FEWEST} tasks of the base model went undisturbed; serve more queries"
         )
     there = pd.concat([table[calm[name] & idle[name]] for name, table in tasks.items()])
-    back = pd.concat([_answered(_read(run.path / f"queries-{name}"), tasks[name]) for name in names])
-    measured = run.read_metrics() if run.metrics.is_file() else {}
-    service_ms = measured.get("serve/service_time_ms")
+    back = pd.concat([_answered(_read(run.path / f"queries-{name}", QUERIES), tasks[name]) for name in names])
+    service_ms = _measured(run, measured, "serve/service_time_ms")
+    if service["base"].expected() <= 0:
+        raise UserError(f"{key}={path}: by its tables the base model takes no time; serve again")
     return Calibration(
         service,
         _messages((there["started_s"] - there["placed_s"]).to_numpy()),
@@ -80,17 +96,81 @@ def calibration(path: str | Path, key: str = "simulate.calibrate") -> Calibratio
     )
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read_tasks(path: Path) -> pd.DataFrame:
+    """The tasks that are done, each of which has begun and ended, in this order.
+
+    Raises:
+        UserError: they have not.
+    """
+    table = _read(path, TASKS)
+    done = table[table["outcome"] == "done"].reset_index(drop=True)
+    _check_seconds(path, done, TASKS)
+    backwards = np.flatnonzero(done["finished_s"] < done["started_s"])
+    if len(backwards):
+        task = done.iloc[int(backwards[0])]
+        raise UserError(
+            f"{path}: a task began at {task['started_s']:g} s and was done at {task['finished_s']:g} s; restore the "
+            "file or serve again"
+        )
+    return done
+
+
+def _read(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """A table that has certain columns, with numbers where these are to be.
+
+    Raises:
+        UserError: it has not, or cannot be read.
+    """
     try:
         table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as Parquet ({str(error).splitlines()[0]})") from None
-    return table[table["outcome"] == "done"].reset_index(drop=True) if "outcome" in table else table
+    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(f"{path}: not readable as Parquet ({reason[0]})") from None
+    for column, holds in columns.items():
+        if column not in table:
+            raise UserError(f"{path}: it has no column {column}; give a run directory of `serve`")
+        if holds != TEXT and not pd.api.types.is_numeric_dtype(table[column]):
+            raise UserError(f"{path}: column {column} holds {table[column].dtype}, expected {holds}")
+    if "completed_s" in columns:
+        _check_seconds(path, table, columns)
+    return table
+
+
+def _check_seconds(path: Path, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
+    """Refuse times that are no times."""
+    for column in (name for name, holds in columns.items() if holds == SECONDS):
+        values = table[column].to_numpy(dtype=np.float64, na_value=np.nan)
+        wrong = np.flatnonzero(~(np.isfinite(values) & (values >= -CLOCKS_S)))
+        if len(wrong):
+            raise UserError(
+                f"{path}: column {column} has {values[wrong[0]]:g} in row {wrong[0] + 1} of {len(values)}, expected "
+                "seconds from the beginning of the run; restore the file or serve again"
+            )
 
 
 def _messages(times_s: np.ndarray) -> Resampled:
     """Times of messages; no time where none was seen, and none that clocks make negative."""
     return Resampled(np.maximum(times_s, 0.0) if len(times_s) else np.zeros(1))
+
+
+def _measured(run: RunDirectory, metrics: Mapping[str, object], key: str) -> float | None:
+    """A metric that is above 0; None where the run says nothing of it.
+
+    Raises:
+        UserError: it is not.
+    """
+    value = metrics.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LARGEST:
+        shown = str(value)[:40]
+        raise UserError(f"{run.metrics}: {key} is {shown}, expected a number above 0; restore it or serve again")
+    return float(value)
+
+
+def _met(trace: list[Disturbance], size: float | None) -> list[Disturbance]:
+    """The rows that a cluster met; where its size is not known, those of all sizes, to be on the safe side."""
+    return trace if size is None else world_of(trace, int(size))
 
 
 def _undisturbed(tasks: pd.DataFrame, trace: list[Disturbance]) -> np.ndarray:

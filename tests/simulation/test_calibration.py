@@ -1,6 +1,7 @@
 """A run that was served says how long tasks and messages take, without what was injected into it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,3 +67,59 @@ def test_a_run_without_undisturbed_tasks_or_without_tasks_is_refused(served: Pat
     (served / "tasks-parity.parquet").unlink()
     with pytest.raises(UserError, match=r"no tasks-<policy>\.parquet"):
         calibration(served)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        (column, value)
+        for column in ("placed_s", "started_s", "finished_s")
+        for value in (np.nan, -5.0, np.inf, -np.inf)
+    ],
+)
+def test_tasks_at_times_that_are_none_are_refused_in_one_line(served: Path, column: str, value: float) -> None:
+    damage(served / "tasks-parity.parquet", lambda table: table.assign(**{column: [*table[column][:-1], value]}))
+    refused(served, "tasks-parity.parquet", column)
+
+
+@pytest.mark.parametrize("name", ["tasks", "queries"])
+def test_text_in_the_place_of_numbers_and_missing_columns_are_refused(served: Path, name: str) -> None:
+    path = served / f"{name}-parity.parquet"
+    whole = pd.read_parquet(path)
+    text = {"tasks": "started_s", "queries": "completed_s"}[name]
+    damage(path, lambda table: table.assign(**{text: [f"{value} s" for value in table[text]]}))
+    refused(served, path.name, text, "seconds")
+    for column in {"tasks": ["model", "instance", "outcome"], "queries": ["source", "query"]}[name]:
+        whole.drop(columns=column).to_parquet(path, index=False)
+        refused(served, path.name, column)
+
+
+def test_tasks_that_end_before_they_begin_or_take_no_time_are_refused(served: Path) -> None:
+    path = served / "tasks-parity.parquet"
+    damage(path, lambda table: table.assign(finished_s=table["started_s"]))
+    refused(served, "no time")
+    damage(path, lambda table: table.assign(finished_s=table["started_s"] - 0.001))
+    refused(served, path.name, "began at")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"serve/service_time_ms": 10.', "", "[1]", "null", '{"serve/service_time_ms": "ten"}',
+        '{"serve/service_time_ms": NaN}', '{"serve/service_time_ms": -3}', '{"serve/service_time_ms": 0}',
+        '{"serve/service_time_ms": 1e400}', '{"serve/parity/instances": "six"}', "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_damaged_metrics_are_refused_in_one_line(served: Path, text: str) -> None:
+    (served / "metrics.json").write_text(text)
+    refused(served, "metrics.json")
+
+
+def damage(path: Path, change: Any) -> None:
+    change(pd.read_parquet(path)).to_parquet(path, index=False)
+
+
+def refused(folder: Path, *words: str) -> None:
+    with pytest.raises(UserError) as error:
+        calibration(folder)
+    assert "\n" not in str(error.value) and all(word in str(error.value) for word in words)

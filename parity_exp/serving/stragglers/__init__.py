@@ -19,7 +19,7 @@ from parity_exp.serving.stragglers.neighbour import Neighbour
 from parity_exp.serving.stragglers.replay import Replay
 from parity_exp.serving.stragglers.shuffle import Shuffle
 from parity_exp.serving.stragglers.slowdown import Slowdown
-from parity_exp.serving.stragglers.straggler import Straggler, all_helpers, compose
+from parity_exp.serving.stragglers.straggler import NotThereError, Straggler, all_helpers, compose
 
 __all__ = [
     "Constant",
@@ -33,6 +33,7 @@ __all__ = [
     "LogNormal",
     "Multitenancy",
     "Neighbour",
+    "NotThereError",
     "Pareto",
     "Replay",
     "Resampled",

@@ -9,7 +9,7 @@ import numpy as np
 from parity_exp.errors import ConfigError
 from parity_exp.serving.checks import at_most_one, number, whole
 from parity_exp.serving.helpers.helper import Helper
-from parity_exp.serving.stragglers.straggler import Straggler
+from parity_exp.serving.stragglers.straggler import Straggler, those_there
 from parity_exp.serving.trace import Disturbance
 
 ALL_THE_TIME = 1.0
@@ -59,16 +59,14 @@ class Spells(Straggler):
             for start_s, end_s in self._spans(phase_s[instance], duration_s)
         ]
 
+    def named(self) -> Sequence[int]:
+        return self.instances or ()
+
     def _chosen(self, instances: int, random: np.random.Generator) -> list[int]:
         order = random.permutation(instances).tolist()
         if self.instances is None:
             return sorted(order[: max(1, round(self.fraction * instances))])
-        if any(instance >= instances for instance in self.instances):
-            raise ConfigError(
-                f"{self.key}.instances={self.instances}: expected numbers from 0 to {instances - 1}, "
-                f"there are {instances} instances"
-            )
-        return self.instances
+        return those_there(f"{self.key}.instances", self.instances, instances)
 
     def _spans(self, phase_s: float, duration_s: float) -> list[tuple[float, float]]:
         if self.duty == ALL_THE_TIME:

@@ -7,7 +7,7 @@ import numpy as np
 from parity_exp.errors import ConfigError
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.stragglers.slots import late_slots, slot_seconds
-from parity_exp.serving.stragglers.straggler import Straggler
+from parity_exp.serving.stragglers.straggler import Straggler, those_there
 from parity_exp.serving.timeline import FAULTS
 from parity_exp.serving.trace import Disturbance
 
@@ -68,16 +68,14 @@ class Corrupt(Straggler):
             for start_s, stop_s in self._spans(end_s, streams[instance], service_s)
         ]
 
+    def named(self) -> Sequence[int]:
+        return self.instances or ()
+
     def _chosen(self, instances: int, random: np.random.Generator) -> list[int]:
         drawn = random.permutation(instances).tolist()
         if self.instances is None:
             return sorted(drawn[: self.count])
-        if any(instance >= instances for instance in self.instances):
-            raise ConfigError(
-                f"{KEY}.instances={self.instances}: expected numbers from 0 to {instances - 1}, "
-                f"there are {instances} instances"
-            )
-        return self.instances
+        return those_there(f"{KEY}.instances", self.instances, instances)
 
     def _spans(self, end_s: float, random: np.random.Generator, service_s: float) -> list[tuple[float, float]]:
         if self.start_s >= end_s:

@@ -6,7 +6,7 @@ import numpy as np
 
 from parity_exp.errors import ConfigError
 from parity_exp.serving.checks import at_most_one, number, whole
-from parity_exp.serving.stragglers.straggler import Straggler
+from parity_exp.serving.stragglers.straggler import Straggler, those_there
 from parity_exp.serving.trace import KILL, Disturbance
 
 KEY = "straggler.crash"
@@ -44,13 +44,14 @@ class Crash(Straggler):
         self.mtbf_s = None if mtbf_s is None else number(f"{KEY}.mtbf_s", mtbf_s, above=0)
         self.instance = None if instance is None else whole(f"{KEY}.instance", instance, 0)
 
+    def named(self) -> Sequence[int]:
+        return () if self.instance is None else (self.instance,)
+
     def trace(
         self, instances: int, duration_s: float, random: np.random.Generator, service_s: float
     ) -> list[Disturbance]:
-        if self.instance is not None and self.instance >= instances:
-            raise ConfigError(
-                f"{KEY}.instance={self.instance}: expected 0 to {instances - 1}, there are {instances} instances"
-            )
+        if self.instance is not None:
+            those_there(f"{KEY}.instance", [self.instance], instances, self.instance)
         when, who = random.spawn(2)
         rate_per_s = self.rate_per_s if self.mtbf_s is None else instances / self.mtbf_s
         times_s = self._times(duration_s, rate_per_s, when)

@@ -1,10 +1,12 @@
 """An instance, or some, are slow for good: a throttled processor, a bad disk, a noisy neighbour that stays."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from parity_exp.errors import ConfigError
 from parity_exp.serving.checks import number, whole
-from parity_exp.serving.stragglers.straggler import Straggler
+from parity_exp.serving.stragglers.straggler import Straggler, those_there
 from parity_exp.serving.trace import SLOW, Disturbance
 
 KEY = "straggler.degraded"
@@ -39,13 +41,15 @@ class Degraded(Straggler):
                 f"{KEY}.instance={instance} names one instance, {KEY}.count={count}; leave one of them out"
             )
 
+    def named(self) -> Sequence[int]:
+        return () if self.instance is None else (self.instance,)
+
     def trace(
         self, instances: int, duration_s: float, random: np.random.Generator, service_s: float
     ) -> list[Disturbance]:
         drawn = int(random.integers(instances))
         first = drawn if self.instance is None else self.instance
-        if first >= instances:
-            raise ConfigError(f"{KEY}.instance={first}: expected 0 to {instances - 1}, there are {instances} instances")
+        those_there(f"{KEY}.instance", [first], instances, first)
         if self.count > instances:
             raise ConfigError(f"{KEY}.count={self.count}: there are {instances} instances")
         if self.start_s >= duration_s:

@@ -1,6 +1,6 @@
 """What happens is read from a file: one that an earlier run has left, or one that was measured elsewhere."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.stragglers.straggler import Straggler
 from parity_exp.serving.timeline import FAULTS
 from parity_exp.serving.trace import CONTENTION, KILL, SLOW, TENANT, Disturbance, read_trace
+from parity_exp.serving.worlds import world_of
 
 
 class Replay(Straggler):
@@ -31,10 +32,13 @@ class Replay(Straggler):
         # Read now, so that a bad file is refused before anything has started.
         self.rows = read_trace(path, (SLOW, KILL, *self.processes, *FAULTS))
 
+    def named(self) -> Sequence[Disturbance]:
+        return self.rows
+
     def trace(
         self, instances: int, duration_s: float, random: np.random.Generator, service_s: float
     ) -> list[Disturbance]:
-        return list(self.rows)
+        return world_of(self.rows, instances)
 
     def helpers(self) -> Mapping[str, Helper]:
         return self.processes

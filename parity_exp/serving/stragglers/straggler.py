@@ -5,16 +5,42 @@ the config group ``straggler``, nested under the model's name.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from parity_exp.errors import ConfigError
 from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.trace import Disturbance
+from parity_exp.serving.worlds import in_order
 
 PRECISION = 6
 """Digits after the point that a trace keeps: microseconds in times, nanoseconds in extra times."""
+
+
+class NotThereError(ConfigError):
+    """Settings name instances of which a cluster has none; another policy's, which is larger, may have them."""
+
+
+def those_there(key: str, named: Sequence[int], instances: int, shown: object = None) -> list[int]:
+    """Of the instances that a setting names those that a cluster has.
+
+    Args:
+        key: the config key, for the message.
+        named: numbers of instances.
+        instances: how many there are.
+        shown: the setting's value, for the message; ``named`` where it is left out.
+
+    Raises:
+        NotThereError: there is none of them.
+    """
+    there = [instance for instance in named if instance < instances]
+    if named and not there:
+        raise NotThereError(
+            f"{key}={named if shown is None else shown}: expected numbers from 0 to {instances - 1}, "
+            f"there are {instances} instances"
+        )
+    return there
 
 
 class Straggler(ABC):
@@ -27,7 +53,7 @@ class Straggler(ABC):
         """What will happen; a pure function of the model's settings and these arguments.
 
         Args:
-            instances: how many there are, of any model.
+            instances: how many there are, of any model, in the cluster that it is for.
             duration_s: how long the trace is; times lie in ``[0, duration_s)``, but the last rows may end later.
             random: the model's own stream of random numbers.
             service_s: the typical time that a query takes, for models that need a scale.
@@ -37,7 +63,15 @@ class Straggler(ABC):
 
         Raises:
             ConfigError: the model cannot do what its settings say to so many instances.
+            NotThereError: they name instances of which there is none.
         """
+
+    def named(self) -> Sequence[int | Disturbance]:
+        """The instances that settings name, or the rows that they give; a cluster need not have all of them.
+
+        Empty for models that draw them, and so always find some.
+        """
+        return ()
 
     def helpers(self) -> Mapping[str, Helper]:
         """For each kind of row that takes a process of its own, what that process does."""
@@ -54,7 +88,7 @@ def compose(
 
     Args:
         stragglers: the models by name.
-        instances: how many there are, of any model; the most that any policy has.
+        instances: how many there are, of any model, in the cluster that the trace is for.
         duration_s: how long the trace is.
         seed: 0 or more.
         service_s: the typical time that a query takes.
@@ -76,7 +110,7 @@ def compose(
         )
         for row in rows
     ]
-    return sorted(rounded, key=lambda row: (row.start_s, row.end_s, row.instance, row.kind, row.factor, row.extra_ms))
+    return in_order(rounded)
 
 
 def all_helpers(stragglers: Mapping[str, Straggler]) -> dict[str, Helper]:
