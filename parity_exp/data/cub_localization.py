@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import functional as images
 
 from parity_exp.data.file_cache import Array
 from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing
-from parity_exp.data.image_folders import read_image
+from parity_exp.data.pictures import read_image
 from parity_exp.tasks import Localization, Task
 
 Value = TypeVar("Value")

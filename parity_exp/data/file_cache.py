@@ -145,7 +145,7 @@ def _write(part: Path, layout: Layout, read: Read, what: str) -> str:
 
         def one(place: int) -> None:
             values, labels[place] = read(place)
-            content = np.ascontiguousarray(values, layout.dtype)
+            content = kept_as(values, layout.dtype)
             if content.shape != layout.shape:
                 raise ValueError(f"sample {place} of {what} has the shape {content.shape}, not {layout.shape}")
             digests[place] = np.frombuffer(blake2b(content.data, digest_size=32).digest(), np.uint8)
@@ -155,6 +155,22 @@ def _write(part: Path, layout: Layout, read: Read, what: str) -> str:
         os.fsync(stream.fileno())
     np.save(part / "labels.npy", labels)
     return blake2b(digests.tobytes() + labels.tobytes(), digest_size=16).hexdigest()
+
+
+def kept_as(values: Array, dtype: str) -> Array:
+    """Values in the type that they are kept as; floats may lose digits, and nothing else may be lost.
+
+    Raises:
+        ValueError: the type cannot hold them: floats as bytes, numbers beyond its range, or no numbers.
+    """
+    with np.errstate(all="ignore"):
+        content = np.asarray(values, dtype, order="C")
+        same = np.isfinite(content) if content.dtype.kind == "f" else content == values
+    if not np.all(same):
+        raise ValueError(
+            f"values from {np.min(values):.6g} to {np.max(values):.6g} ({values.dtype}) cannot be kept as {dtype}"
+        )
+    return content
 
 
 def _write_at(descriptor: int, content: bytes, offset: int) -> None:

@@ -5,7 +5,7 @@ To add one, subclass :class:`FileDataset`: say what its folder holds, list its f
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -16,14 +16,15 @@ import numpy as np
 import torch
 
 from parity_exp.data.dataset import Dataset, Samples
-from parity_exp.data.file_cache import Array, Layout, cached
+from parity_exp.data.file_cache import Array, Layout, cached, kept_as
 from parity_exp.data.sources import SYSTEM_FOLDERS
+from parity_exp.data.whole_files import whole
 from parity_exp.errors import DataError
 
 CACHE = ".parity_exp_cache"
 """Folder below ``root`` where read samples are kept, unless ``cache`` says otherwise. May be deleted at any time."""
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 """Raised when what is read from a file changes in a way that no setting shows."""
 
 DEFAULT_ROOT = "data"
@@ -184,7 +185,10 @@ class FileDataset(Dataset):
                 values, label = self.read_file(file)
             except DataError as error:
                 raise self.error(f"{file.path} {error}; put a complete copy in its place") from None
-            return values, np.asarray(label, self.label_dtype)
+            try:
+                return kept_as(values, self.dtype), kept_as(np.asarray(label), self.label_dtype)
+            except ValueError as error:
+                raise self.error(f"{file.path}: {error}") from None
 
         key = self._key(layout, files)
         try:
@@ -225,20 +229,3 @@ def with_test_part(files: Sequence[LabelledFile], class_names: Sequence[str]) ->
         test += own[:count]
         train += own[count:]
     return Listing(train, None, test, class_names)
-
-
-def whole(read: Callable[[], Any], kind: str) -> Any:
-    """What reading a file gives.
-
-    Raises:
-        DataError: it is damaged; decoders fail in whatever way the bytes lead them to.
-    """
-    try:
-        return read()
-    except FileNotFoundError:
-        raise DataError("is missing") from None
-    except PermissionError:
-        raise DataError("may not be read") from None
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"is no {kind}, cut short or damaged ({reason})") from None

@@ -14,7 +14,8 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as images
 
 from parity_exp.data.file_cache import Array
-from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing, whole, with_test_part
+from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing, with_test_part
+from parity_exp.data.pictures import read_image
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 
@@ -131,20 +132,6 @@ class CatVDog(ImageFolder):
             for path in sorted((place / "train").glob(f"{name}.*"))
             if path.suffix.lower() in SUFFIXES
         ]
-
-
-def read_image(path: Path) -> Image.Image:
-    """An image in three colours, whatever it is on disk.
-
-    Raises:
-        DataError: not a whole image.
-    """
-
-    def read() -> Image.Image:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-
-    return whole(read, "image")
 
 
 def image_files(folder: Path) -> list[Path]:

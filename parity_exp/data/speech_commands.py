@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from parity_exp.data.file_cache import Array
-from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing, whole
+from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing
+from parity_exp.data.whole_files import whole
 from parity_exp.errors import DataError
 
 RATE_HZ = 16_000
@@ -18,6 +19,12 @@ WINDOW_S = 0.02
 HOP_S = 0.01
 FRAMES = 101
 """Frames of a second of sound."""
+
+OVERSHOOT = 2.0
+"""Largest value of sound in floats: 1, and what filters may add to it. Sound kept as whole numbers never gets there."""
+
+CANCELLED = 1e-3
+"""Part of the channels' power below which their average is not what was recorded."""
 
 VALIDATION_LIST = "validation_list.txt"
 TEST_LIST = "testing_list.txt"
@@ -82,10 +89,10 @@ class SpeechCommands(FileDataset):
 
 
 def read_sound(path: Path) -> Tensor:
-    """The samples of a 16 kHz WAV file, ``(T,)`` in [-1, 1]; several channels are averaged.
+    """The samples of a 16 kHz WAV file, ``(T,)`` in [-1, 1], whatever its depth; several channels are averaged.
 
     Raises:
-        DataError: not a whole WAV file, empty, or of another rate.
+        DataError: not a whole WAV file, empty, of another rate, or out of range.
     """
     import soundfile
 
@@ -95,10 +102,19 @@ def read_sound(path: Path) -> Tensor:
         raise DataError(f"has {rate_hz:,} Hz; expected {RATE_HZ:,} Hz, so convert it")
     if not len(sound):
         raise DataError("holds no sound")
-    samples = torch.from_numpy(np.ascontiguousarray(sound.mean(axis=1)))
-    if not samples.isfinite().all():
+    if not np.isfinite(sound).all():
         raise DataError("is damaged: it holds values that are no numbers")
-    return samples
+    peak = float(np.abs(sound).max())
+    if peak > OVERSHOOT:
+        raise DataError(f"holds values up to {peak:,.6g}, where sound is between -1 and 1; scale it")
+    samples = sound.mean(axis=1)
+    if _power(samples) < CANCELLED * _power(sound):
+        raise DataError("has channels that cancel each other out; convert it to one channel")
+    return torch.from_numpy(np.ascontiguousarray(samples))
+
+
+def _power(sound: Array) -> float:
+    return float(np.square(sound, dtype=np.float64).mean())
 
 
 def spectrogram(sound: Tensor) -> Tensor:

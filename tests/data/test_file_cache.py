@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from parity_exp.data import BaseDataModule, CropAndFlip, GroupDataModule, ImageFolder, Samples, Splits
-from parity_exp.data.file_cache import Array, Layout, cached
+from parity_exp.data.file_cache import Array, Layout, cached, kept_as
 from parity_exp.data.file_dataset import CACHE, LabelledFile
 from parity_exp.errors import DataError
 from parity_exp.models import predict
@@ -201,3 +201,25 @@ def test_large_inputs_are_predicted_a_few_at_a_time() -> None:
     images = torch.zeros(1, 3, 224, 224, dtype=torch.uint8).expand(250, -1, -1, -1)
     assert predict(Network(), images, torch.device("cpu"), prepare=torch.Tensor.float).shape == (250, 1)
     assert max(seen) < 150 and sum(seen) == 250
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([0.0, 0.5, 1.0], "uint8"),
+        ([0, 256], "uint8"),
+        ([-1, 3], "uint8"),
+        ([0.0, 70_000.0], "float16"),
+        ([float("nan")], "float16"),
+        ([1.5], "int64"),
+        ([1e300], "float32"),
+    ],
+)
+def test_values_that_their_type_cannot_hold_are_refused(values: list[float], dtype: str) -> None:
+    with pytest.raises(ValueError, match=f"cannot be kept as {dtype}"):
+        kept_as(np.asarray(values), dtype)
+
+
+@pytest.mark.parametrize(("values", "dtype"), [([0.0, 255.0], "uint8"), ([0.1, -6.3], "float16"), ([3.0], "int64")])
+def test_values_that_their_type_can_hold_are_kept(values: list[float], dtype: str) -> None:
+    np.testing.assert_allclose(kept_as(np.asarray(values), dtype), values, rtol=1e-3)

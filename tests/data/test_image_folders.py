@@ -9,6 +9,8 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from parity_exp.data import CatVDog, ImageFolder, Splits
+from parity_exp.data.file_cache import Array
+from parity_exp.data.file_dataset import Label, LabelledFile
 from parity_exp.errors import DataError
 from tests.data.files import write_image, write_image_folder
 
@@ -164,3 +166,26 @@ def test_a_broken_link_is_named(tmp_path: Path) -> None:
 def test_sizes_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="size=64"):
         ImageFolder(name="images", size=64, resize=32)
+
+
+def test_pictures_of_16_bits_give_the_samples_that_8_bits_give(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for number in range(6):
+            values = random.integers(0, 256, (40, 50), np.uint8)
+            for depth, stored in (("eight", values), ("sixteen", values.astype(np.uint16) * 257)):
+                path = tmp_path / depth / split / f"class_{number % 2}" / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(stored).save(path)
+    eight, sixteen = load(tmp_path / "eight"), load(tmp_path / "sixteen")
+    assert torch.equal(eight.train.inputs, sixteen.train.inputs) and torch.equal(eight.test.inputs, sixteen.test.inputs)
+
+
+def test_a_data_set_whose_values_its_type_cannot_hold_is_refused(tmp_path: Path) -> None:
+    class Floats(ImageFolder):
+        def read_file(self, file: LabelledFile) -> tuple[Array, Label]:
+            values, label = super().read_file(file)
+            return values / 255, label
+
+    write_image_folder(tmp_path)
+    assert "cannot be kept as uint8" in refusal(tmp_path, Floats)

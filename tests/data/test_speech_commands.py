@@ -93,11 +93,46 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_sound(tmp_path / "stereo.wav").numpy(), sound.mean(axis=1), atol=1e-6)
 
 
-@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "FLOAT"])
-def test_other_encodings_of_wav_are_read(tmp_path: Path, subtype: str) -> None:
+@pytest.mark.parametrize(
+    ("subtype", "exact"),
+    [("PCM_U8", 0.01), ("PCM_16", 1e-4), ("PCM_24", 1e-6), ("PCM_32", 1e-6), ("FLOAT", 1e-6), ("DOUBLE", 1e-6),
+     ("ULAW", 0.05), ("ALAW", 0.05)],
+)  # fmt: skip
+@pytest.mark.parametrize("channels", [1, 2])
+def test_sound_is_the_same_in_whatever_depth_it_is_stored(
+    tmp_path: Path, subtype: str, exact: float, channels: int
+) -> None:
     tone = 0.5 * np.sin(np.arange(16_000) * 0.1)
-    soundfile.write(tmp_path / "a.wav", tone, 16_000, subtype=subtype)
-    np.testing.assert_allclose(read_sound(tmp_path / "a.wav").numpy(), tone, atol=0.01)
+    soundfile.write(tmp_path / "a.wav", np.repeat(tone[:, None], channels, axis=1), 16_000, subtype=subtype)
+    np.testing.assert_allclose(read_sound(tmp_path / "a.wav").numpy(), tone, atol=exact)
+
+
+@pytest.mark.parametrize(
+    ("sound", "words"),
+    [
+        (np.full(9, 12_000.0), "up to 12,000"),
+        (np.full(9, -3.0), "between -1 and 1"),
+        (np.full(9, np.nan), "no numbers"),
+        (np.stack([np.sin(np.arange(99)), -np.sin(np.arange(99))], axis=1), "cancel each other out"),
+        (np.zeros((0, 2)), "no sound"),
+    ],
+)
+def test_sound_out_of_range_is_refused(tmp_path: Path, sound: np.ndarray, words: str) -> None:
+    soundfile.write(tmp_path / "a.wav", sound, 16_000, subtype="FLOAT")
+    with pytest.raises(DataError, match=words):
+        read_sound(tmp_path / "a.wav")
+
+
+def test_silence_in_two_channels_is_silence(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros((99, 2)), 16_000)
+    assert (read_sound(tmp_path / "a.wav") == 0).all()
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 22_050, 44_100, 48_000])
+def test_sound_of_another_rate_is_refused(tmp_path: Path, rate_hz: int) -> None:
+    write_wav(tmp_path / "a.wav", rate_hz=rate_hz)
+    with pytest.raises(DataError, match=f"has {rate_hz:,} Hz; expected 16,000 Hz"):
+        read_sound(tmp_path / "a.wav")
 
 
 def test_what_is_nowhere_is_named_with_what_to_do(tmp_path: Path) -> None:
