@@ -33,6 +33,7 @@ from parity_exp.quiet import quiet_libraries
 from parity_exp.serving.checks import whole
 from parity_exp.tasks import Task
 from parity_exp.training import (
+    Acceleration,
     BaseModule,
     CodedModule,
     Evaluator,
@@ -47,8 +48,11 @@ log = logging.getLogger(__name__)
 BASE_WEIGHTS, PARITY_WEIGHTS, CODE_WEIGHTS = 1, 2, 3
 """Independent streams of random initial weights."""
 
-OWN_TRAINER_KEYS = {"accumulate_grad_batches", "gradient_clip_val"}
-"""Keys of the trainer that the LightningModules see to, since they take the optimizer's steps themselves."""
+ACCELERATION = ("cuda_graphs", "tf32", "channels_last")
+"""Keys of the trainer that say how it uses a GPU; see :class:`parity_exp.training.Acceleration`."""
+
+OWN_TRAINER_KEYS = {"accumulate_grad_batches", "gradient_clip_val", *ACCELERATION}
+"""Keys of the trainer that are not Lightning's: the LightningModules take the optimizer's steps themselves."""
 
 CACHE_VERSION = 1
 """Raised when training a base model changes in a way that its config does not show."""
@@ -252,6 +256,11 @@ class Experiment:
             return trainer
 
         return make
+
+    @property
+    def acceleration(self) -> Acceleration:
+        """How training uses a GPU; runs of before there was a choice use all its means."""
+        return Acceleration(**{name: bool(self.config.trainer.get(name, True)) for name in ACCELERATION})
 
     def base_phase(self, section: str = "base") -> tuple[TrainedModule, BaseDataModule]:
         """What trains the base model, or the small one of an approximate backup."""

@@ -120,7 +120,7 @@ def train_base(
     """Train the base model, or the backup, in this process."""
     module, data = experiment.base_phase(section)
     make_trainer = experiment.make_trainer(experiment.config[section].max_epochs)
-    return fit(module, data, make_trainer, folder, history, section, listener)
+    return fit(module, data, make_trainer, folder, history, section, listener, experiment.acceleration)
 
 
 def train_coded(
@@ -131,4 +131,4 @@ def train_coded(
     load_weights(RunDirectory(run_dir).checkpoint("base"), base, "base model of the run")
     module, data = experiment.coded_phase(base)
     make_trainer = experiment.make_trainer(experiment.config.trainer.max_epochs)
-    return fit(module, data, make_trainer, folder, history, "coded", listener)
+    return fit(module, data, make_trainer, folder, history, "coded", listener, experiment.acceleration)

@@ -8,6 +8,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -80,9 +81,7 @@ class Splits:
         values = as_floats(inputs)
         if all(mean == 0 for mean in self.mean) and all(std == 1 for std in self.std):
             return values
-        shape = (-1, *[1] * (inputs.dim() - 2))
-        mean = torch.tensor(self.mean, device=inputs.device).view(shape)
-        std = torch.tensor(self.std, device=inputs.device).view(shape)
+        mean, std = (_by_channel(values, inputs.device, inputs.dim() - 2) for values in (self.mean, self.std))
         if values is inputs:
             return (inputs - mean) / std
         return values.sub_(mean).div_(std)
@@ -100,6 +99,13 @@ class Splits:
             digest.update(samples.inputs.contiguous().view(torch.uint8).numpy().data)
             digest.update(samples.labels.contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()
+
+
+@cache
+def _by_channel(values: tuple[float, ...], device: torch.device, dimensions: int) -> Tensor:
+    """A number a channel, ``(C, 1, ...)``, copied to the device once: a copy in every batch would wait for it."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device).view(-1, *[1] * dimensions)
 
 
 def as_floats(inputs: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """Coding groups: k samples encoded together, as rows of an index tensor drawn afresh each epoch."""
 
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -70,6 +69,7 @@ class Batches:
         world_size: how many processes share the epoch.
         even: give every process the same number of batches, dropping the round that not all have a part of.
             Training needs it, for processes wait for each other at every step; evaluation must not drop any.
+        unchanging: whether ``make`` makes the same of the same rows, whatever the epoch and the batch's number are.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
         even: bool = True,
+        unchanging: bool = False,
     ) -> None:
         self.draw = draw
         self.make = make
@@ -91,6 +92,7 @@ class Batches:
         self.world_size = world_size
         self.total = -(-rows // batch_size)
         self.even = even
+        self.unchanging = unchanging
 
     def __len__(self) -> int:
         if self.even:
@@ -98,27 +100,47 @@ class Batches:
         return len(range(self.rank, self.total, self.world_size))
 
     def __iter__(self) -> Iterator[Any]:
-        epoch = self.epoch()
-        index = self.draw(epoch)
-        for turn in range(len(self)):
-            # A process without a batch of its own (fewer batches than processes) works on another's.
-            batch = (turn * self.world_size + self.rank) % self.total
-            yield self.make(index[batch * self.batch_size : (batch + 1) * self.batch_size], epoch, batch)
+        return iter(Steps(self, self.draw(self.epoch()), self.epoch(), 0, len(self)))
 
 
 class Steps:
-    """Some consecutive training batches that Lightning sees as one; what it does per batch is shared among them.
+    """Some consecutive batches of an epoch, which Lightning sees as one; what it does per batch is shared among them.
 
     Attributes:
-        end_epoch: true when the last batch of the epoch is among them.
+        batches: all of the epoch.
+        index: the epoch's index tensor.
+        epoch: the epoch.
+        first: the first batch, of those that this process works on.
+        last: the batch after the last one.
     """
 
-    def __init__(self, batches: Iterator[Any], end_epoch: bool) -> None:
-        self._batches = batches
-        self.end_epoch = end_epoch
+    def __init__(self, batches: Batches, index: Tensor, epoch: int, first: int, last: int) -> None:
+        self.batches = batches
+        self.index = index
+        self.epoch = epoch
+        self.first = first
+        self.last = last
+
+    @property
+    def end_epoch(self) -> bool:
+        """Whether the last batch of the epoch is among them."""
+        return self.last == len(self.batches)
+
+    def rows(self, turn: int) -> Tensor:
+        """The rows of the index tensor that a batch is made of."""
+        batch, size = self._number(turn), self.batches.batch_size
+        return self.index[batch * size : (batch + 1) * size]
+
+    def make(self, turn: int) -> Any:
+        """A batch."""
+        return self.batches.make(self.rows(turn), self.epoch, self._number(turn))
+
+    def _number(self, turn: int) -> int:
+        # A process without a batch of its own (fewer batches than processes) works on another's.
+        return (turn * self.batches.world_size + self.batches.rank) % self.batches.total
 
     def __iter__(self) -> Iterator[Any]:
-        return self._batches
+        return (self.make(turn) for turn in range(self.first, self.last))
 
     def to(self, *_: object, **__: object) -> Self:
         """Stay: batches are made where they are needed, though Lightning asks each one to move there."""
@@ -141,6 +163,7 @@ class Runs:
         return -(-len(self.batches) // self.length)
 
     def __iter__(self) -> Iterator[Steps]:
-        batches = iter(self.batches)
-        for number in range(1, len(self) + 1):
-            yield Steps(itertools.islice(batches, self.length), number == len(self))
+        epoch, count = self.batches.epoch(), len(self.batches)
+        index = self.batches.draw(epoch)
+        for first in range(0, count, self.length):
+            yield Steps(self.batches, index, epoch, first, min(first + self.length, count))

@@ -1,5 +1,6 @@
 """Training and evaluation of base models and codes."""
 
+from parity_exp.training.acceleration import Acceleration
 from parity_exp.training.coded_batch import CodedBatch
 from parity_exp.training.costs import code_costs
 from parity_exp.training.evaluation import Evaluation, Evaluator, Examples, overall_quality
@@ -19,6 +20,7 @@ from parity_exp.training.schedules import constant, cosine, one_cycle
 from parity_exp.training.settings_search import Found, least_missed, search_settings
 
 __all__ = [
+    "Acceleration",
     "BaseModule",
     "CodedBatch",
     "CodedModule",

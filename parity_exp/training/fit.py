@@ -14,6 +14,7 @@ from pytorch_lightning.trainer.states import TrainerStatus
 
 from parity_exp.placement import device_of
 from parity_exp.quiet import quiet_libraries
+from parity_exp.training.acceleration import Acceleration
 from parity_exp.training.callbacks import (
     AtomicCheckpointIO,
     BestAndLast,
@@ -60,6 +61,7 @@ def fit(
     history: Path,
     name: str,
     listener: EpochListener | None = None,
+    acceleration: Acceleration | None = None,
 ) -> Fitted:
     """Train to the last epoch, from ``folder/last.ckpt`` if it is there, and leave each part's best weights.
 
@@ -71,6 +73,7 @@ def fit(
         history: the CSV file with a row an epoch.
         name: what the progress bar calls it.
         listener: is told each row of the history.
+        acceleration: how a GPU is used; None: by all its means.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; ``last.ckpt`` is whole, and training can go on from it.
@@ -86,8 +89,10 @@ def fit(
     )
     on_ctrl_c = signal.getsignal(signal.SIGINT)
     home = device_of(module)
+    acceleration, device = acceleration or Acceleration(), trainer.strategy.root_device
+    module.recorder = acceleration.recorder(device)
     try:
-        with _quick_cuda_check():
+        with _quick_cuda_check(), acceleration.applied(module, device):
             trainer.fit(module, data, ckpt_path=best.last if best.last.is_file() else None)
     except SystemExit:
         if trainer.state.status == TrainerStatus.INTERRUPTED:

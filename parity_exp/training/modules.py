@@ -4,6 +4,7 @@ Both keep what happens in a step to the least: nothing is logged per step; losse
 once an epoch.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
 from parity_exp.coding import Code, all_loss_patterns, joint_loss_patterns
@@ -21,7 +22,11 @@ from parity_exp.data import GroupBatch, LabelledBatch
 from parity_exp.data.groups import Runs, Steps, epoch_generator
 from parity_exp.tasks import Task
 from parity_exp.training.coded_batch import CodedBatch
+from parity_exp.training.device_optimizer import CannotRecordError, device_optimizer
 from parity_exp.training.objectives import Objective
+from parity_exp.training.step_graphs import Recorder, StepGraphs
+
+log = logging.getLogger(__name__)
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 ScheduleFactory = Callable[[Optimizer, int], LRScheduler | None]
@@ -65,12 +70,15 @@ class TrainedModule(LightningModule):
 
     Attributes:
         monitor: the metric by which the best epoch is chosen; the greatest is best.
+        recorder: records steps and replays them; None: each is taken operation by operation.
     """
 
     monitor: str
 
     def __init__(self, optimisation: Optimisation, seed: int) -> None:
         super().__init__()
+        self.recorder: Recorder | None = None
+        self._graphs: StepGraphs | None = None
         self.automatic_optimization = False
         self._optimisation = optimisation
         self._seed = seed
@@ -81,14 +89,69 @@ class TrainedModule(LightningModule):
         """The loss of a batch, a scalar."""
         raise NotImplementedError
 
+    def on_train_start(self) -> None:
+        self._lay_out_states()
+        self._graphs = None if self.recorder is None else self._step_graphs(self.recorder)
+
+    def _lay_out_states(self) -> None:
+        """Give what optimizers remember the layout of its parameter: fused ones go through both in memory's order.
+
+        Another layout comes from a checkpoint that was written on another device.
+        """
+        for optimizer in self.trainer.optimizers:
+            for parameter, state in optimizer.state.items():
+                for name, value in state.items():
+                    if value.shape == parameter.shape and value.stride() != parameter.stride():
+                        state[name] = torch.empty_like(parameter).copy_(value)
+
+    def _step_graphs(self, recorder: Recorder) -> StepGraphs | None:
+        """What takes steps by recordings of them; None, with a word to the user, where steps cannot be recorded."""
+        if not self._steps_are_plain:
+            # Several processes wait for each other within a step, and a scaled loss for the processor's decision.
+            self._explain_eager_steps("steps of several processes, or with a scaled loss (16-mixed), are not recorded")
+            return None
+        optimizer, scheduler = self.optimizers(use_pl_optimizer=False), self.lr_schedulers()
+        assert isinstance(optimizer, Optimizer) and not isinstance(scheduler, list | ReduceLROnPlateau)
+        norm = self._optimisation.clip_norm
+        clip = None if norm is None else lambda: self.clip_gradients(optimizer, norm, "norm")
+        runs = self.trainer.train_dataloader
+        assert isinstance(runs, Runs)
+        moved = device_optimizer(optimizer, scheduler, clip, len(runs.batches), self.device)
+        return StepGraphs(recorder, self.loss, moved, self._optimisation.accumulate, self.device)
+
+    def _explain_eager_steps(self, reason: str) -> None:
+        log.warning("%s; training goes on, operation by operation (trainer.cuda_graphs=false asks for that)", reason)
+
     def on_train_epoch_start(self) -> None:
         # An epoch's random numbers depend on seed and epoch alone, so a resumed run repeats them.
         random = epoch_generator(self._seed + self.global_rank, self.current_epoch, DROPOUT)
         torch.manual_seed(random.initial_seed())
         self._losses.clear()
         self._accumulated = 0
+        if self._graphs is not None:
+            self._graphs.begin_epoch()
 
     def training_step(self, steps: Steps, _: int) -> None:
+        if self._graphs is not None:
+            try:
+                self._graphs.take(steps)
+                return
+            except CannotRecordError as error:
+                self._explain_eager_steps(f"training steps cannot be recorded as CUDA graphs: {error}")
+                self._leave_graphs(self._graphs)
+        self._take(steps)
+
+    def _leave_graphs(self, graphs: StepGraphs) -> None:
+        """Go on without, in the middle of an epoch."""
+        loss_sum, count = graphs.losses
+        self._losses.extend([(loss_sum / count).float()] * count if count else [])
+        self._accumulated = graphs.accumulated
+        if not self._accumulated:
+            self.zero_grad()
+        self._graphs = None
+
+    def _take(self, steps: Steps) -> None:
+        """Take training steps operation by operation."""
         plain = self._steps_are_plain
         optimizer, scheduler = self.optimizers(use_pl_optimizer=not plain), self.lr_schedulers()
         backward = Tensor.backward if plain else self.manual_backward
@@ -125,6 +188,9 @@ class TrainedModule(LightningModule):
 
     def mean_train_loss(self) -> float:
         """The mean loss of the epoch's batches so far, over all processes. Every process has to call it."""
+        if self._graphs is not None:
+            loss_sum, count = self._graphs.losses
+            return float(loss_sum) / count
         mean = torch.stack(self._losses).mean()
         return float(self.trainer.strategy.reduce(mean, reduce_op="mean"))
 
