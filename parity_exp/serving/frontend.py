@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from parity_exp import tasks
+from parity_exp.serving.costs import Given
 from parity_exp.serving.desk import Desk, Response
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.group_coder import GroupCoder
@@ -92,7 +93,7 @@ class Frontend:
         self.think_s = workload.think_s
         self.due_s: list[float] = workload.arrivals_s.tolist()
         self.tasks: dict[int, Task] = {}
-        self.first_queries = self.parity_queries = self.repeated_queries = 0
+        self.given = Given()
         self._placed = bytearray(len(self.sample_of))
         self.cpu_s = 0.0
         self._sent = 0
@@ -170,12 +171,12 @@ class Frontend:
         """Count the queries that an instance was given: for the first time, as parity queries, or once more."""
         if task.batch is None:
             assert task.group is not None
-            self.parity_queries += task.group.elements
+            self.given.parity += task.group.elements
         elif self._placed[task.batch.queries[0]]:
-            self.repeated_queries += len(task.batch.queries)
+            self.given.repeated += len(task.batch.queries)
         else:
             self._placed[task.batch.queries[0]] = True
-            self.first_queries += len(task.batch.queries)
+            self.given.first += len(task.batch.queries)
 
     def _input(self, task: Task) -> Tensor:
         """What a task's model is to see, ``(n, *query_shape)``."""
@@ -247,25 +248,12 @@ class Frontend:
         return [answers[element] for element in response.elements]
 
     def metrics(self) -> dict[str, float]:
-        """What answering has cost, warm-up included.
+        """What answering has cost, warm-up included: :meth:`Given.costs`, and what encoding and decoding took.
 
-        ``tasks_per_query`` is how many queries instances were given for each one answered; of these, ``extra_queries``
-        were not a client's query for the first time: parity queries, replicas, hedges, backups, and what was sent again
-        after a failure. A task of a batch counts its queries; a non-systematic code's coded queries count as parity
-        queries, and as extra where they are more than the clients' queries.
         ``frontend_us`` is the frontend's CPU time a query, encoding and decoding included.
         """
-        answered = max(self._answered, 1)
-        given = self.first_queries + self.parity_queries + self.repeated_queries
-        # Coded queries that go out in the place of clients' queries are extra as far as they are more than these.
-        instead = self.coder is not None and self.coder.replaces_queries
-        extra = max(given - self._answered, 0) if instead else given - self.first_queries
-        costs = {
-            "frontend_us": self.cpu_s / answered * 1e6,
-            "parity_queries": float(self.parity_queries),
-            "tasks_per_query": given / answered,
-            "extra_queries": float(extra),
-        }
+        costs = {"frontend_us": self.cpu_s / max(self._answered, 1) * 1e6}
+        costs |= self.given.costs(self._answered, self.desk.policy.replaces_queries)
         return costs | (self.coder.metrics() if self.coder is not None else {})
 
 

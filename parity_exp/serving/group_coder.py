@@ -21,12 +21,9 @@ class GroupCoder(ABC):
         batch_size: queries in a batch at most.
 
     Attributes:
-        replaces_queries: what it encodes is sent in the place of the queries, and not beside them.
         encode_s: how long each encoding of a group's parity query took, all elements.
         decode_s: how long each decoding took.
     """
-
-    replaces_queries = False
 
     def __init__(self, code: Code | NonSystematicCode, batch_size: int) -> None:
         self.encode_s: list[float] = []
@@ -87,8 +84,6 @@ class ParityGroupCoder(GroupCoder):
 
 class WholeGroupCoder(GroupCoder):
     """Decodes all predictions of a group of a non-systematic code at once; ``decode_s`` has each group's elements."""
-
-    replaces_queries = True
 
     def __init__(self, code: NonSystematicCode, batch_size: int) -> None:
         self.code = on_device(code, "cpu")

@@ -251,6 +251,9 @@ class Policy(ABC):
     uses_groups = False
     """Whether the policy encodes and decodes."""
 
+    replaces_queries = False
+    """Whether what it encodes goes out in the place of the queries, and not beside them."""
+
     false_alarm_rate: float | None = None
     """How often a sound group may be taken for a wrong one; None for policies that do not ask for ``suspects``."""
 

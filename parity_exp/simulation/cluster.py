@@ -86,6 +86,7 @@ def simulate(
     due_s = array("d", np.asarray(arrivals_s, dtype=np.float64).tobytes())
     total = len(due_s) if total is None else total
     outcome = Outcome(total) if outcome is None else outcome
+    outcome.replaces_queries = policy.replaces_queries
     desk = Desk(policy, base_instances, queues, prefetch, batch_size, window_s, slo_s)
     kills = sorted((row.start_s, row.instance) for row in trace if row.kind == KILL and row.instance < len(desk.held))
     cluster = _Cluster(desk, outcome, service, restart_s, there_s, back_s, raises, iter(kills))

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from parity_exp.serving.costs import Given
 from parity_exp.serving.desk import Response
 from parity_exp.serving.policy import SOURCES, Task
 
@@ -29,12 +30,14 @@ class Outcome:
         duplicates: answers to queries that had one; anything but 0 is a defect of the policy.
         now_s: how far the simulation has come.
         instances: how many there were.
+        replaces_queries: the policy's coded queries went out in the place of clients' queries.
     """
 
     def __init__(self, total: int) -> None:
         self.duplicates = 0
         self.now_s = 0.0
         self.instances = 0
+        self.replaces_queries = False
         self._scheduled_s = array("d", bytes(8 * total))
         self._completed_s = array("d", bytes(8 * total))
         self._state = array("b", [NOT_SENT]) * total
@@ -185,23 +188,18 @@ class Outcome:
         )
 
     def costs(self) -> dict[str, float]:
-        """What answering has cost, warm-up included, by the names that serving has for it.
+        """What answering has cost, warm-up included, as :meth:`~parity_exp.serving.costs.Given.costs` has it.
 
-        A task of a batch counts its queries. ``extra_queries`` were not a client's query for the first time.
+        ``busy`` is the share of the time that instances worked.
         """
         batch = np.frombuffer(self._task_batch, dtype=np.int64)
         size = np.frombuffer(self._task_size, dtype=np.int32)
         own = batch >= 0
-        parity = int(size[~own].sum())
-        _, first = np.unique(batch[own], return_index=True)
-        extra = int(size.sum()) - int(size[own][first].sum())
-        answered = max(int(np.count_nonzero(self.source >= 0)), 1)
-        return {
-            "parity_queries": float(parity),
-            "tasks_per_query": int(size.sum()) / answered,
-            "extra_queries": float(extra),
-            "busy": self._busy(),
-        }
+        _, places = np.unique(batch[own], return_index=True)
+        first = int(size[own][places].sum())
+        given = Given(first, parity=int(size[~own].sum()), repeated=int(size[own].sum()) - first)
+        answered = int(np.count_nonzero(self.source >= 0))
+        return given.costs(answered, self.replaces_queries) | {"busy": self._busy()}
 
     def _busy(self) -> float:
         """Share of the time that instances worked, the mean over instances, from 0 to the end of the run."""

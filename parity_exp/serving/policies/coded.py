@@ -36,6 +36,7 @@ class Coded(Policy):
     """
 
     uses_groups = True
+    replaces_queries = True
 
     def __init__(
         self, k: int, r: int, order: Sequence[int], needed: int, fill_ms: float = 50, equal_resources: bool = True
