@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,9 +27,6 @@ log = logging.getLogger(__name__)
 
 SECTIONS = ("redundancy", "straggler", "load", "pool", "queue", "backup")
 """The parts of the config that say how to serve."""
-
-PATIENCE_S = 60.0
-"""Deadline of queries where load.slo_ms is null: nothing waits for ever."""
 
 ARRIVALS = 1
 """Stream of random numbers."""
@@ -96,7 +94,7 @@ class Scenario:
             raise ConfigError(
                 f"queue._target_={config.queue.get('_target_')}: expected a subclass of {Queues.__module__}.Queues"
             )
-        self.slo_s = PATIENCE_S if self.load.slo_ms is None else self.load.slo_ms / 1e3
+        self.slo_s = inf if self.load.slo_ms is None else self.load.slo_ms / 1e3
         self.policies = [str(name) for name in config.redundancy]
         self.sizes = {
             name: sum(role.instances for role in self.policy(name).roles(self.instances)) for name in self.policies

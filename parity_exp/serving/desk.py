@@ -6,7 +6,8 @@ simulation over a heap of events.
 
 Rules:
 
-- Every query is answered exactly once: by the policy, or at its deadline by the default.
+- Every query is answered exactly once: by the policy, or at its deadline by the default; without deadlines by an error
+  where nothing that is still to come could answer it (:attr:`Desk.is_stuck`).
 - A placed task is ended by exactly one of ``finished``, ``failed`` and the loss of its instance.
 - An instance has at most ``prefetch`` tasks at a time; a second copy of a batch is not placed where the first is, as
   long as another instance is free.
@@ -80,6 +81,11 @@ class Queues(ABC):
     @abstractmethod
     def cancelled(self, task: Task) -> None:
         """A queued task was cancelled."""
+
+    @property
+    def holds_tasks(self) -> bool:
+        """Whether tasks are queued that an instance which comes back could do; True where a queue cannot tell."""
+        return True
 
     def rest(self, instance: int) -> None:  # noqa: B027 - a queue that cannot is correct without
         """Give an instance low-priority work only, as long as others keep up with the rest."""
@@ -165,6 +171,10 @@ class SingleQueue(Queues):
 
     def cancelled(self, task: Task) -> None:
         (self.low if task.low else self.normal).cancel()
+
+    @property
+    def holds_tasks(self) -> bool:
+        return bool(len(self.normal) or len(self.low))
 
     def rest(self, instance: int) -> None:
         if instance not in self.resting:
@@ -266,6 +276,10 @@ class RoundRobin(Queues):
         self.homeless = _Queue()
         self.ready: deque[int] = deque()
 
+    @property
+    def holds_tasks(self) -> bool:
+        return any(map(len, (*self.normal.values(), *self.low.values(), self.homeless)))
+
     def add(self, task: Task, first: bool = False) -> None:
         if task.instance < 0 and self.turn:
             task.instance = self._next_instance(task)
@@ -349,7 +363,8 @@ class Desk:
         prefetch: tasks an instance may have at a time.
         batch_size: queries in a batch.
         window_s: a batch that is not full is sent this long after its first query arrived.
-        slo_s: deadline of a query, from its scheduled arrival; at the deadline it gets the default.
+        slo_s: deadline of a query, from its scheduled arrival; at the deadline it gets the default. Infinity: there is
+            none.
         judge: compares outputs for policies that ask for it; the one of a simulation where it is left out.
 
     Attributes:
@@ -367,7 +382,7 @@ class Desk:
         prefetch: int = 1,
         batch_size: int = 1,
         window_s: float = 0.0,
-        slo_s: float = 60.0,
+        slo_s: float = inf,
         judge: Judge | None = None,
     ) -> None:
         self.policy = policy
@@ -388,6 +403,7 @@ class Desk:
         self._running: list[set[Task]] = [set() for _ in self._of_instance]
         self._refused = [0] * len(self._of_instance)
         self._is_up = [False] * len(self._of_instance)
+        self._is_gone = [False] * len(self._of_instance)
         self._forming: list[int] = []
         self._scheduled: list[float] = []
         self._close_batch_s = inf
@@ -395,6 +411,7 @@ class Desk:
         self._timers: list[tuple[float, int, Batch]] = []
         self._timers_set = 0
         self._deadlines: deque[tuple[float, Batch, int]] = deque()
+        self._waiting: dict[Batch, None] = {}  # without deadlines: what has no answer yet
         self._tasks = 0
         self.unanswered = 0
         policy.start(self)
@@ -452,8 +469,9 @@ class Desk:
         self._of_instance[instance].add(task, first=True)
         self._changed = True
 
-    def down(self, instance: int, now_s: float) -> None:
-        """An instance is gone, with everything it had."""
+    def down(self, instance: int, now_s: float, final: bool = False) -> None:
+        """An instance is gone, with everything it had; if it is final, it does not come back."""
+        self._is_gone[instance] = final
         if not self._is_up[instance]:
             return
         self._is_up[instance] = False
@@ -472,6 +490,25 @@ class Desk:
         self._is_up[instance] = True
         self._of_instance[instance].up(instance)
         self._changed = True
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether, if no more queries come, nothing can happen that would answer those without an answer.
+
+        Nothing is due and no instance has work, and for those that may come back there is none.
+        """
+        if self.wakes_s() < inf or self.placements or self.responses or any(self._running):
+            return False
+        return not any(
+            queues.holds_tasks and not up and not gone
+            for queues, up, gone in zip(self._of_instance, self._is_up, self._is_gone, strict=True)
+        )
+
+    def give_up(self, now_s: float) -> None:
+        """Answer what has no answer and no deadline by an error: for who finds that the desk is stuck."""
+        for batch in list(self._waiting):
+            self.respond(batch, Source.ERROR, None)
+            self.policy.expired(batch, now_s)
 
     def wake(self, now_s: float) -> None:
         """Do what is due: a batching window that closes, timers, deadlines."""
@@ -564,8 +601,11 @@ class Desk:
 
     def _send_batch(self, now_s: float) -> None:
         batch = Batch(tuple(self._forming), now_s)
-        for element, scheduled_s in enumerate(self._scheduled):
-            self._deadlines.append((scheduled_s + self.slo_s, batch, element))
+        if self.slo_s == inf:
+            self._waiting[batch] = None
+        else:
+            for element, scheduled_s in enumerate(self._scheduled):
+                self._deadlines.append((scheduled_s + self.slo_s, batch, element))
         self._forming, self._scheduled, self._close_batch_s = [], [], inf
         self.policy.arrived(batch, now_s)
 
@@ -608,6 +648,8 @@ class Desk:
             if not elements:
                 return
         batch.answered = not batch.left
+        if batch.answered:
+            self._waiting.pop(batch, None)
         self.unanswered -= len(elements)
         group = batch.group
         if group is None:

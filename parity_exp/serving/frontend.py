@@ -1,8 +1,9 @@
 """The frontend: one loop that brings queries to the desk, tasks to instances, results back, and answers to clients.
 
 It runs the same policies over real instances that a simulation runs over a heap of events. Everything that takes a
-decision is in the desk and the policy; everything that waits is in ``pool.poll``, and every wait ends by a deadline:
-each query is answered by its SLO at the latest, and the run ends when all are.
+decision is in the desk and the policy; everything that waits is in ``pool.poll``, and every wait ends: each query is
+answered by its SLO at the latest, or, where there is none, when its tasks have ended, which the pool sees to, or when
+nothing is left that could answer it. The run ends when all are.
 """
 
 import gc
@@ -138,6 +139,8 @@ class Frontend:
                 disturb_s = self.disturber.tick(now_s + zero_s) - zero_s
             desk.wake(now_s)
             desk.place(now_s)
+            if not self.tasks and not due_s and desk.is_stuck:
+                desk.give_up(now_s)
             if desk.placements:
                 self._send()
             if desk.responses:
@@ -204,7 +207,7 @@ class Frontend:
         elif isinstance(event, Down):
             for number in [number for number, task in self.tasks.items() if task.instance == event.instance]:
                 self._record(self.tasks.pop(number), math.nan, now_s, "lost")
-            self.desk.down(event.instance, now_s)
+            self.desk.down(event.instance, now_s, event.final)
         else:
             self.desk.up(event.instance)
 

@@ -34,7 +34,7 @@ Outcome = Literal["done", "raised", "lost"]
 NOT_SENT, WAITING = -2, -1  # states of a query without an answer, beside the sources
 
 INTERVAL_S = 1.0
-LONGEST_US = 3_600_000_000  # an hour: what the histograms reach
+LONGEST_US = 3_600_000_000  # an hour: what the histograms reach at least
 SIGNIFICANT_DIGITS = 3
 EXACT_BITS = 10  # that come after the first and tell buckets apart, for so many digits
 
@@ -276,14 +276,15 @@ def latency_log(queries: pd.DataFrame) -> str:
     log.output_log_format_version()
     log.output_comment("[latency from the scheduled arrival, in microseconds; times from the beginning of the run]")
     log.output_legend()
+    longest_us = max(LONGEST_US, int(np.ceil(queries["latency_ms"].max() * 1000))) if len(queries) else LONGEST_US
     interval = np.floor(queries["completed_s"].to_numpy() / INTERVAL_S).astype(np.int64)
-    latency_us = np.rint(queries["latency_ms"].to_numpy() * 1000).clip(1, LONGEST_US).astype(np.int64)
+    latency_us = np.rint(queries["latency_ms"].to_numpy() * 1000).clip(1, longest_us).astype(np.int64)
     order = np.argsort(interval, kind="stable")
     found, counts = np.unique(interval, return_counts=True)
     ends = np.cumsum(counts)
     for index, first, last in zip(found, ends - counts, ends, strict=True):
         values = latency_us[order[first:last]]
-        histogram = HdrHistogram(1, LONGEST_US, SIGNIFICANT_DIGITS)
+        histogram = HdrHistogram(1, longest_us, SIGNIFICANT_DIGITS)
         for value, count in zip(*np.unique(_buckets(values), return_counts=True), strict=True):
             histogram.record_value(int(value), int(count))
         histogram.set_start_time_stamp(index * INTERVAL_S * 1000)

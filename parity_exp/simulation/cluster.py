@@ -49,7 +49,7 @@ def simulate(
     prefetch: int = 1,
     batch_size: int = 1,
     window_s: float = 0.0,
-    slo_s: float = 60.0,
+    slo_s: float = inf,
     think_s: float | None = None,
     total: int | None = None,
     raises: Callable[[Task], bool] | None = None,
@@ -143,11 +143,16 @@ class _Cluster:
             if arrival_s <= event_s and arrival_s <= wake_s and arrival_s <= kill_s:
                 now_s = arrival_s
                 if now_s == inf:
-                    break
-                outcome.sent(sent, now_s)
-                desk.arrive(sent, now_s, now_s)
-                sent += 1
-                arrival_s = due_s[sent] if sent < len(due_s) and sent < total else inf
+                    now_s = outcome.now_s
+                    if desk.is_stuck:
+                        desk.give_up(now_s)
+                    if not desk.responses:
+                        break
+                else:
+                    outcome.sent(sent, now_s)
+                    desk.arrive(sent, now_s, now_s)
+                    sent += 1
+                    arrival_s = due_s[sent] if sent < len(due_s) and sent < total else inf
             elif event_s <= wake_s and event_s <= kill_s:
                 now_s = event_s
                 self._handle(heappop(events))

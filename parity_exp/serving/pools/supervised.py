@@ -163,6 +163,11 @@ class SupervisedPool(Pool, Generic[L]):
         require("hang_timeout_s", hang_timeout_s, 2 * heartbeat_s)
         require("task_timeout_s", task_timeout_s, 0.001)
         require("max_failures", max_failures, 1, whole=True)
+        if service_time_ms >= task_timeout_s * 1e3:
+            raise ConfigError(
+                f"pool.service_time_ms={service_time_ms:g}: a task that takes so long is killed after "
+                f"pool.task_timeout_s={task_timeout_s:g}; raise the latter"
+            )
         self.prefetch = prefetch
         self.service_time_ms = service_time_ms
         self.start_timeout_s = start_timeout_s
