@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from torchvision.transforms.v2 import functional as images
@@ -10,11 +10,21 @@ from torchvision.transforms.v2 import functional as images
 from parity_exp.data.file_cache import Array
 from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing
 from parity_exp.data.pictures import read_image
+from parity_exp.data.texts import path_in_list
+from parity_exp.errors import DataError
 from parity_exp.tasks import Localization, Task
 
 Value = TypeVar("Value")
 
+Box = tuple[float, float, float, float]
+
 IMAGES, SPLIT, BOXES = "images.txt", "train_test_split.txt", "bounding_boxes.txt"
+
+LARGEST = 1e6
+"""No picture has so many pixels on a side."""
+
+LEAST_INSIDE = 0.5
+"""Part of a box that has to be in the image."""
 
 
 class CUBLocalization(FileDataset):
@@ -22,7 +32,7 @@ class CUBLocalization(FileDataset):
 
     The folder is the official archive's ``CUB_200_2011``: ``images.txt``, ``train_test_split.txt``,
     ``bounding_boxes.txt`` and ``images/``. Whole images are resized to ``size`` x ``size`` pixels, and boxes are scaled
-    along: a label is (x, y, w, h) as :mod:`parity_exp.tasks.localization` has it.
+    along and cut at the image's edges: a label is (x, y, w, h) as :mod:`parity_exp.tasks.localization` has it.
 
     Args:
         size: side of the images, in pixels.
@@ -69,15 +79,15 @@ class CUBLocalization(FileDataset):
             [file for number, file in files.items() if not training[number]],
         )
 
-    def _table(self, path: Path, parse: Callable[[list[str]], Value]) -> dict[int, Value]:
+    def _table(self, path: Path, parse: Callable[[str], Value]) -> dict[int, Value]:
         """A file with a line for each image: its number, then what ``parse`` reads."""
         table: dict[int, Value] = {}
         for row, line in enumerate(self.text(path).splitlines(), start=1):
-            words = line.split()
+            words = line.split(maxsplit=1)
             if not words:
                 continue
             try:
-                number, value = int(words[0]), parse(words[1:])
+                number, value = int(words[0]), parse(words[1] if len(words) > 1 else "")
             except ValueError:
                 raise self.error(f"{path}, line {row}: cannot read {line.strip()[:80]!r}") from None
             if number in table:
@@ -87,26 +97,41 @@ class CUBLocalization(FileDataset):
 
     def read_file(self, file: LabelledFile) -> tuple[Array, Label]:
         image = read_image(file.path)
-        assert isinstance(file.label, tuple)
-        x, y, w, h = file.label
+        x, y, w, h = _inside(cast(Box, file.label), image.width, image.height)
         box = (2 * x / image.width - 1, 2 * y / image.height - 1, 2 * w / image.width, 2 * h / image.height)
         resized = images.resize(image, [self.size, self.size], interpolation=images.InterpolationMode.BILINEAR)
         return np.asarray(resized).transpose(2, 0, 1), box
 
 
-def _name(words: list[str]) -> str:
-    (name,) = words
-    return name
+def _name(text: str) -> str:
+    return path_in_list(text)
 
 
-def _flag(words: list[str]) -> bool:
-    (word,) = words
-    return bool(("0", "1").index(word))
+def _flag(text: str) -> bool:
+    return bool(("0", "1").index(text.strip()))
 
 
-def _box(words: list[str]) -> tuple[float, float, float, float]:
+def _box(text: str) -> Box:
     """x and y of the upper left corner, width and height, in pixels."""
-    x, y, width, height = (float(word) for word in words)
-    if not (width > 0 and height > 0 and all(map(np.isfinite, (x, y, width, height)))):
+    x, y, width, height = (float(word) for word in text.split())
+    if not (width > 0 and height > 0 and all(abs(value) <= LARGEST for value in (x, y, width, height))):
         raise ValueError
     return x, y, width, height
+
+
+def _inside(box: Box, image_width: int, image_height: int) -> Box:
+    """The part of a box that is in the image; annotators' boxes hang over by a pixel or so.
+
+    Raises:
+        DataError: most of the box is outside, as where boxes belong to another size of the image.
+    """
+    x, y, width, height = box
+    left, top = max(x, 0.0), max(y, 0.0)
+    right, bottom = min(x + width, image_width), min(y + height, image_height)
+    seen = max(right - left, 0) * max(bottom - top, 0)
+    if seen < LEAST_INSIDE * width * height:
+        raise DataError(
+            f"has {image_width}x{image_height} pixels, and its box in {BOXES} ({x:g}, {y:g}, {width:g}, {height:g}) "
+            "lies outside, so they do not belong together"
+        )
+    return left, top, right - left, bottom - top

@@ -179,6 +179,10 @@ class Dataset(ABC):
                 f"of dataset={self.name} say where they are; leave dataset.augmentation out, or set it to null"
             )
         validation = self.read_validation()
+        splits = {"training": train, "validation": validation, "test": test}
+        for split, samples in splits.items():
+            if samples is not None:
+                self._check(split, samples, task, tuple(train.inputs.shape[1:]))
         if self.limit is not None:
             train, test = train[: self.limit], test[: self.limit]
             validation = validation and validation[: self.limit]
@@ -197,6 +201,21 @@ class Dataset(ABC):
             std=self.std,
             augmentation=self.augmentation,
         )
+
+    def _check(self, split: str, samples: Samples, task: Task, shape: tuple[int, ...]) -> None:
+        """Refuse samples that do not belong together, before a network is asked to make sense of them."""
+        if len(samples.inputs) != len(samples.labels):
+            raise DataError(
+                f"dataset={self.name}: {len(samples.inputs):,} {split} inputs but {len(samples.labels):,} labels"
+            )
+        if len(samples) and tuple(samples.inputs.shape[1:]) != shape:
+            raise DataError(
+                f"dataset={self.name}: {split} samples have the shape {tuple(samples.inputs.shape[1:])} and training "
+                f"samples {shape}; bring them to one size"
+            )
+        problem = task.label_problem(samples.labels)
+        if problem:
+            raise DataError(f"dataset={self.name}: {split} {problem}")
 
     def hold_out(self, samples: int) -> tuple[Tensor, Tensor]:
         """Draw which training samples are for validation: the indices of those, and of the rest."""

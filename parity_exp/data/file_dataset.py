@@ -17,7 +17,8 @@ import torch
 
 from parity_exp.data.dataset import Dataset, Samples
 from parity_exp.data.file_cache import Array, Layout, cached, kept_as
-from parity_exp.data.sources import SYSTEM_FOLDERS
+from parity_exp.data.places import SYSTEM_FOLDERS, places, said
+from parity_exp.data.texts import decoded
 from parity_exp.data.whole_files import whole
 from parity_exp.errors import DataError
 
@@ -130,11 +131,14 @@ class FileDataset(Dataset):
         return replace(found, train=[train[i] for i in rest], validation=[train[i] for i in held_out], test=test)
 
     @property
-    def places(self) -> list[Path]:
-        """Folders that may be the data set's, in the order in which they are looked at."""
-        roots = [Path(self.root or DEFAULT_ROOT).expanduser(), *(Path(folder) for folder in SYSTEM_FOLDERS)]
-        names = (self.name, *(name for name in self.folders if name != self.name))
-        return [roots[0], *(root / name for root in roots for name in names)]
+    def names(self) -> list[str]:
+        """What the data set's folder may be called."""
+        return [self.name, *(part for name in self.folders for part in Path(name).parts)]
+
+    @property
+    def place(self) -> Path:
+        """The root as a path."""
+        return Path(self.root or DEFAULT_ROOT).expanduser()
 
     @cached_property
     def folder(self) -> Path:
@@ -143,7 +147,7 @@ class FileDataset(Dataset):
         Raises:
             DataError: it is nowhere.
         """
-        for place in self.places:
+        for place in places(self.place, self.names, SYSTEM_FOLDERS):
             if self.is_here(place):
                 return place
         raise self.missing(" and ".join(self.wanted))
@@ -154,9 +158,8 @@ class FileDataset(Dataset):
 
     def missing(self, wanted: str) -> DataError:
         """The error of a data set that is nowhere."""
-        first, *others = self.places
         return self.error(
-            f"no {wanted} in {first} or {', '.join(map(str, others))}; get {self.origin} and put it there, or set "
+            f"no {wanted} {said(self.place, self.names, SYSTEM_FOLDERS)}; get {self.origin} and put it there, or set "
             "dataset.root to where it is"
         )
 
@@ -167,7 +170,7 @@ class FileDataset(Dataset):
             DataError: it is damaged.
         """
         try:
-            return str(whole(lambda: path.read_text("utf-8"), "text"))
+            return str(whole(lambda: decoded(path.read_bytes()), "text"))
         except DataError as error:
             raise self.error(f"{path} {error}; put a complete copy in its place") from None
 
@@ -176,8 +179,7 @@ class FileDataset(Dataset):
 
     def _samples(self, split: str, files: Sequence[LabelledFile]) -> Samples:
         layout = Layout(len(files), self.input_shape, self.dtype, self.label_shape, self.label_dtype)
-        root = Path(self.root or DEFAULT_ROOT).expanduser()
-        folder = Path(self.cache).expanduser() if self.cache else root / CACHE
+        folder = Path(self.cache).expanduser() if self.cache else self.place / CACHE
 
         def read(place: int) -> tuple[Array, Array]:
             file = files[place]

@@ -4,7 +4,6 @@ A cached byte is a quarter of a float32: 25,000 images of 3x224x224 take 3.8 GB 
 the system has to spare.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,13 @@ import numpy as np
 from PIL import Image
 from torchvision.transforms.v2 import functional as images
 
+from parity_exp.data.class_folders import are_split, files_below, split_listing
 from parity_exp.data.file_cache import Array
 from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing, with_test_part
 from parity_exp.data.pictures import read_image
+from parity_exp.errors import DataError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
-
-VALIDATION_FOLDERS = ("val", "valid", "validation")
 
 
 class ImageFolder(FileDataset):
@@ -54,31 +53,13 @@ class ImageFolder(FileDataset):
         return {"size": self.size, "resize": self.resize}
 
     def is_here(self, place: Path) -> bool:
-        return all(_folders_in(place / split) for split in ("train", "test"))
+        return are_split(place)
 
     def list_files(self, folder: Path) -> Listing:
-        names = [path.name for path in _folders_in(folder / "train")]
-        validation = [folder / name for name in VALIDATION_FOLDERS if (folder / name).is_dir()]
-        return Listing(
-            self._labelled(folder / "train", names),
-            self._labelled(validation[0], names) if validation else None,
-            self._labelled(folder / "test", names),
-            names,
-        )
-
-    def _labelled(self, folder: Path, class_names: Sequence[str]) -> list[LabelledFile]:
-        found = _folders_in(folder)
-        unknown = [path.name for path in found if path.name not in class_names]
-        if unknown:
-            raise self.error(
-                f"{folder / unknown[0]} is a class without training images; expected {', '.join(class_names)}"
-            )
-        files = [LabelledFile(path, class_names.index(f.name)) for f in found for path in image_files(f)]
-        present = {file.label for file in files}
-        for path in found:
-            if class_names.index(path.name) not in present:
-                raise self.error(f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
-        return files
+        try:
+            return split_listing(folder, SUFFIXES, "images")
+        except DataError as error:
+            raise self.error(str(error)) from None
 
     def read_file(self, file: LabelledFile) -> tuple[Array, Label]:
         image = images.resize(read_image(file.path), [self.resize], interpolation=images.InterpolationMode.BILINEAR)
@@ -120,7 +101,7 @@ class CatVDog(ImageFolder):
                 return [
                     LabelledFile(path, label)
                     for label, part in enumerate(parts)
-                    for path in image_files(part)
+                    for path in files_below(part, SUFFIXES)
                     if f"{part.name}/{path.name}" not in self.EMPTY or path.stat().st_size
                 ]
         return []
@@ -134,22 +115,6 @@ class CatVDog(ImageFolder):
         ]
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The images below a folder, at any depth; links are followed."""
-    return sorted(
-        Path(parent, name)
-        for parent, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-    )
-
-
 def _as_array(image: Image.Image) -> Array:
     """``(3, H, W)`` bytes."""
     return np.asarray(image).transpose(2, 0, 1)
-
-
-def _folders_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -1,15 +1,14 @@
 """Where the files of a torchvision data set are found, checked and, as a last resort, downloaded.
 
-The order is: the configured root, then the system's folders, then a download into the root. Files in the system's
-folders may lie flat and compressed, as Debian's packages install them; torchvision wants them unpacked in folders
-of its own, so they are unpacked into a temporary folder that lives as long as reading takes.
+The order is that of :mod:`parity_exp.data.places`, then a download into the root. Files may lie flat and compressed, as
+Debian's packages install them; torchvision wants them unpacked in folders of its own, so they are unpacked into a
+temporary folder that lives as long as reading takes.
 """
 
 import gzip
 import io
 import math
 import pickle
-import shutil
 import socket
 import struct
 import tempfile
@@ -25,11 +24,15 @@ import numpy as np
 from filelock import FileLock
 from torchvision.datasets import VisionDataset
 
+from parity_exp.data.places import SYSTEM_FOLDERS, places, said
 from parity_exp.errors import DataError
 
 DOWNLOAD_TIMEOUT_S = 20.0
 
-SYSTEM_FOLDERS = ("/usr/share/datasets", "/usr/local/share/datasets")
+LARGEST_FILE = 2**32
+"""Bytes of an unpacked file, at most: twenty times what the largest data set here has."""
+
+GZIP = b"\x1f\x8b"
 
 
 class Source(ABC):
@@ -73,7 +76,7 @@ class Source(ABC):
             staged = Path(temporary, self.folder)
             staged.mkdir(parents=True)
             for name in self.files:
-                origin = _variant(folder, name)
+                origin = self._variant(folder, name)
                 assert origin is not None
                 try:
                     _stage(origin, staged / name)
@@ -84,13 +87,30 @@ class Source(ABC):
                     ) from None
             yield temporary
 
+    @property
+    def names(self) -> list[str]:
+        """What the data set's folder may be called."""
+        return [self.name, self.system_folder, *Path(self.folder).parts]
+
+    def also_called(self, name: str) -> Sequence[str]:
+        """Names that a wanted file may have instead."""
+        return ()
+
+    def _places(self) -> list[Path]:
+        return places(self.root, self.names, SYSTEM_FOLDERS)
+
     def _find(self) -> Path | None:
-        places = [self.root, self.root / self.folder]
-        places += [Path(system, self.system_folder) for system in SYSTEM_FOLDERS]
-        places += [Path(system, self.system_folder, self.folder) for system in SYSTEM_FOLDERS]
-        for place in places:
-            if all(_variant(place, name) for name in self.files):
-                return place
+        return next((place for place in self._places() if not self._lacking(place)), None)
+
+    def _lacking(self, place: Path) -> list[str]:
+        return [name for name in self.files if not self._variant(place, name)]
+
+    def _variant(self, folder: Path, name: str) -> Path | None:
+        """The file in a folder, as it is or compressed."""
+        for called in (name, *self.also_called(name)):
+            for path in (folder / called, folder / f"{called}.gz", folder / called / called):
+                if path.is_file():
+                    return path
         return None
 
     def _download(self) -> Path:
@@ -122,11 +142,12 @@ class Source(ABC):
             socket.setdefaulttimeout(previous)
 
     def _missing(self, why: str) -> str:
-        names = ", ".join(self.files)
+        partly = next((place for place in self._places() if 0 < len(self._lacking(place)) < len(self.files)), None)
+        lacking = f" ({partly} has all but {', '.join(self._lacking(partly))})" if partly else ""
         return (
-            f"dataset={self.name}: no {names} (or the same with .gz) in {self.root}, {self.root / self.folder} or "
-            f"the system's {' and '.join(SYSTEM_FOLDERS)}, {why}; put the files into one of these folders or set "
-            "dataset.root to where they are"
+            f"dataset={self.name}: no {', '.join(self.files)} (or the same with .gz) "
+            f"{said(self.root, self.names, SYSTEM_FOLDERS)}{lacking}, {why}; put the files into one of these folders "
+            "or set dataset.root to where they are"
         )
 
 
@@ -140,6 +161,10 @@ class IdxSource(Source):
         "t10k-labels-idx1-ubyte",
     )
 
+    def also_called(self, name: str) -> Sequence[str]:
+        """With a dot, as some mirrors and unpackers have it."""
+        return (name.replace("-idx", ".idx"),)
+
     def check(self, path: Path) -> None:
         with path.open("rb") as stream:
             header = stream.read(4)
@@ -149,7 +174,10 @@ class IdxSource(Source):
             sizes = stream.read(4 * dimensions)
         if len(sizes) < 4 * dimensions:
             raise DataError("is cut short in its header")
-        wanted = 4 + 4 * dimensions + math.prod(struct.unpack(f">{dimensions}I", sizes))
+        shape = struct.unpack(f">{dimensions}I", sizes)
+        if 0 in shape:
+            raise DataError(f"holds nothing: its dimensions are {' x '.join(map(str, shape))}")
+        wanted = 4 + 4 * dimensions + math.prod(shape)
         if path.stat().st_size != wanted:
             raise DataError(f"is cut short or damaged: {path.stat().st_size:,} bytes instead of {wanted:,}")
 
@@ -177,8 +205,15 @@ class CifarSource(Source):
             return
         labels = content.get("labels", content.get("fine_labels"))
         data = content.get("data")
-        if not isinstance(data, np.ndarray) or data.shape != (len(labels or ()), 3 * 32 * 32):
+        if (
+            not isinstance(labels, list)
+            or not isinstance(data, np.ndarray)
+            or data.dtype != np.uint8
+            or data.shape != (len(labels), 3 * 32 * 32)
+        ):
             raise DataError("does not hold one row of 3,072 bytes and one label an image")
+        if not all(type(label) is int for label in labels):
+            raise DataError("holds labels that are no whole numbers")
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -197,20 +232,17 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _stage(origin: Path, target: Path) -> None:
-    """Make a file appear unpacked at ``target``."""
-    if origin.suffix != ".gz":
+    """Make a file appear unpacked at ``target``; its first bytes say whether it is packed, for its name may not."""
+    with origin.open("rb") as stream:
+        packed = stream.read(len(GZIP)) == GZIP
+    if not packed:
         target.symlink_to(origin.resolve())
         return
     try:
-        with gzip.open(origin) as packed, target.open("wb") as unpacked:
-            shutil.copyfileobj(packed, unpacked)
+        with gzip.open(origin) as content, target.open("wb") as unpacked:
+            while block := content.read(2**20):
+                unpacked.write(block)
+                if unpacked.tell() > LARGEST_FILE:
+                    raise DataError(f"has more than {LARGEST_FILE:,} bytes when unpacked")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"is cut short or damaged ({error})") from None
-
-
-def _variant(folder: Path, name: str) -> Path | None:
-    """The file in a folder, as it is or compressed."""
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    return None

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from parity_exp.data.class_folders import are_split, class_folders, split_listing
 from parity_exp.data.file_cache import Array
 from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing
 from parity_exp.data.whole_files import whole
@@ -26,6 +27,11 @@ OVERSHOOT = 2.0
 CANCELLED = 1e-3
 """Part of the channels' power below which their average is not what was recorded."""
 
+SUFFIXES = {".wav"}
+
+NO_WORDS = "_."
+"""How names of folders begin that hold no words."""
+
 VALIDATION_LIST = "validation_list.txt"
 TEST_LIST = "testing_list.txt"
 
@@ -34,7 +40,8 @@ class SpeechCommands(FileDataset):
     """Google's Speech Commands: 30 words in version 1, 35 in version 2, split by the archive's own lists.
 
     The folder is the official archive's: a folder a word with WAV files, ``validation_list.txt`` and
-    ``testing_list.txt``. Recordings in neither list are for training. Folders whose names start with ``_``, such as
+    ``testing_list.txt``; recordings in neither list are for training. Or they are in ``train/<word>/``,
+    ``valid/<word>/`` and ``test/<word>/`` already. Folders whose names start with ``_``, such as
     ``_background_noise_``, hold no words.
 
     An input is ``(1, 161, 101)``, see :func:`spectrogram` (the features of Parity Models' speech task). Inputs are kept
@@ -47,6 +54,7 @@ class SpeechCommands(FileDataset):
         "speech_commands_v0.02",
         "SpeechCommands/speech_commands_v0.01",
         "SpeechCommands/speech_commands_v0.02",
+        "gcommands",
     )
     origin = "Google's Speech Commands (speech_commands_v0.01.tar.gz, unpacked)"
     dtype = "float16"
@@ -58,13 +66,24 @@ class SpeechCommands(FileDataset):
     def reading(self) -> dict[str, Any]:
         return {"rate_hz": RATE_HZ, "window_s": WINDOW_S, "hop_s": HOP_S, "frames": FRAMES}
 
+    def is_here(self, place: Path) -> bool:
+        return are_split(place) or super().is_here(place)
+
+    def missing(self, wanted: str) -> DataError:
+        return super().missing(f"{wanted}, nor train/<word>/ and test/<word>/,")
+
     def list_files(self, folder: Path) -> Listing:
-        words = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] not in "_.")
+        if are_split(folder):
+            try:
+                return split_listing(folder, SUFFIXES, "recordings", NO_WORDS)
+            except DataError as error:
+                raise self.error(str(error)) from None
+        words = [path.name for path in class_folders(folder, NO_WORDS)]
         files = {
             f"{word}/{path.name}": LabelledFile(path, label)
             for label, word in enumerate(words)
             for path in (folder / word).iterdir()
-            if path.suffix.lower() == ".wav" and not path.name.startswith(".")
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
         }
         chosen = {name: self._listed(folder / name, files) for name in (VALIDATION_LIST, TEST_LIST)}
         both = chosen[VALIDATION_LIST].keys() & chosen[TEST_LIST].keys()
@@ -78,11 +97,19 @@ class SpeechCommands(FileDataset):
         return Listing(list(files.values()), validation, test, words)
 
     def _listed(self, path: Path, files: dict[str, LabelledFile]) -> dict[str, LabelledFile]:
-        names = self.text(path).split()
-        for name in names:
+        listed = {}
+        for line in self.text(path).splitlines():
+            if not line.strip():
+                continue
+            # Some lists begin with the archive's own folder.
+            parts = line.strip().replace("\\", "/").split("/")
+            name = "/".join([part for part in parts if part not in ("", ".")][-2:])
             if name not in files:
-                raise self.error(f"{path} lists {name}, which is not there; get a complete copy of {self.origin}")
-        return {name: files[name] for name in names}
+                raise self.error(
+                    f"{path} lists {line.strip()}, which is not there; get a complete copy of {self.origin}"
+                )
+            listed[name] = files[name]
+        return listed
 
     def read_file(self, file: LabelledFile) -> tuple[Array, Label]:
         return spectrogram(read_sound(file.path))[None].numpy(), file.label

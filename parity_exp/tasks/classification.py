@@ -31,6 +31,16 @@ class Classification(Task):
         self.outputs = len(self.class_names)
         self.ranks = (1, *(rank for rank in RANKS if rank < self.outputs))
 
+    def label_problem(self, labels: Tensor) -> str | None:
+        if labels.dim() != 1 or labels.is_floating_point() or labels.is_complex():
+            return f"labels have the shape {tuple(labels.shape)} and type {labels.dtype}; expected whole numbers (N,)"
+        if not len(labels) or (labels.min() >= 0 and labels.max() < self.outputs):
+            return None
+        return (
+            f"labels run from {labels.min()} to {labels.max()}; expected 0 to {self.outputs - 1} of {self.outputs} "
+            "classes, so number them from 0 or choose the data set that they belong to"
+        )
+
     def base_loss(self, predictions: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy."""
         return F.cross_entropy(predictions, labels)

@@ -30,6 +30,15 @@ class Localization(Task):
     no_answer = (nan, nan, nan, nan)
     has_places = True
 
+    def label_problem(self, labels: Tensor) -> str | None:
+        if labels.shape[1:] != (4,) or not labels.is_floating_point():
+            return (
+                f"labels have the shape {tuple(labels.shape)} and type {labels.dtype}; expected boxes (N, 4) of floats"
+            )
+        if labels.isfinite().all() and (labels[:, 2:] > 0).all():
+            return None
+        return "labels hold boxes without a size, or numbers that are not finite; put boxes (x, y, w, h) in their place"
+
     def base_loss(self, predictions: Tensor, labels: Tensor) -> Tensor:
         """Mean squared error."""
         return F.mse_loss(predictions, labels)

@@ -29,6 +29,10 @@ class Task(ABC):
     no_answer: int | tuple[float, ...]
     has_places: bool = False
 
+    def label_problem(self, labels: Tensor) -> str | None:
+        """What is wrong with true labels ``(N, *label)`` and what to do, after the word that names their split."""
+        return None
+
     @abstractmethod
     def base_loss(self, predictions: Tensor, labels: Tensor) -> Tensor:
         """What a base model minimises, a scalar: predictions ``(N, outputs)``, true labels ``(N, *label)``."""

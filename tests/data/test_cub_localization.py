@@ -1,5 +1,6 @@
 """CUB-200-2011: boxes that belong to the resized images, and what is wrong with the text files."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,69 @@ def test_a_missing_and_a_damaged_image_are_named(tmp_path: Path) -> None:
     path.unlink()
     line = refusal(tmp_path)
     assert str(path) in line and "is missing" in line
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: b"\xef\xbb\xbf" + text.encode(),
+        lambda text: text.replace("\n", "\r\n").encode("utf-16"),
+        lambda text: text.replace(" 00", " ./00").encode(),
+        lambda text: text.replace("/", "\\").encode(),
+        lambda text: text.replace(" 00", " .\\00").replace("/", "\\").replace(" ", "\t").encode(),
+    ],
+)
+def test_text_files_are_read_as_any_system_writes_them(tmp_path: Path, written: Callable[[str], bytes]) -> None:
+    write_cub(tmp_path)
+    expected = load(tmp_path)
+    for name in ("images.txt", "train_test_split.txt", "bounding_boxes.txt"):
+        (tmp_path / name).write_bytes(written((tmp_path / name).read_text()))
+    found = load(tmp_path)
+    assert torch.equal(found.train.inputs, expected.train.inputs) and torch.equal(
+        found.test.labels, expected.test.labels
+    )
+
+
+def change_box(folder: Path, number: int, box: str) -> None:
+    lines = (folder / "bounding_boxes.txt").read_text().splitlines()
+    lines[number - 1] = f"{number} {box}"
+    (folder / "bounding_boxes.txt").write_text("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    "box", ["500 8 60 40", "-300 8 60 40", "10 900 60 40", "10 8 1200 400", "100 8 200 40", "119.9 8 50 50"]
+)
+def test_a_box_outside_its_image_is_refused(tmp_path: Path, box: str) -> None:
+    write_cub(tmp_path)
+    change_box(tmp_path, 1, box)  # of an image of 120x210 pixels
+    line = refusal(tmp_path)
+    assert "Some_Bird_0001.jpg has 120x210 pixels" in line and "lies outside" in line
+
+
+@pytest.mark.parametrize(
+    ("box", "seen"),
+    [("-3 8 63 40", (0, 8, 60, 40)), ("70 8 60.5 40", (70, 8, 50, 40)), ("0 0 121 211", (0, 0, 120, 210))],
+)
+def test_a_box_that_hangs_over_is_cut_at_the_edge(tmp_path: Path, box: str, seen: tuple[float, ...]) -> None:
+    write_cub(tmp_path)
+    change_box(tmp_path, 1, box)
+    x, y, w, h = seen
+    expected = torch.tensor([2 * x / 120 - 1, 2 * y / 210 - 1, 2 * w / 120, 2 * h / 210])
+    splits = load(tmp_path)
+    boxes = torch.cat([splits.train.labels, splits.validation.labels])
+    assert ((boxes - expected).abs() < 1e-6).all(1).sum() == 1
+
+
+@pytest.mark.parametrize("box", ["1e300 8 60 40", "10 8 1e9 40", "inf 8 60 40", "10 8 -60 40", "10,5 8 60 40", "10 8"])
+def test_numbers_that_no_image_has_are_refused(tmp_path: Path, box: str) -> None:
+    write_cub(tmp_path)
+    change_box(tmp_path, 3, box)
+    assert "bounding_boxes.txt, line 3: cannot read" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "", "."])
+def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    write_cub(tmp_path)
+    with (tmp_path / "images.txt").open("a") as stream:
+        stream.write(f"13 {name}\n")
+    assert "images.txt, line 13: cannot read" in refusal(tmp_path)

@@ -92,3 +92,35 @@ def test_digits_need_no_file() -> None:
     counts = torch.bincount(splits.test.labels)
     assert counts.min() >= 34 and counts.max() <= 37, "the test split is drawn by class"
     assert Digits(name="digits", size=8).load().query_shape == (1, 8, 8)
+
+
+class Odd(Dataset):
+    """A data set of somebody else's that gives what it is told to give."""
+
+    def __init__(self, train: Samples, test: Samples) -> None:
+        super().__init__(name="odd")
+        self.given = train, test
+
+    def read(self) -> tuple[Samples, Samples, Sequence[str]]:
+        return *self.given, ("a", "b", "c")
+
+
+GOOD = Samples(torch.zeros(12, 1, 4, 4), torch.arange(12) % 3)
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (Samples(GOOD.inputs, GOOD.labels + 1), "labels run from 1 to 3; expected 0 to 2"),
+        (Samples(GOOD.inputs, GOOD.labels - 1), "labels run from -1 to 1; expected 0 to 2"),
+        (Samples(GOOD.inputs, GOOD.labels.float()), "type torch.float32; expected whole numbers"),
+        (Samples(GOOD.inputs, torch.zeros(12, 3)), r"labels have the shape \(12, 3\)"),
+        (Samples(GOOD.inputs[:5], GOOD.labels), "5 .* inputs but 12 labels"),
+    ],
+)
+def test_samples_that_do_not_fit_their_classes_are_refused(bad: Samples, words: str) -> None:
+    for split, given in (("training", (bad, GOOD)), ("test", (GOOD, bad))):
+        with pytest.raises(DataError, match=rf"dataset=odd: .*{words}") as error:
+            Odd(*given).load()
+        assert split in str(error.value)
+    assert len(Odd(GOOD, GOOD).load().test) == 12

@@ -47,6 +47,17 @@ def test_folders_are_splits_and_classes(tmp_path: Path, validation: str) -> None
     assert splits.train.inputs.dtype == torch.uint8
 
 
+@pytest.mark.parametrize("below", ["images", "Images", "IMAGES"])
+def test_the_folder_is_found_below_the_root_whatever_its_case(tmp_path: Path, below: str) -> None:
+    write_image_folder(tmp_path / below)
+    assert len(load(tmp_path).train) == 10
+
+
+def test_two_validation_folders_are_refused(tmp_path: Path) -> None:
+    write_image_folder(tmp_path, ("train", "val", "valid", "test"))
+    assert "both there for validation" in refusal(tmp_path)
+
+
 def test_without_validation_folders_a_tenth_is_held_out_by_seed(tmp_path: Path) -> None:
     write_image_folder(tmp_path, ("train", "test"), each=15)
     first, again, other = (load(tmp_path, split_seed=seed) for seed in (3, 3, 4))

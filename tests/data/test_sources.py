@@ -58,6 +58,102 @@ def test_idx_files_in_the_root(tmp_path: Path, kind: type[Dataset], below: str, 
 
 
 @pytest.mark.parametrize(
+    "called",
+    [
+        "{}.gz",
+        lambda name: name.replace("-idx", ".idx"),
+        lambda name: name.replace("-idx", ".idx") + ".gz",
+        lambda name: f"{name}/{name}",
+        lambda name: f"{name.replace('-idx', '.idx')}/{name.replace('-idx', '.idx')}",
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_idx_files_by_any_name_packed_or_not_whatever_the_name_says(
+    tmp_path: Path, called: str | Callable[[str], str], packed: bool
+) -> None:
+    written = write_idx(tmp_path / "first", packed)
+    for path in (tmp_path / "first").iterdir():
+        name = path.name.removesuffix(".gz")
+        target = tmp_path / "root" / (called.format(name) if isinstance(called, str) else called(name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    train, test, _ = MNIST(name="mnist", root=str(tmp_path / "root")).read()
+    assert train.labels.tolist() == written["train"][1].tolist()
+    np.testing.assert_allclose(test.inputs[:, 0].numpy(), written["test"][0] / 255, atol=1e-7)
+
+
+@pytest.mark.parametrize("base", ["root", "system"])
+@pytest.mark.parametrize(
+    "below",
+    ["fashion-mnist", "fashion_mnist", "FashionMNIST", "Fashion-MNIST", "FashionMNIST/raw", "fashion-mnist/raw"],
+)
+def test_a_folder_is_found_below_the_root_as_below_the_systems(tmp_path: Path, base: str, below: str) -> None:
+    written = write_idx(tmp_path / base / below, packed=True)
+    train, _, _ = FashionMNIST(name="fashion_mnist", root=str(tmp_path / "root")).read()
+    assert train.labels.tolist() == written["train"][1].tolist()
+
+
+@pytest.mark.parametrize("below", ["cifar10", "CIFAR-10", "cifar-10-batches-py", "cifar10/cifar-10-batches-py"])
+@pytest.mark.parametrize("base", ["root", "system"])
+def test_so_are_cifars(tmp_path: Path, base: str, below: str) -> None:
+    write_cifar10(tmp_path / base / below)
+    assert len(CIFAR10(name="cifar10", root=str(tmp_path / "root")).read()[0]) == TRAIN
+
+
+def test_what_an_incomplete_folder_lacks_is_named(tmp_path: Path) -> None:
+    write_idx(tmp_path / "root" / "mnist")
+    (tmp_path / "root" / "mnist" / IDX_NAMES["test"][1]).unlink()
+    with pytest.raises(DataError, match=rf"{tmp_path / 'root' / 'mnist'} has all but {IDX_NAMES['test'][1]}"):
+        MNIST(name="mnist", root=str(tmp_path / "root")).read()
+
+
+def write_labels(path: Path, labels: list[int]) -> None:
+    path.write_bytes(b"\x00\x00\x08\x01" + len(labels).to_bytes(4, "big") + bytes(labels))
+
+
+@pytest.mark.parametrize("name", [IDX_NAMES["train"][1], IDX_NAMES["test"][1]])
+def test_labels_that_no_class_has_are_refused(tmp_path: Path, name: str) -> None:
+    write_idx(tmp_path)
+    labels = [number % 26 + 1 for number in range(TRAIN if "train" in name else TEST)]
+    write_labels(tmp_path / name, labels)
+    with pytest.raises(DataError) as error:
+        MNIST(name="mnist", root=str(tmp_path)).load()
+    line = str(error.value)
+    split = "training" if "train" in name else "test"
+    assert f"dataset=mnist: {split} labels run from 1 to {max(labels)}; expected 0 to 9" in line and "\n" not in line
+
+
+def test_images_of_another_size_in_one_split_are_refused(tmp_path: Path) -> None:
+    write_idx(tmp_path)
+    header = b"\x00\x00\x08\x03" + b"".join(size.to_bytes(4, "big") for size in (TEST, 20, 20))
+    (tmp_path / IDX_NAMES["test"][0]).write_bytes(header + bytes(TEST * 400))
+    with pytest.raises(
+        DataError, match=r"test samples have the shape \(1, 20, 20\) and training samples \(1, 28, 28\)"
+    ):
+        MNIST(name="mnist", root=str(tmp_path)).load()
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((0, 28, 28), "holds nothing"), ((10, 0, 28), "holds nothing"), ((2**32 - 1,) * 3, "cut short or damaged")],
+)
+def test_sizes_that_no_file_has_are_refused(tmp_path: Path, shape: tuple[int, ...], words: str) -> None:
+    write_idx(tmp_path)
+    path = tmp_path / IDX_NAMES["train"][0]
+    path.write_bytes(b"\x00\x00\x08\x03" + b"".join(size.to_bytes(4, "big") for size in shape))
+    with pytest.raises(DataError, match=words):
+        MNIST(name="mnist", root=str(tmp_path)).read()
+
+
+def test_a_packed_file_that_grows_without_bound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_idx(tmp_path)
+    monkeypatch.setattr(sources, "LARGEST_FILE", 100_000)
+    (tmp_path / IDX_NAMES["train"][0]).write_bytes(gzip.compress(bytes(10_000_000)))
+    with pytest.raises(DataError, match="more than 100,000 bytes"):
+        MNIST(name="mnist", root=str(tmp_path)).read()
+
+
+@pytest.mark.parametrize(
     ("kind", "write", "folder", "classes"),
     [
         (CIFAR10, write_cifar10, "cifar-10-batches-py", 10),
@@ -216,6 +312,15 @@ def test_a_damaged_cifar_file_is_named(tmp_path: Path, name: str, damage: Callab
         CIFAR10(name="cifar10", root=str(tmp_path)).read()
 
 
+@pytest.mark.parametrize("labels", [[1, 10], [-1, 3]])
+def test_cifar_labels_that_no_class_has_are_refused(tmp_path: Path, labels: list[int]) -> None:
+    write_cifar10(tmp_path)
+    content = {"data": np.zeros((2, 3072), np.uint8), "labels": labels}
+    (tmp_path / "test_batch").write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(DataError, match=rf"test labels run from {labels[0]} to {labels[1]}; expected 0 to 9"):
+        CIFAR10(name="cifar10", root=str(tmp_path)).load()
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -224,6 +329,11 @@ def test_a_damaged_cifar_file_is_named(tmp_path: Path, name: str, damage: Callab
         {"data": np.zeros((2, 3072), np.uint8)},
         {"data": np.zeros((2, 3071), np.uint8), "labels": [0, 1]},
         {"data": np.zeros((3, 3072), np.uint8), "labels": [0, 1]},
+        {"data": np.zeros((2, 3072), np.float32), "labels": [0, 1]},
+        {"data": np.zeros((2, 3072), np.uint16), "labels": [0, 1]},
+        {"data": np.zeros((2, 3072), np.uint8), "labels": [0, 1.5]},
+        {"data": np.zeros((2, 3072), np.uint8), "labels": [0, "cat"]},
+        {"data": np.zeros((2, 3072), np.uint8), "labels": 2},
     ],
 )
 def test_a_cifar_file_of_another_content_is_named(tmp_path: Path, content: object) -> None:

@@ -1,6 +1,7 @@
 """Speech Commands: the archive's folder and lists, the features, and what is wrong with files."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +198,44 @@ def test_a_limit_reads_no_more_than_it_needs(tmp_path: Path) -> None:
     splits = load(tmp_path, limit=2)
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (2, 2, 2)
     assert torch.equal(splits.train.inputs, load(tmp_path).train.inputs[:2])
+
+
+@pytest.mark.parametrize("below", ["", "gcommands", "speech_commands"])
+@pytest.mark.parametrize("validation", ["valid", "validation"])
+def test_splits_that_are_folders_already_are_those_of_the_lists(tmp_path: Path, below: str, validation: str) -> None:
+    written = write_speech_commands(tmp_path / "lists")
+    for split, names in written.items():
+        for name in names:
+            target = tmp_path / "folders" / below / (validation if split == "validation" else split) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((tmp_path / "lists" / name).read_bytes())
+    write_wav(tmp_path / "folders" / below / "train" / "_background_noise_" / "noise.wav")
+    by_list, by_folder = load(tmp_path / "lists"), load(tmp_path / "folders")
+    assert by_folder.task.class_names == ("bed", "cat", "yes")
+    for name in ("train", "validation", "test"):
+        one, other = getattr(by_list, name), getattr(by_folder, name)
+        assert sorted(one.labels.tolist()) == sorted(other.labels.tolist())
+        assert {tuple(values.flatten().tolist()) for values in one.inputs} == {
+            tuple(values.flatten().tolist()) for values in other.inputs
+        }
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda lines: b"\xef\xbb\xbf" + "\n".join(lines).encode(),
+        lambda lines: "\r\n".join(lines).encode("utf-16"),
+        lambda lines: "".join(f"./{line}\n" for line in lines).encode(),
+        lambda lines: "".join(f".\\{line}\r\n".replace("/", "\\") for line in lines).encode(),
+        lambda lines: b"\xef\xbb\xbf" + "".join(f"{line}  \n\n".replace("/", "\\") for line in lines).encode(),
+        lambda lines: "".join(f"speech_commands_v0.01/{line}\n" for line in lines).encode(),
+        lambda lines: "".join(f"{line}\n".replace("/", "//") for line in lines).encode(),
+    ],
+)
+def test_lists_are_read_as_any_system_writes_them(tmp_path: Path, written: Callable[[list[str]], bytes]) -> None:
+    names = write_speech_commands(tmp_path)
+    expected = load(tmp_path)
+    (tmp_path / "validation_list.txt").write_bytes(written(names["validation"]))
+    (tmp_path / "testing_list.txt").write_bytes(written(names["test"]))
+    assert load(tmp_path).fingerprint() == expected.fingerprint()
+    assert torch.equal(load(tmp_path).test.inputs, expected.test.inputs)
