@@ -222,7 +222,9 @@ class _Page:
         wrong = wrong_answers_table(self.policies)
         if not wrong.empty:
             tables.append(_table(written(wrong), "Wrong answers, and who noticed"))
-        return Section("serving", "Serving", load_sentences(self.config, self.recordings), tables, pictures)
+        return Section(
+            "serving", "Serving", load_sentences(self.config, self.recordings, self.metrics), tables, pictures
+        )
 
     def _injected(self) -> Section:
         rows = straggler_rows(self.recordings.trace)

@@ -85,7 +85,7 @@ def serving_facts(config: Config) -> Rows:
     return rows
 
 
-def load_sentences(config: Config, recordings: Recordings) -> list[str]:
+def load_sentences(config: Config, recordings: Recordings, metrics: Mapping[str, float]) -> list[str]:
     """How many queries came how fast, by when they had to be answered, and what the instances' times are."""
     load, pool = _part(config, "load"), _part(config, "pool")
     sentences = []
@@ -107,6 +107,7 @@ def load_sentences(config: Config, recordings: Recordings) -> list[str]:
         )
     if load.get("slo_ms"):
         sentences.append(f"A query without an answer after {load['slo_ms']:g} ms got the default prediction.")
+    sentences += _capacity_sentences(metrics)
     floor_ms = pool.get("service_time_ms")
     if floor_ms:
         sentences.append(
@@ -114,6 +115,18 @@ def load_sentences(config: Config, recordings: Recordings) -> list[str]:
             "small model behaves like a large one. The latencies here are not those of the model itself."
         )
     return sentences
+
+
+def _capacity_sentences(metrics: Mapping[str, float]) -> list[str]:
+    """What base instances can serve, alone and together, where both were measured."""
+    service_ms, together_qps = (metrics.get(f"serve/{name}") for name in ("service_time_ms", "capacity_qps"))
+    if not service_ms or not together_qps:
+        return []
+    times = together_qps * service_ms / 1000
+    return [
+        f"One base instance alone took {number(service_ms)} ms a query; all of them together can serve "
+        f"{number(together_qps)} a second, {times:.3g} times as many as one, which is what load.utilisation is of."
+    ]
 
 
 def straggler_rows(trace: pd.DataFrame | None) -> Rows:

@@ -42,13 +42,15 @@ class Draw:
     Attributes:
         arrivals_s: scheduled arrivals; of a closed loop each client's first.
         worlds: for each size that a policy's cluster has the straggler trace.
-        service_s: how long a base instance takes for a query.
+        service_s: how long a base instance takes for a query, alone.
+        capacity_qps: queries a second that all base instances can serve together.
         rate_qps: mean number of arrivals a second.
     """
 
     arrivals_s: np.ndarray
     worlds: Mapping[int, list[Disturbance]]
     service_s: float
+    capacity_qps: float
     rate_qps: float
 
     @property
@@ -149,20 +151,23 @@ class Scenario:
         """Of a closed loop: how long a client waits after an answer."""
         return self.load.think_ms / 1e3 if isinstance(self.load, ClosedLoop) else None
 
-    def draw(self, service_s: float, seed: int) -> Draw:
+    def draw(self, service_s: float, seed: int, capacity_qps: float | None = None) -> Draw:
         """Draw arrivals and stragglers.
 
         Args:
-            service_s: how long a base instance takes for a query.
+            service_s: how long a base instance takes for a query, alone; stragglers are scaled by it.
             seed: what all random numbers follow from.
+            capacity_qps: queries a second that all base instances can serve together; None: as if each were alone.
         """
         load = self.load
-        rate_qps = load.rate(service_s, self.instances)
+        if capacity_qps is None:
+            capacity_qps = self.instances / service_s
+        rate_qps = load.rate(self.instances / capacity_qps, self.instances)
         arrivals_s = load.arrivals(rate_qps, np.random.default_rng([seed, ARRIVALS]))
         # An overloaded run goes on after its last arrival, and a closed loop's end is a guess: be generous.
         expected_s = max(float(arrivals_s[-1]), load.total / rate_qps)
         worlds = self._worlds(1.5 * expected_s + 10.0, seed, service_s)
-        return Draw(arrivals_s, worlds, service_s, rate_qps)
+        return Draw(arrivals_s, worlds, service_s, capacity_qps, rate_qps)
 
     def _worlds(self, duration_s: float, seed: int, service_s: float) -> dict[int, list[Disturbance]]:
         """For each size of a cluster, the largest first, its straggler trace.

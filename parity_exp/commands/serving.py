@@ -1,12 +1,10 @@
 """Serve a trained run under each redundancy policy in turn, each on the arrivals and stragglers that it has alone."""
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -26,10 +24,11 @@ from parity_exp.commands.non_systematic import choose_settings
 from parity_exp.commands.phases import obtain_base
 from parity_exp.commands.progress import progress
 from parity_exp.commands.scenario import Draw, Scenario
-from parity_exp.errors import ConfigError, UserError
+from parity_exp.errors import ConfigError
 from parity_exp.models import load_weights
 from parity_exp.placement import on_device
 from parity_exp.run_directory import RunDirectory
+from parity_exp.serving.capacity import Capacity, measure_alone, measure_together
 from parity_exp.serving.consistency import Consistency
 from parity_exp.serving.desk import Desk
 from parity_exp.serving.disturber import Disturber
@@ -41,7 +40,8 @@ from parity_exp.serving.measures import serving_metrics
 from parity_exp.serving.output_judge import OutputJudge
 from parity_exp.serving.policies import Oracle
 from parity_exp.serving.policy import BACKUP, BASE, parity_model
-from parity_exp.serving.pool import Down, Finished, Pool, Raised, ServedModel
+from parity_exp.serving.pool import Pool, ServedModel
+from parity_exp.serving.pools.cores import usable_cores
 from parity_exp.serving.recorder import Recorder
 from parity_exp.serving.stragglers import all_helpers
 from parity_exp.serving.timeline import Timeline
@@ -53,11 +53,8 @@ log = logging.getLogger(__name__)
 SAMPLES = 2
 """Stream of random numbers, beside the scenario's."""
 
-MEASURED_TASKS = range(20, 100)
-"""The service time is measured with at least so many tasks, and with up to so many while that is quick."""
-
-QUICK_S = 3.0
-MEASURE_S = 60.0
+LONG_S, BRIEFLY_S = 1.5, 0.4
+"""How long to measure at least what all instances serve together: of models as they are, of ones that mostly sleep."""
 
 
 @dataclass(frozen=True)
@@ -182,11 +179,15 @@ class Serving(Scenario):
 
     # ---- the scene
 
-    def scene(self, models: Mapping[str, ServedModel]) -> Scene:
-        """Measure the service time, then draw arrivals and stragglers."""
+    def scene(self, pool: Pool, models: Mapping[str, ServedModel]) -> Scene:
+        """Measure what instances can serve, then draw arrivals and stragglers."""
         splits = self.experiment.splits
         queries = splits.normalise(splits.test.inputs).contiguous()
-        draw = self.draw(self._service_s(models[BASE], queries), self.seed)
+        capacity = self._capacity(pool, models[BASE], queries)
+        words = capacity.words([device for device, _ in pool.places()], usable_cores())
+        if words is not None:
+            log.warning(words)
+        draw = self.draw(capacity.service_s, self.seed, capacity.together_qps)
         samples = query_indices(len(splits.test), self.load.total, np.random.default_rng([self.seed, SAMPLES]))
         workload = Workload(
             queries=queries,
@@ -197,41 +198,23 @@ class Serving(Scenario):
             task=self.experiment.task,
             default=self.default,
         )
-        return Scene(draw.arrivals_s, draw.worlds, draw.service_s, draw.rate_qps, workload)
+        return Scene(draw.arrivals_s, draw.worlds, draw.service_s, draw.capacity_qps, draw.rate_qps, workload)
 
-    def _service_s(self, base: ServedModel, queries: torch.Tensor) -> float:
-        """How long a base instance takes for a query, a full batch at a time."""
-        pool = self.pool()
-        durations_s: list[float] = []
-        size = min(self.batch_size, len(queries))
+    def _capacity(self, pool: Pool, base: ServedModel, queries: torch.Tensor) -> Capacity:
+        """What one base instance can serve alone, and all of them together."""
+        pool.start({BASE: base}, [[BASE]] * self.instances, self.batch_size, [Timeline()] * self.instances)
         # What takes longer is killed, and so an answer or the news of its end comes until then.
-        patience_s = max(MEASURE_S, 2 * float(self.config.pool.get("task_timeout_s") or 0))
-        reason = f"no answer for {patience_s:g} s"
-        try:
-            pool.start({BASE: base}, [[BASE]], self.batch_size, [Timeline()])
-            started_s = time.monotonic()
-            deadline_s = started_s + patience_s
-            for task in range(MEASURED_TASKS.stop):
-                spent_s = time.monotonic() - started_s
-                if (task >= MEASURED_TASKS.start and spent_s > QUICK_S) or (durations_s and spent_s > MEASURE_S):
-                    break
-                first = task * size % (len(queries) - size + 1)
-                pool.send(0, task, BASE, queries[first : first + size])
-                # One that raises, or dies, is the policies' business later on; here it only must not be the rule.
-                for event in pool.poll(max(deadline_s - time.monotonic(), 0)):
-                    if isinstance(event, Finished):
-                        durations_s.append(event.finished_s - event.started_s)
-                    elif isinstance(event, Raised):
-                        reason = event.error
-                    elif isinstance(event, Down):
-                        reason = event.reason
-                        if event.final:
-                            deadline_s = 0.0
-        finally:
-            pool.close()
-        if not durations_s:
-            raise UserError(f"the base model cannot be served: {reason}")
-        return median(durations_s) / size
+        longest_s = float(self.config.pool.get("task_timeout_s") or 0)
+        service_s = measure_alone(pool, BASE, queries, self.batch_size, longest_s)
+        floor_s = float(self.config.pool.get("service_time_ms") or 0) / 1e3
+        least_s = BRIEFLY_S if floor_s else LONG_S
+        measured_qps = measure_together(pool, self.instances, BASE, queries, self.batch_size, least_s)
+        apart = Capacity(self.instances, service_s, self.instances / service_s)
+        if measured_qps is None:
+            return apart
+        capacity = Capacity(self.instances, service_s, measured_qps)
+        # Instances that sleep most of the time serve what the sleep allows, to within what a brief look can tell.
+        return capacity if not floor_s or capacity.in_each_others_way else apart
 
     def consistencies(self, trained: RunDirectory) -> dict[str, Consistency]:
         """For each policy that checks groups, what tells sound ones from wrong ones.
@@ -258,13 +241,13 @@ class Serving(Scenario):
     def serve(
         self,
         name: str,
+        pool: Pool,
         scene: Scene,
         models: Mapping[str, ServedModel],
         run: RunDirectory,
         consistency: Consistency | None = None,
     ) -> dict[str, float]:
         """Serve the scene under one policy; write its recordings, also when interrupted; return its metrics."""
-        pool = self.pool()
         policy = self.policy(name)
         task = self.experiment.task
         recorder = Recorder(self.load.queries, self.load.warmup, task, task.answer(self.default).tolist())
@@ -290,7 +273,6 @@ class Serving(Scenario):
                     if disturber is not None:
                         disturber.close()
                 finally:
-                    pool.close()
                     if recorder.lost or not recorder.queries().empty:
                         recorder.save(run.path, name)
         for failure in disturber.failures:
@@ -321,17 +303,18 @@ def serve_policies(
     chosen = serving.choose_settings(trained, run)
     models = serving.models(trained, backup)
     consistencies = serving.consistencies(trained)
-    with _one_thread():
-        scene = serving.scene(models)
+    with _one_thread(), _open(serving.pool()) as pool:
+        scene = serving.scene(pool, models)
         write_trace(run.path / "straggler-trace.csv", scene.trace)
         write_arrivals(run.path / "arrivals.csv", scene.workload.arrivals_s)
         metrics = {
             "serve/service_time_ms": scene.service_s * 1e3,
+            "serve/capacity_qps": scene.capacity_qps,
             "serve/rate_qps": scene.rate_qps,
-            "serve/utilisation": scene.rate_qps * scene.service_s / serving.instances,
+            "serve/utilisation": scene.rate_qps / scene.capacity_qps,
         }
         for name in serving.policies:
-            metrics |= serving.serve(name, scene, models, run, consistencies.get(name))
+            metrics |= serving.serve(name, pool, scene, models, run, consistencies.get(name))
     metrics |= chosen
     table = percentile_table(metrics_by_policy(metrics))
     wrong = wrong_answers_table(metrics_by_policy(metrics))
@@ -343,13 +326,23 @@ def serve_policies(
     tracker.results(metrics, {"serving": table} if wrong.empty else {"serving": table, "wrong answers": wrong})
     tracker.figures(paths)
     title = (
-        f"{serving.load.queries:,} queries at {scene.rate_qps:.0f} q/s, {scene.service_s * 1e3:.1f} ms each, "
-        f"{serving.instances} base instances"
+        f"{serving.load.queries:,} queries at {scene.rate_qps:.0f} q/s, {scene.service_s * 1e3:.3g} ms each, "
+        f"{serving.instances} base instances that serve {scene.capacity_qps:,.0f} q/s together"
     )
     if not wrong.empty:
         show("Wrong answers, and who noticed", written(wrong))
     show(title, written(table), f"run directory: {run.path}")
     return metrics
+
+
+@contextmanager
+def _open(pool: Pool) -> Iterator[Pool]:
+    """A pool that goes from policy to policy, and is closed at the end of all."""
+    try:
+        yield pool
+    finally:
+        with ctrl_c_waits():
+            pool.close()
 
 
 @contextmanager

@@ -24,17 +24,21 @@ from typing import NoReturn
 
 import torch
 
+from parity_exp.serving.passes.losses import loss
 from parity_exp.serving.transport import (
     ANSWER,
+    ASSIGNMENT,
     FAILED,
     FINISHED,
     HEARTBEAT,
     INLINE,
+    MAX_TEXT,
     RAISED,
     READY,
     TASK,
     Parcel,
     Slots,
+    receive_assignment,
 )
 from parity_exp.serving.worker import Assignment, Worker, text_of
 
@@ -56,49 +60,85 @@ def main(connection: socket.socket, slots: Slots | None, inline_bytes: int, parc
     connection.setblocking(True)
     _leave_fork_server()
     threading.Thread(target=_beat, args=(connection,), daemon=True).start()
+    assignment: Assignment | None = None
     try:
-        assignment: Assignment = pickle.loads(parcel.unpack())
+        assignment = pickle.loads(parcel.unpack())
+        assert assignment is not None
         _tune_process(assignment)
         worker = Worker(assignment)
     except BaseException as error:
-        _send(connection, ANSWER.pack(FAILED, False, INLINE, 0, 0, 0.0, 0.0), text_of(error).encode())
-        os._exit(1)
-    _send(connection, ANSWER.pack(READY, False, INLINE, 0, 0, 0.0, 0.0))
+        _fail(connection, (assignment and loss(error, assignment.device)) or text_of(error))
+    _say_ready(connection, worker)
     with torch.inference_mode():
-        _serve(connection, slots, inline_bytes, assignment, worker)
+        _serve(connection, slots, inline_bytes, worker)
     os._exit(0)
 
 
-def _serve(
-    connection: socket.socket, slots: Slots | None, inline_bytes: int, assignment: Assignment, worker: Worker
-) -> None:
+def _serve(connection: socket.socket, slots: Slots | None, inline_bytes: int, worker: Worker) -> None:
     """Work on tasks until the frontend is gone."""
     # Memory of torch's own, so that the numbers in a message are aligned.
-    room = torch.empty(TASK.size + inline_bytes, dtype=torch.uint8)
+    room = worker.room(TASK.size + inline_bytes)
     numbers, message = room[TASK.size :].view(torch.float32), room.numpy().data
+    unpin = worker.pin(slots.memory) if slots is not None else None
+    models = worker.assignment.models
     while _receive(connection, message):
         started_s = time.monotonic()
         model, slot, count, task, zero_s = TASK.unpack_from(message)
-        served = assignment.models[model]
+        if model == ASSIGNMENT:
+            more = _go_over(connection, worker)
+            models = worker.assignment.models
+            if more is not None:
+                if unpin is not None:
+                    unpin()
+                slots, unpin = more, worker.pin(more.memory)
+            _say_ready(connection, worker)
+            continue
+        served = models[model]
         shape = (count, *served.query_shape)
+        out = None
         try:
             if slot == INLINE or slots is None:
                 queries = numbers[: math.prod(shape)].view(shape)
             else:
                 queries = slots.queries(slot, shape)
-            outputs, corrupted = worker.work(model, queries, started_s, zero_s)
+                out = slots.outputs(slot, (count, *served.output_shape))
+            outputs, corrupted = worker.work(model, queries, started_s, zero_s, out)
         except BaseException as error:
+            lost = worker.loss(error)
+            if lost is not None:
+                _fail(connection, lost)
             header = ANSWER.pack(RAISED, False, slot, count, task, started_s, time.monotonic())
             _send(connection, header, text_of(error).encode())
-            worker.end_if_device_is_lost()
             continue
-        if slot == INLINE or slots is None:
-            header = ANSWER.pack(FINISHED, corrupted, slot, count, task, started_s, time.monotonic())
+        header = ANSWER.pack(FINISHED, corrupted, slot, count, task, started_s, time.monotonic())
+        if out is None:
             _send(connection, header, outputs.numpy())
         else:
-            slots.outputs(slot, outputs.shape).copy_(outputs)
-            header = ANSWER.pack(FINISHED, corrupted, slot, count, task, started_s, time.monotonic())
             _send(connection, header)
+
+
+def _go_over(connection: socket.socket, worker: Worker) -> Slots | None:
+    """Take another assignment; returns the slots that come with it, if some do."""
+    try:
+        content, slots = receive_assignment(connection)
+        assignment: Assignment = pickle.loads(content)
+        worker.take(assignment)
+    except (EOFError, ConnectionResetError):
+        os._exit(0)
+    except BaseException as error:
+        _fail(connection, worker.loss(error) or text_of(error))
+    return slots
+
+
+def _say_ready(connection: socket.socket, worker: Worker) -> None:
+    notes = "\n".join(worker.notes)[:MAX_TEXT]
+    _send(connection, ANSWER.pack(READY, False, INLINE, 0, 0, 0.0, 0.0), notes.encode())
+
+
+def _fail(connection: socket.socket, reason: str) -> NoReturn:
+    """Say why the process is of no more use, and end it."""
+    _send(connection, ANSWER.pack(FAILED, False, INLINE, 0, 0, 0.0, 0.0), reason.encode())
+    os._exit(1)
 
 
 def _receive(connection: socket.socket, room: memoryview) -> int:

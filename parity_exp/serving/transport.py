@@ -33,11 +33,16 @@ Padded to 64 bytes, so that the numbers behind it are aligned as torch aligns it
 ANSWER = struct.Struct("<B?hIqdd")
 """Instance to frontend: kind, corrupted, slot or -1, queries, task (heartbeat: process id), started_s, finished_s.
 
-Behind it: float32 numbers where the kind is FINISHED and there is no slot; UTF-8 text where it is RAISED or FAILED.
+Behind it: float32 numbers where the kind is FINISHED and there is no slot; UTF-8 text where it is RAISED or FAILED,
+and where it is READY, what users should know, a line each.
 """
 
 HEARTBEAT, READY, FAILED, FINISHED, RAISED = range(5)
 
+ASSIGNMENT = 2**16 - 1
+"""In the place of a model: not a task, but another assignment, whose descriptors come with the next message."""
+
+_LAYOUT = struct.Struct("<QQQ")
 INLINE = -1
 """In the place of a slot: the numbers are in the message itself."""
 
@@ -86,6 +91,18 @@ class Parcel:
         with os.fdopen(os.dup(self._descriptor), "wb") as stream:
             stream.write(content)
 
+    @classmethod
+    def of(cls, descriptor: int) -> "Parcel":
+        """The parcel that is in a file."""
+        parcel = cls.__new__(cls)
+        parcel._descriptor = descriptor
+        return parcel
+
+    @property
+    def descriptor(self) -> int:
+        """The file that it is in."""
+        return self._descriptor
+
     def unpack(self) -> bytes:
         """The bytes."""
         return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
@@ -112,18 +129,42 @@ class Slots:
         count: slots.
         queries: float32 numbers of a task's queries at most.
         outputs: float32 numbers of a task's outputs at most.
+
+    Attributes:
+        layout: these three.
+        memory: all of it, as bytes.
     """
 
     def __init__(self, count: int, queries: int, outputs: int) -> None:
-        self._layout = (count, queries, outputs)
+        self.layout = (count, queries, outputs)
         self._descriptor = os.memfd_create("parity_exp")
         os.ftruncate(self._descriptor, count * sum(_region_bytes(numbers) for numbers in (queries, outputs)))
         self._map()
 
+    @classmethod
+    def of(cls, layout: tuple[int, int, int], descriptor: int) -> "Slots":
+        """The slots that are in a file, which is closed."""
+        slots = cls.__new__(cls)
+        slots.layout = layout
+        slots._descriptor = descriptor
+        slots._map()
+        slots.close()
+        return slots
+
+    @property
+    def descriptor(self) -> int:
+        """The file that they are in, for others; -1 where it has been given back."""
+        return self._descriptor
+
+    def holds(self, count: int, queries: int, outputs: int) -> bool:
+        """Whether there are exactly so many slots, for tasks of these sizes at most."""
+        return self.layout[0] == count and self.layout[1] >= queries and self.layout[2] >= outputs
+
     def _map(self) -> None:
-        count, queries, outputs = self._layout
+        count, queries, outputs = self.layout
         # The mapping lives as long as the tensors over it, which is longer than the descriptor is needed.
         memory = mmap.mmap(self._descriptor, 0)
+        self.memory = torch.frombuffer(memory, dtype=torch.uint8)
         regions: list[Tensor] = []
         offset = 0
         for _ in range(count):
@@ -147,13 +188,41 @@ class Slots:
             self._descriptor = -1
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"layout": self._layout, "descriptor": reduction.DupFd(self._descriptor)}
+        return {"layout": self.layout, "descriptor": reduction.DupFd(self._descriptor)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._layout = state["layout"]
-        self._descriptor = state["descriptor"].detach()
-        self._map()
-        self.close()
+        self.__dict__ |= vars(Slots.of(state["layout"], state["descriptor"].detach()))
+
+
+def send_assignment(channel: socket.socket, parcel: Parcel, slots: Slots | None) -> None:
+    """Give an instance that runs another assignment, and other slots where it needs them.
+
+    Two messages: the first, in the form of a task, says what the second brings, which could not be read as one.
+
+    Raises:
+        OSError: its buffer is full, or it has ended.
+    """
+    channel.send(TASK.pack(ASSIGNMENT, INLINE, 0, 0, 0.0))
+    layout, descriptors = (0, 0, 0), [parcel.descriptor]
+    if slots is not None:
+        layout = slots.layout
+        descriptors.append(slots.descriptor)
+    socket.send_fds(channel, [_LAYOUT.pack(*layout)], descriptors)
+
+
+def receive_assignment(connection: socket.socket) -> tuple[bytes, Slots | None]:
+    """What :func:`send_assignment` sends second: the parcel's content, and slots where there are new ones.
+
+    Raises:
+        EOFError: the frontend is gone.
+    """
+    message, descriptors, _, _ = socket.recv_fds(connection, _LAYOUT.size, 2)
+    if not message:
+        raise EOFError
+    parcel = Parcel.of(descriptors[0])
+    content = parcel.unpack()
+    parcel.close()
+    return content, Slots.of(_LAYOUT.unpack(message), descriptors[1]) if len(descriptors) > 1 else None
 
 
 def _region_bytes(numbers: int) -> int:

@@ -132,3 +132,37 @@ class BareActor:
     def array(self, model: str, queries: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             return self.models[model](torch.from_numpy(queries.copy())).numpy().copy()
+
+
+class Pid(nn.Module):
+    """``(n, 1, 28, 28) -> (n, 2)``: the process, and how often a network has been made in it."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        Pid.made += 1
+        self.number = Pid.made
+
+    def forward(self, queries: Tensor) -> Tensor:
+        return torch.tensor([[float(os.getpid()), float(self.number)]]).expand(len(queries), 2)
+
+
+class LosesItsDevice(nn.Module):
+    """Raises what torch raises when a GPU fails, on any task but zeros; 2 is for want of memory."""
+
+    def forward(self, queries: Tensor) -> Tensor:
+        order = float(queries.flatten()[0])
+        if order == 1:
+            raise RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be reported later")
+        if order == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nSee the documentation")
+        return queries.flatten(1)[:, :1]
+
+
+def no_device() -> nn.Module:
+    raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable\nCUDA kernel errors might")
+
+
+PID = ServedModel(Pid, SHAPE, (2,))
+LOSES_ITS_DEVICE = ServedModel(LosesItsDevice, (2,), (1,))

@@ -310,6 +310,13 @@ def test_an_instance_that_is_not_ready_in_time_fails_the_start(start: Start) -> 
         ({"hang_timeout_s": 0.1}, "pool.hang_timeout_s=0.1"),
         ({"task_timeout_s": "long"}, "pool.task_timeout_s=long"),
         ({"max_failures": True}, "pool.max_failures=True"),
+        ({"cuda_graphs": True}, "pool.cuda_graphs=true: instances are on cpu"),
+        ({"cuda_graphs": "yes"}, "pool.cuda_graphs=yes: expected auto"),
+        ({"precision": "float8"}, "pool.precision=float8: expected one of float32"),
+        ({"compile": "yes"}, "pool.compile=yes: expected true or false"),
+        ({"tf32": 2}, "pool.tf32=2"),
+        ({"cudnn_benchmark": "yes"}, "pool.cudnn_benchmark=yes"),
+        ({"channels_last": "yes"}, "pool.channels_last=yes"),
     ],
 )
 def test_a_setting_that_cannot_work_is_named_before_anything_starts(
@@ -519,6 +526,6 @@ def test_large_tensors_reach_a_gpu(start: Start) -> None:
 def test_an_instance_whose_gpu_context_is_lost_starts_anew(start: Start) -> None:
     pool = start(OBEDIENT, devices="cuda:0")
     assert pool.send(0, 1, "model", torch.tensor([[6.0, 0.0]]))
-    raised, down, up = gather(pool, has(Up))
-    assert isinstance(raised, Raised) and isinstance(down, Down) and isinstance(up, Up)
+    down, up = gather(pool, has(Up))
+    assert isinstance(down, Down) and "cuda:0 is lost" in down.reason and isinstance(up, Up)
     assert answer(pool, 0, "model", torch.tensor([[0.5, 0.0]])).item() == 0.5

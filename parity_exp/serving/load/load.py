@@ -42,7 +42,7 @@ class Load(ABC):
         """Mean number of arrivals a second.
 
         Args:
-            service_s: how long a base instance takes for a query.
+            service_s: how long a base instance takes for a query while all are busy.
             base_instances: how many there are (m, whatever the policy adds).
         """
 

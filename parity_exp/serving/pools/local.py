@@ -7,6 +7,7 @@ The frontend and each instance talk over a channel (:mod:`parity_exp.serving.tra
 Rules:
 
 * A life is a process with its channel, its memory and its tasks. The end of the channel is the end of the life.
+* An instance that goes over to another assignment keeps its process and channel, and the models that both have.
 * Nothing blocks but :meth:`LocalPool.poll`, for as long as it may, and :meth:`LocalPool.start`.
 """
 
@@ -27,9 +28,11 @@ from math import prod
 import torch
 from torch import Tensor
 
-from parity_exp.errors import UserError
+from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving import instance as instance_process
+from parity_exp.serving.passes.acceleration import AUTO
 from parity_exp.serving.pool import Finished, Raised, ServedModel
+from parity_exp.serving.pools.cores import usable_cores
 from parity_exp.serving.pools.devices import place
 from parity_exp.serving.pools.keeper import Birth, Keeper
 from parity_exp.serving.pools.restarts import Restarts
@@ -38,8 +41,10 @@ from parity_exp.serving.pools.supervised import (
     Life,
     Spot,
     SupervisedPool,
+    accelerated,
     check_pickles,
     held_models,
+    identity,
     require,
 )
 from parity_exp.serving.timeline import Timeline
@@ -55,6 +60,7 @@ from parity_exp.serving.transport import (
     Parcel,
     Slots,
     channel,
+    send_assignment,
 )
 from parity_exp.serving.worker import Assignment
 
@@ -67,10 +73,10 @@ class _Life(Life):
     """A process, from the order to start it."""
 
     channel: socket.socket
+    birth: Birth
     slots: Slots | None
     free_slots: list[int]
     inline_bytes: int
-    birth: Birth
     held: dict[str, HeldModel]
     tasks: deque[HeldModel] = field(default_factory=deque)
 
@@ -93,6 +99,12 @@ class LocalPool(SupervisedPool[_Life]):
         hang_timeout_s: an instance without a sign of life for so long is killed. It gives one every 0.25 s.
         task_timeout_s: an instance that works at one task for so long is killed; injected delays count.
         max_failures: deaths in a row, each before a task was finished, after which an instance is given up.
+        cuda_graphs: on GPUs: capture passes at the start, and replay them. True, False, or ``auto``: where it can be.
+        precision: that networks work in, float32, bfloat16 or float16; outputs are float32.
+        compile: run networks through ``torch.compile``.
+        tf32: on GPUs: float32 products may use 10 bits of the mantissa.
+        cudnn_benchmark: on GPUs: try cuDNN's algorithms out at the start.
+        channels_last: layout of images. True, False, or ``auto``: on GPUs, for convolutions on tensor cores.
 
     Raises:
         ConfigError: a value is out of range.
@@ -109,6 +121,12 @@ class LocalPool(SupervisedPool[_Life]):
         hang_timeout_s: float = 2.0,
         task_timeout_s: float = 30.0,
         max_failures: int = 5,
+        cuda_graphs: bool | str = AUTO,
+        precision: str = "float32",
+        compile: bool = False,  # noqa: A002
+        tf32: bool = True,
+        cudnn_benchmark: bool = False,
+        channels_last: bool | str = AUTO,
     ) -> None:
         super().__init__(
             prefetch,
@@ -118,6 +136,14 @@ class LocalPool(SupervisedPool[_Life]):
             task_timeout_s,
             max_failures,
             instance_process.HEARTBEAT_S,
+            accelerated(
+                cuda_graphs=cuda_graphs,
+                precision=precision,
+                compile=compile,
+                tf32=tf32,
+                cudnn_benchmark=cudnn_benchmark,
+                channels_last=channels_last,
+            ),
         )
         require("shared_memory_kb", shared_memory_kb, 0)
         self.devices = devices
@@ -127,6 +153,7 @@ class LocalPool(SupervisedPool[_Life]):
         self._buffer = bytearray()
         self._keeper: Keeper | None = None
         self._epoll: select.epoll | None = None
+        self._put_away: list[Parcel] = []
 
     @property
     def pids(self) -> list[int | None]:
@@ -136,7 +163,12 @@ class LocalPool(SupervisedPool[_Life]):
     # -- start and end ------------------------------------------------------------------------------------------------
 
     def check(self, instances: int) -> None:
-        place(self.devices, instances)
+        devices = place(self.devices, instances)
+        if self.acceleration.cuda_graphs is True and not all(device.startswith("cuda") for device in devices):
+            raise ConfigError(
+                f"pool.cuda_graphs=true: instances are on {', '.join(sorted(set(devices)))}, and only GPUs capture "
+                "graphs; take pool.cuda_graphs=auto, or GPUs as pool.devices"
+            )
 
     def start(
         self,
@@ -147,41 +179,87 @@ class LocalPool(SupervisedPool[_Life]):
     ) -> None:
         if not hasattr(os, "memfd_create") or not hasattr(os, "eventfd"):
             raise UserError(f"pool=local: needs Linux, this is {sys.platform}")
-        if self._keeper is not None:
-            raise RuntimeError("a pool can be started once")
-        devices = place(self.devices, len(held))
+        if self._keeper is not None and self._epoll is None:
+            raise RuntimeError("a pool that was closed cannot be started")
+        self.check(len(held))
         for name, served in models.items():
             check_pickles(name, served.load)
+        try:
+            if self._keeper is None or self._epoll is None:
+                self._epoll = select.epoll()
+                self._keeper = Keeper([*_modules(served.load for served in models.values()), PRELOAD])
+                self._epoll.register(self._keeper.news, select.EPOLLIN)
+            self._arrange(models, held, batch_size, timelines)
+            self._start_all()
+        except BaseException:
+            self.close()
+            raise
+
+    def _arrange(
+        self,
+        models: dict[str, ServedModel],
+        held: Sequence[Sequence[str]],
+        batch_size: int,
+        timelines: Sequence[Timeline],
+    ) -> None:
+        """Say what the instance at every spot is to do; instances that are there from before stay where they are."""
         self._batch_size = batch_size
+        devices = place(self.devices, len(held))
         cores = sorted(os.sched_getaffinity(0))
+        crowded = len(held) + 1 > usable_cores()
+        identities = {name: identity(served) for name, served in models.items()}
+        for spot in self._instances[len(held) :]:
+            self._dismiss(spot)
+        del self._instances[len(held) :]
         for index, names in enumerate(held):
             core = cores[index % len(cores)] if self.pin_cores else None
             assignment = Assignment(
                 index=index,
                 models=tuple(models[name] for name in names),
+                names=tuple(names),
+                identities=tuple(identities[name] for name in names),
                 device=devices[index],
                 core=core,
                 batch_size=batch_size,
                 service_time_s=self.service_time_ms / 1e3,
                 timeline=timelines[index],
+                acceleration=self.acceleration,
+                crowded=crowded,
             )
-            spot: Spot[_Life] = Spot(
-                index=index,
-                device=devices[index],
-                core=core,
-                held=held_models(models, names),
-                assignment=Parcel(pickle.dumps(assignment)),
-                restarts=Restarts(self.max_failures),
-            )
-            self._instances.append(spot)
-        try:
-            self._epoll = select.epoll()
-            self._keeper = Keeper([*_modules(served.load for served in models.values()), PRELOAD])
-            self._epoll.register(self._keeper.news, select.EPOLLIN)
-            self._start_all()
-        except BaseException:
-            self.close()
-            raise
+            parcel = Parcel(pickle.dumps(assignment))
+            there = held_models(models, names)
+            if index < len(self._instances):
+                spot = self._instances[index]
+                self._forget(spot)
+                spot.held, spot.assignment, spot.restarts = there, parcel, Restarts(self.max_failures)
+            else:
+                restarts = Restarts(self.max_failures)
+                self._instances.append(
+                    Spot(
+                        index=index,
+                        device=devices[index],
+                        core=core,
+                        held=there,
+                        assignment=parcel,
+                        restarts=restarts,
+                    )
+                )
+
+    def _dismiss(self, spot: Spot[_Life]) -> None:
+        """End the instance of a spot that is not wanted any more."""
+        life, spot.life = spot.life, None
+        if life is not None:
+            self._strike(life)
+            if not life.ended:
+                self._let_go(life)
+        self._put_away.append(spot.assignment)
+
+    def _forget(self, spot: Spot[_Life]) -> None:
+        """Give a spot's assignment back, unless a process that is being started is still to have it."""
+        if spot.life is None or spot.life.birth.pid is not None or spot.life.birth.exit is not None:
+            spot.assignment.close()
+        else:
+            self._put_away.append(spot.assignment)
 
     def close(self) -> None:
         # In this order, and again from the beginning if a second Ctrl-C breaks in.
@@ -196,8 +274,8 @@ class LocalPool(SupervisedPool[_Life]):
                 spot.life = None
         if self._keeper is not None:
             self._keeper.close()
-        for spot in self._instances:
-            spot.assignment.close()
+        for parcel in [*self._put_away, *(spot.assignment for spot in self._instances)]:
+            parcel.close()
         atexit.unregister(self.close)
 
     # -- tasks --------------------------------------------------------------------------------------------------------
@@ -291,7 +369,7 @@ class LocalPool(SupervisedPool[_Life]):
                     life.free_slots.append(slot)
                 events.append(Raised(spot.index, task, buffer[ANSWER.size : size].decode()))
             elif kind == READY:
-                self._is_ready(spot, life)
+                self._is_ready(spot, life, buffer[ANSWER.size : size].decode(errors="replace").splitlines())
             elif kind == FAILED:
                 life.reason = buffer[ANSWER.size : size].decode()
 
@@ -308,11 +386,7 @@ class LocalPool(SupervisedPool[_Life]):
         ours, theirs, room_bytes = channel()
         inline_bytes = int(min(self.shared_memory_kb * 1024, room_bytes)) // 4 * 4
         self._buffer.extend(bytes(max(0, ANSWER.size + max(inline_bytes, 4 * MAX_TEXT) - len(self._buffer))))
-        slots = None
-        if any(self._batch_size * held.largest_bytes > inline_bytes for held in spot.held.values()):
-            queries = self._batch_size * max(prod(held.query_shape) for held in spot.held.values())
-            outputs = self._batch_size * max(prod(held.output_shape) for held in spot.held.values())
-            slots = Slots(self.prefetch, queries, outputs)
+        slots = self._slots(spot, inline_bytes)
         birth = Birth(
             instance_process.main,
             (theirs, slots, inline_bytes, spot.assignment),
@@ -320,6 +394,7 @@ class LocalPool(SupervisedPool[_Life]):
             belongings=[theirs] if slots is None else [theirs, slots],
         )
         spot.life = _Life(
+            assignment=spot.assignment,
             channel=ours,
             slots=slots,
             free_slots=list(range(self.prefetch)) if slots else [],
@@ -332,6 +407,29 @@ class LocalPool(SupervisedPool[_Life]):
         self._by_descriptor[ours.fileno()] = spot
         self._epoll.register(ours.fileno(), select.EPOLLIN)
         self._keeper.start(birth)
+
+    def _slots(self, spot: Spot[_Life], inline_bytes: int, there: Slots | None = None) -> Slots | None:
+        """Shared memory for a spot's tasks, where some do not fit in a message; None: no new one."""
+        if all(self._batch_size * held.largest_bytes <= inline_bytes for held in spot.held.values()):
+            return None
+        queries = self._batch_size * max(prod(held.query_shape) for held in spot.held.values())
+        outputs = self._batch_size * max(prod(held.output_shape) for held in spot.held.values())
+        if there is not None and there.holds(self.prefetch, queries, outputs):
+            return None
+        return Slots(self.prefetch, queries, outputs)
+
+    def _hand_over(self, spot: Spot[_Life], life: _Life) -> bool:
+        try:
+            slots = self._slots(spot, life.inline_bytes, life.slots)
+            send_assignment(life.channel, spot.assignment, slots)
+        except OSError:
+            return False
+        if slots is not None:
+            slots.close()
+            life.slots, life.free_slots = slots, list(range(self.prefetch))
+        life.held = spot.held
+        life.worked = False
+        return True
 
     def _strike(self, life: _Life) -> bool:
         # One that has not begun finds nobody at the other end of its channel when it does.

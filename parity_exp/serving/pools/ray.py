@@ -34,18 +34,21 @@ from torch import Tensor
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.helpers.helper import Helper
+from parity_exp.serving.passes.acceleration import AUTO
 from parity_exp.serving.pool import Finished, Raised, ServedModel
 from parity_exp.serving.pools import ray_cluster
 from parity_exp.serving.pools.clock import Clock
-from parity_exp.serving.pools.ray_instance import CONTROL, RayInstance, Whereabouts, boot, payload
+from parity_exp.serving.pools.ray_instance import CONTROL, Loaded, Lost, RayInstance, Whereabouts, boot, payload
 from parity_exp.serving.pools.restarts import Restarts
 from parity_exp.serving.pools.supervised import (
     HeldModel,
     Life,
     Spot,
     SupervisedPool,
+    accelerated,
     check_pickles,
     held_models,
+    identity,
     require,
 )
 from parity_exp.serving.timeline import Timeline
@@ -86,6 +89,7 @@ class _Life(Life):
     asked_s: float = float("-inf")
     asking: bool = False
     ends_with: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def exit(self) -> str | None:
@@ -108,6 +112,12 @@ class RayPool(SupervisedPool[_Life]):
         hang_timeout_s: an instance without a sign of life for so long is killed. It is asked every 0.5 s.
         task_timeout_s: an instance that works at one task for so long is killed; injected delays count.
         max_failures: deaths in a row, each before a task was finished, after which an instance is given up.
+        cuda_graphs: on GPUs: capture passes at the start, and replay them. True, False, or ``auto``: where it can be.
+        precision: that networks work in, float32, bfloat16 or float16; outputs are float32.
+        compile: run networks through ``torch.compile``.
+        tf32: on GPUs: float32 products may use 10 bits of the mantissa.
+        cudnn_benchmark: on GPUs: try cuDNN's algorithms out at the start.
+        channels_last: layout of images. True, False, or ``auto``: on GPUs, for convolutions on tensor cores.
 
     Raises:
         ConfigError: a value is out of range.
@@ -127,12 +137,40 @@ class RayPool(SupervisedPool[_Life]):
         hang_timeout_s: float = 5.0,
         task_timeout_s: float = 30.0,
         max_failures: int = 5,
+        cuda_graphs: bool | str = AUTO,
+        precision: str = "float32",
+        compile: bool = False,  # noqa: A002
+        tf32: bool = True,
+        cudnn_benchmark: bool = False,
+        channels_last: bool | str = AUTO,
     ) -> None:
+        acceleration = accelerated(
+            cuda_graphs=cuda_graphs,
+            precision=precision,
+            compile=compile,
+            tf32=tf32,
+            cudnn_benchmark=cudnn_benchmark,
+            channels_last=channels_last,
+        )
         super().__init__(
-            prefetch, service_time_ms, start_timeout_s, hang_timeout_s, task_timeout_s, max_failures, HEARTBEAT_S
+            prefetch,
+            service_time_ms,
+            start_timeout_s,
+            hang_timeout_s,
+            task_timeout_s,
+            max_failures,
+            HEARTBEAT_S,
+            acceleration,
         )
         require("num_cpus", num_cpus, 0)
         require("num_gpus", num_gpus, 0)
+        if num_gpus > 1 and num_gpus != int(num_gpus):
+            raise ConfigError(f"pool.num_gpus={num_gpus}: expected a fraction of one GPU, or a whole number of GPUs")
+        if acceleration.cuda_graphs is True and not num_gpus:
+            raise ConfigError(
+                "pool.cuda_graphs=true: with pool.num_gpus=0 instances are on the CPU, and only GPUs capture graphs; "
+                "take pool.cuda_graphs=auto, or pool.num_gpus above 0"
+            )
         if strategy not in STRATEGIES:
             raise ConfigError(f"pool.strategy={strategy}: expected one of {', '.join(STRATEGIES)}")
         if address.startswith("ray://"):
@@ -176,8 +214,8 @@ class RayPool(SupervisedPool[_Life]):
         batch_size: int,
         timelines: Sequence[Timeline],
     ) -> None:
-        if self._group is not None:
-            raise RuntimeError("a pool can be started once")
+        self.close()  # Ray holds the room of a pool for so many instances as it was started with
+        self._instances.clear()
         for name, served in models.items():
             check_pickles(name, served.load)
         ray_cluster.join(self.address, self.num_cpus * len(held), self.runtime_env)
@@ -197,11 +235,15 @@ class RayPool(SupervisedPool[_Life]):
                 assignment = Assignment(
                     index=index,
                     models=tuple(models[name] for name in names),
+                    names=tuple(names),
+                    identities=tuple(identity(models[name]) for name in names),
                     device=device,
                     core=None,
                     batch_size=batch_size,
                     service_time_s=self.service_time_ms / 1e3,
                     timeline=timelines[index],
+                    acceleration=self.acceleration,
+                    crowded=True,
                 )
                 spot: Spot[_Life] = Spot(
                     index=index,
@@ -297,6 +339,10 @@ class RayPool(SupervisedPool[_Life]):
         held = life.tasks.pop(task)
         life.task_since_s = life.heard_s
         index = life.spot.index
+        if isinstance(result, Lost):
+            life.tasks[task] = held  # which it has not done
+            self._kill(life.spot, life, result.reason, time.monotonic())
+            return
         if isinstance(result, str):
             self._events.append(Raised(index, task, result))
             return
@@ -315,7 +361,9 @@ class RayPool(SupervisedPool[_Life]):
             num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_restarts=0, scheduling_strategy=place
         ).remote()
         counted_s = now_s - self._away_s
-        life = _Life(spot=spot, actor=actor, began_s=counted_s, heard_s=counted_s, placed=False)
+        life = _Life(
+            assignment=spot.assignment, spot=spot, actor=actor, began_s=counted_s, heard_s=counted_s, placed=False
+        )
         spot.life = life
         self._await(life, actor.whereabouts.remote(), self._placed)
         contents = [self._contents.get(name) for name in spot.held]
@@ -327,11 +375,12 @@ class RayPool(SupervisedPool[_Life]):
         life.began_s = life.heard_s
         life.spot.device = where.device
 
-    def _loaded(self, life: _Life, complaint: str | None, at_s: float) -> None:
-        if complaint is None:
+    def _loaded(self, life: _Life, loaded: Loaded, at_s: float) -> None:
+        if loaded.complaint is None:
+            life.notes = loaded.notes
             self._ask(life)  # with the answer its clock is known, and it is ready
         else:
-            life.reason = complaint
+            life.reason = loaded.complaint
             self._end(life.spot, life, time.monotonic())
 
     def _ask_all(self, now_s: float) -> None:
@@ -350,7 +399,7 @@ class RayPool(SupervisedPool[_Life]):
         if life.where.boot != self._here:
             life.clock.heard(life.asked_s, theirs_s, at_s)
         if not life.ready:
-            self._is_ready(life.spot, life)
+            self._is_ready(life.spot, life, life.notes)
 
     def _strike(self, life: _Life) -> bool:
         life.ends_with = "its actor was killed"

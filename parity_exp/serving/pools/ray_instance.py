@@ -20,6 +20,7 @@ import torch
 
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.helpers.helper import Helper
+from parity_exp.serving.passes.losses import loss
 from parity_exp.serving.trace import Disturbance
 from parity_exp.serving.worker import Assignment, Worker, text_of
 
@@ -49,6 +50,30 @@ class Whereabouts:
     device: str
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What became of loading models.
+
+    Attributes:
+        complaint: what went wrong, in one line; None: nothing.
+        notes: what users should know, a line each.
+    """
+
+    complaint: str | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lost:
+    """In the place of an answer: the instance's device is lost, and the instance with it.
+
+    Attributes:
+        reason: in one line.
+    """
+
+    reason: str
+
+
 class RayInstance:
     """One instance."""
 
@@ -64,15 +89,12 @@ class RayInstance:
         gpus = ray.get_gpu_ids()
         return Whereabouts(context.get_node_id(), boot(), os.getpid(), f"cuda:{gpus[0]}" if gpus else "cpu")
 
-    def load(self, assignment: bytes, *contents: np.ndarray | None) -> str | None:
+    def load(self, assignment: bytes, *contents: np.ndarray | None) -> Loaded:
         """Load the models.
 
         Args:
             assignment: a pickled :class:`Assignment`. It is unpickled here, where a failure can be reported.
             contents: for each model the bytes of its checkpoint, where it has one.
-
-        Returns:
-            What went wrong, in one line; None: nothing.
         """
         try:
             # Exact sleeps; the system keeps this for each thread.
@@ -81,12 +103,13 @@ class RayInstance:
             views = [None if content is None else content.data for content in contents]
             self._worker = Worker(self._assignment, views)
         except Exception as error:
-            return text_of(error)
-        return None
+            device = self._assignment.device if self._assignment is not None else "cpu"
+            return Loaded(loss(error, device) or text_of(error))
+        return Loaded(None, tuple(self._worker.notes))
 
     def work(
         self, model: int, count: int, zero_s: float, numbers: bytes | np.ndarray
-    ) -> tuple[float, float, bytes | np.ndarray, bool] | str:
+    ) -> tuple[float, float, bytes | np.ndarray, bool] | str | Lost:
         """Do a task.
 
         Args:
@@ -97,7 +120,8 @@ class RayInstance:
 
         Returns:
             When it began and when it was done, in this machine's ``time.monotonic()``, the outputs, float32, and
-            whether a fault has spoilt them; or, of a model that raises, what it says in one line.
+            whether a fault has spoilt them; or, of a model that raises, what it says in one line; or that the device is
+            lost.
         """
         started_s = time.monotonic()
         assert self._assignment is not None and self._worker is not None
@@ -108,8 +132,8 @@ class RayInstance:
             with torch.inference_mode():
                 outputs, corrupted = self._worker.work(model, queries, started_s, zero_s)
         except Exception as error:
-            self._worker.end_if_device_is_lost()
-            return text_of(error)
+            lost = self._worker.loss(error)
+            return text_of(error) if lost is None else Lost(lost)
         return started_s, time.monotonic(), payload(outputs.numpy()), corrupted
 
     def beat(self) -> float:

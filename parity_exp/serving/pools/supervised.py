@@ -5,11 +5,14 @@ Rules:
 * An instance has one *life* at a time, from the order to start it to its end. Nothing passes from one life to the
   next, so nothing of a dead instance can reach a living one.
 * What a life sent before its end is heard first; then comes ``Down``.
+* A pool that is started again goes on with the instances that it has: each finishes what it has in hand, is given its
+  new assignment, and is ready once more. One that cannot in time is replaced, and one that is not wanted any more ends.
 * An instance that says nothing for too long, or works at one task for too long, is killed, and so its life ends.
   Only time in which the frontend listens counts: an answer that the frontend did not fetch is not late.
 """
 
 import atexit
+import hashlib
 import logging
 import pickle
 import time
@@ -17,11 +20,13 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
 from parity_exp.errors import ConfigError, UserError
+from parity_exp.serving.passes import Acceleration
 from parity_exp.serving.pool import Down, Event, ModelLoader, Pool, ServedModel, Up
 from parity_exp.serving.pools.restarts import LONGEST_DELAY_S, Restarts
 from parity_exp.serving.transport import one_line
@@ -36,6 +41,9 @@ AWAY_S = 0.1
 
 EXIT_STATUS_S = 0.05
 """How long to wait, after the end of a life, for somebody to say how it came."""
+
+DRAIN_S = 2.0
+"""How long an instance may go on with what it has in hand when a pool is started again; then it is replaced."""
 
 KILLED_S = 1.0
 """How long to wait for the end of a life that has been killed."""
@@ -78,6 +86,7 @@ class Life:
     """One start of an instance, to its end; its times count only while we listen.
 
     Attributes:
+        assignment: what it was given to do, in the form that the pool gives it.
         began_s: when it was started.
         heard_s: when it last said something.
         tasks: what it has in hand.
@@ -91,6 +100,7 @@ class Life:
         patience_s: when to stop waiting for its end, or to hear how it came.
     """
 
+    assignment: Any
     began_s: float
     heard_s: float
     tasks: Sized
@@ -117,7 +127,7 @@ class Spot(Generic[L]):
     """A place in the pool, with the life that fills it; None while it rests, or when it is given up.
 
     Attributes:
-        assignment: what each of its lives is given to do, in the form that the pool gives it.
+        assignment: what its life is to do, in the form that the pool gives it.
     """
 
     index: int
@@ -142,6 +152,7 @@ class SupervisedPool(Pool, Generic[L]):
         task_timeout_s: an instance that works at one task for so long is killed; injected delays count.
         max_failures: deaths in a row, each before a task was finished, after which an instance is given up.
         heartbeat_s: how often an instance gives a sign of life.
+        acceleration: how instances run their models.
 
     Raises:
         ConfigError: a value is out of range.
@@ -156,6 +167,7 @@ class SupervisedPool(Pool, Generic[L]):
         task_timeout_s: float,
         max_failures: int,
         heartbeat_s: float,
+        acceleration: Acceleration,
     ) -> None:
         require("prefetch", prefetch, 1, whole=True)
         require("service_time_ms", service_time_ms, 0)
@@ -174,12 +186,14 @@ class SupervisedPool(Pool, Generic[L]):
         self.hang_timeout_s = hang_timeout_s
         self.task_timeout_s = task_timeout_s
         self.max_failures = max_failures
+        self.acceleration = acceleration
 
         self._batch_size = 1
         self._instances: list[Spot[L]] = []
         # What send() looks at: the life of each instance that takes tasks.
         self._open: list[L | None] = []
         self._events: list[Event] = []
+        self._notes: set[str] = set()
         self._starting = False
         self._zero_s = float("nan")
         self._check_s = 0.0
@@ -203,6 +217,13 @@ class SupervisedPool(Pool, Generic[L]):
     @abstractmethod
     def _let_go(self, life: L) -> None:
         """Give back what a life that is over had on this side."""
+
+    def _hand_over(self, spot: Spot[L], life: L) -> bool:
+        """Give an instance that has nothing in hand its spot's assignment; False where that cannot be.
+
+        It says that it is ready when it is.
+        """
+        return False
 
     @abstractmethod
     def _listen(self, until_s: float) -> None:
@@ -232,19 +253,42 @@ class SupervisedPool(Pool, Generic[L]):
         return events
 
     def _start_all(self) -> None:
-        """Start every spot's instance, and return when all are ready."""
+        """Have an instance at every spot that does what it is to do, and return when all are ready."""
         self._open = [None] * len(self._instances)
+        self._zero_s = float("nan")
         # For who forgets to close.
+        atexit.unregister(self.close)
         atexit.register(self.close)
         self._starting = True
-        self._left_s = time.monotonic()
+        now_s = time.monotonic()
+        self._away_s += now_s - self._left_s if self._left_s else 0.0
+        self._left_s = now_s
+        patience_s = now_s + DRAIN_S
         for spot in self._instances:
-            self._launch(spot, self._left_s)
+            if spot.life is None:
+                self._launch(spot, self._left_s)
         while not all(self._open):
+            for spot in self._instances:
+                if spot.life is not None:
+                    self._go_over(spot, spot.life, patience_s)
+            self._events.clear()
             self._listen(time.monotonic() + CHECK_S)
         self._starting = False
         self._events.clear()
         self._left_s = time.monotonic()
+
+    def _go_over(self, spot: Spot[L], life: L, patience_s: float) -> None:
+        """Let an instance that is there from before do what it is to do now, as soon as it can."""
+        if life.assignment is spot.assignment or not life.ready or life.ended or life.reason is not None:
+            return
+        now_s = time.monotonic()
+        if not life.tasks and self._hand_over(spot, life):
+            life.assignment = spot.assignment
+            life.ready = False
+            life.began_s = now_s - self._away_s
+        elif not life.tasks or now_s >= patience_s:
+            life.on_demand = True
+            self._kill(spot, life, "replaced by one that has nothing in hand", now_s)
 
     def _launch(self, spot: Spot[L], now_s: float) -> None:
         """Begin a life; returns at once."""
@@ -257,9 +301,15 @@ class SupervisedPool(Pool, Generic[L]):
             log.warning("instance %d cannot start at the moment: %s", spot.index, error)
             spot.restart_s = now_s + LONGEST_DELAY_S
 
-    def _is_ready(self, spot: Spot[L], life: L) -> None:
-        """Take note that an instance takes tasks."""
+    def _is_ready(self, spot: Spot[L], life: L, notes: Sequence[str] = ()) -> None:
+        """Take note that an instance is ready, and say once what users should know of it."""
+        for note in notes:
+            if note not in self._notes:
+                self._notes.add(note)
+                log.warning(note)
         life.ready = True
+        if life.assignment is not spot.assignment:
+            return
         self._open[spot.index] = life
         if not self._starting:
             self._events.append(Up(spot.index))
@@ -306,7 +356,9 @@ class SupervisedPool(Pool, Generic[L]):
             self._launch(spot, now_s)
 
     def _try_again(self, spot: Spot[L], life: L) -> bool:
-        """Whether an instance that has not started is given another chance: one that somebody has killed."""
+        """Whether an instance is given another chance: one that was there before, or that somebody has killed."""
+        if life.ready:
+            return True
         killed = life.reason is None and (life.exit or NOT_KNOWN) in (NOT_KNOWN, KILLED)
         return killed and spot.restarts.failures + 1 < self.max_failures
 
@@ -352,6 +404,27 @@ def held_models(models: Mapping[str, ServedModel], names: Sequence[str]) -> dict
         name: HeldModel(number, queries, outputs, 4 * max(prod(queries), prod(outputs)))
         for number, (name, queries, outputs) in enumerate(shapes)
     }
+
+
+def identity(served: ServedModel) -> str:
+    """Differs where the model does: another loader, other shapes, or a checkpoint that was written since."""
+    content = pickle.dumps(served)
+    if served.checkpoint is not None and Path(served.checkpoint).exists():
+        status = Path(served.checkpoint).stat()
+        content += f"{status.st_mtime_ns} {status.st_size} {status.st_ino}".encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def accelerated(**choices: Any) -> Acceleration:
+    """How instances run their models, from a pool's settings.
+
+    Raises:
+        ConfigError: a value that cannot be, with the key.
+    """
+    try:
+        return Acceleration(**choices)
+    except ValueError as error:
+        raise ConfigError(f"pool.{error}") from None
 
 
 def require(name: str, value: object, least: float, whole: bool = False) -> None:

@@ -1,0 +1,41 @@
+"""Errors after which a GPU is of no more use to a process."""
+
+import torch
+
+from parity_exp.serving.transport import one_line
+
+SIGNS = (
+    "CUDA error",
+    "CUDA driver error",
+    "CUDA unknown error",
+    "HIP error",
+    "Xid",
+    "NVML",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_EXECUTION_FAILED",
+    "CUBLAS_STATUS_INTERNAL_ERROR",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_EXECUTION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR",
+    "CUDNN_STATUS_NOT_INITIALIZED",
+)
+"""What the text of such an error has in it. Errors of a model's own, such as wrong shapes, have none of these."""
+
+OUT_OF_MEMORY = ("CUDA out of memory", "HIP out of memory", "CUDA error: out of memory")
+
+
+def loss(error: BaseException, device: str) -> str | None:
+    """Why a device is lost after an error, in one line; None where the error is not one of that kind.
+
+    Args:
+        error: what a pass has raised.
+        device: where, for the text.
+    """
+    text = str(error).strip()
+    said = text.partition("\n")[0]
+    if isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in OUT_OF_MEMORY):
+        return one_line(f"{device} is out of memory: {said}")
+    if isinstance(error, torch.AcceleratorError) or any(sign in text for sign in SIGNS):
+        return one_line(f"{device} is lost: {said}")
+    return None
