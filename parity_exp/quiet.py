@@ -15,3 +15,5 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode at the start of training")
     warnings.filterwarnings("ignore", message=r".*was configured without a `val_dataloader`.*")
     warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\(.*sync_dist=True")
+    # trainer.benchmark says what it means.
+    warnings.filterwarnings("ignore", message=r"You passed `deterministic=True` and `benchmark=True`")

@@ -15,7 +15,7 @@ from parity_exp.coding.encoder import Encoder
 from parity_exp.coding.error_location import locate_errors
 from parity_exp.coding.generator import Cauchy, Chebyshev, Generator, Vandermonde, worst_condition_number
 from parity_exp.coding.learned_encoders import ConvolutionalEncoder, MLPEncoder
-from parity_exp.coding.losses import all_loss_patterns, joint_loss_patterns, loss_patterns
+from parity_exp.coding.losses import LossPatterns, all_loss_patterns, joint_loss_patterns, loss_patterns
 from parity_exp.coding.mlp_decoder import MLPDecoder
 from parity_exp.coding.non_systematic import NonSystematicCode
 from parity_exp.coding.position_codes import Modulation, NoPositionCode, PositionCode, RandomSigns
@@ -34,6 +34,7 @@ __all__ = [
     "Decoder",
     "Encoder",
     "Generator",
+    "LossPatterns",
     "MLPDecoder",
     "MLPEncoder",
     "Modulation",

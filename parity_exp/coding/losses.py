@@ -2,9 +2,12 @@
 
 import itertools
 import math
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 
 def loss_patterns(k: int, losses: int, limit: int = 1024, seed: int = 0) -> Tensor:
@@ -57,3 +60,89 @@ def joint_loss_patterns(k: int, r: int, limit: int = 1024, seed: int = 0) -> tup
                 predictions.append(patterns)
                 parities.append(torch.tensor(there).expand(len(patterns), r))
     return torch.cat(predictions), torch.cat(parities)
+
+
+class LossPatterns(nn.Module):
+    """Patterns under which every group of a batch is decoded, with all that only depends on the patterns.
+
+    What a step of training asks for again and again is made once here, and nothing of it waits for a GPU.
+
+    Args:
+        patterns: ``(P, k)`` boolean, true where a prediction is available.
+        parity_patterns: ``(P, r)`` boolean, true where a parity output is available.
+
+    Attributes:
+        patterns: as given.
+        parity_patterns: as given.
+        lost: ``(M, 2)``, pattern and place in the group of every missing prediction.
+        places: ``(M,)``, the places alone.
+        all_parities: whether no parity output is missing in any pattern.
+        repairable: whether no pattern has more missing predictions than parity outputs.
+    """
+
+    patterns: Tensor
+    parity_patterns: Tensor
+    lost: Tensor
+    places: Tensor
+    zero: Tensor
+
+    def __init__(self, patterns: Tensor, parity_patterns: Tensor) -> None:
+        super().__init__()
+        lost = (~patterns).nonzero()
+        k = patterns.shape[1]
+        chosen = lost[:, 0] * k + lost[:, 1]
+        back = torch.zeros(patterns.numel(), dtype=torch.int64)
+        back[chosen] = torch.arange(len(chosen))
+        buffers = {"patterns": patterns, "parity_patterns": parity_patterns, "lost": lost, "places": lost[:, 1]}
+        buffers |= {"zero": torch.zeros(()), "chosen": chosen, "back": back, "is_chosen": ~patterns.flatten()}
+        for name, tensor in buffers.items():
+            self.register_buffer(name, tensor, persistent=False)
+        self.all_parities = bool(parity_patterns.all())
+        self.repairable = bool(((~patterns).sum(1) <= parity_patterns.sum(1)).all())
+        self._repeated: dict[int, tuple[Tensor, Tensor]] = {}
+
+    @classmethod
+    def of_predictions(cls, patterns: Tensor, r: int) -> Self:
+        """Patterns ``(P, k)`` in which all r parity outputs are available."""
+        return cls(patterns, torch.ones(len(patterns), r, dtype=torch.bool))
+
+    def __len__(self) -> int:
+        return len(self.patterns)
+
+    def masks(self, groups: int) -> tuple[Tensor, Tensor]:
+        """What is available of ``groups`` groups, each under every pattern: ``(groups * P, k)`` and ``(.., r)``."""
+        if groups not in self._repeated:
+            self._repeated[groups] = self.patterns.repeat(groups, 1), self.parity_patterns.repeat(groups, 1)
+        return self._repeated[groups]
+
+    def pick(self, every: Tensor) -> Tensor:
+        """What stands at the missing places, ``(B, P, k, *out) -> (B, M, *out)``."""
+        picked: Tensor = _Pick.apply(every.flatten(1, 2), self.chosen, self.back, self.is_chosen, self.zero)
+        return picked
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._repeated.clear()
+        return super()._apply(fn, recurse)
+
+
+class _Pick(torch.autograd.Function):
+    """Rows of a tensor, none of them twice.
+
+    Knowing that, the gradient of a row is a row of the gradient: indexing as torch knows it has to add rows up, which
+    on a GPU takes a sort.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, every: Tensor, chosen: Tensor, back: Tensor, is_chosen: Tensor, zero: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(back, is_chosen, zero)
+        return every.index_select(1, chosen)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        back, is_chosen, zero = ctx.saved_tensors
+        rows = gradient.index_select(1, back)
+        mask = is_chosen.view(1, -1, *[1] * (rows.dim() - 2))
+        return torch.where(mask, rows, zero.to(rows.dtype)), None, None, None, None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from parity_exp.coding.decoder import Decoder
@@ -68,8 +69,9 @@ class ResidualDecoder(Decoder):
         linear = self.linear.reconstruct(predictions, available, parities[..., :size], parity_available)
         outputs = torch.cat([parities.flatten(1), predictions.flatten(1)], dim=1) / self.scale
         pattern = torch.cat([available, parity_available], dim=1).to(outputs.dtype)
-        correction = self.last(torch.relu(self.outputs(outputs) + self.pattern(pattern)))
-        return linear + self.scale * correction.view_as(predictions)
+        offset = F.linear(pattern, self.pattern.weight, self.outputs.bias)
+        hidden = torch.relu(torch.addmm(offset, outputs, self.outputs.weight.t()))
+        return torch.addcmul(linear, self.scale, self.last(hidden).view_as(predictions))
 
     @torch.inference_mode()
     def decode_group(

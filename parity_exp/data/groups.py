@@ -158,12 +158,18 @@ class Runs:
     def __init__(self, batches: Batches, length: int) -> None:
         self.batches = batches
         self.length = length
+        self._ahead: tuple[int, Tensor] | None = None
 
     def __len__(self) -> int:
         return -(-len(self.batches) // self.length)
 
     def __iter__(self) -> Iterator[Steps]:
         epoch, count = self.batches.epoch(), len(self.batches)
-        index = self.batches.draw(epoch)
+        drawn, index = self._ahead or (None, torch.empty(0))
+        if drawn != epoch:
+            index = self.batches.draw(epoch)
         for first in range(0, count, self.length):
             yield Steps(self.batches, index, epoch, first, min(first + self.length, count))
+        if index.is_cuda:
+            # Steps on a GPU are taken later than they are asked for: while it works, the next order can be drawn.
+            self._ahead = epoch + 1, self.batches.draw(epoch + 1)

@@ -17,7 +17,7 @@ from parity_exp.data.groups import Batches, Runs, coding_groups, covering_groups
 from parity_exp.memory import samples_at_once
 
 VALIDATION_BATCH = 2_000
-"""Samples in a validation batch, unless they are large ones: many, since nothing is learned from it."""
+"""Samples in a validation batch on a processor, unless they are large: many, since nothing is learned from it."""
 
 STEPS_IN_RUN, STEPS_IN_RUN_ON_GPU = 20, 100
 """Training batches that are handed to Lightning at once: what it does around them takes as long as ten small steps of
@@ -111,7 +111,7 @@ class _TensorDataModule(LightningDataModule):
 
     @property
     def _at_once(self) -> int:
-        return samples_at_once(self.splits.query_shape, VALIDATION_BATCH)
+        return samples_at_once(self.splits.query_shape, VALIDATION_BATCH, self._device())
 
 
 def _nothing(inputs: Tensor, _: int, __: int) -> Tensor:

@@ -25,10 +25,10 @@ def predict(
         network: what predicts.
         inputs: ``(N, *in)``.
         device: where it runs.
-        batch_size: inputs at once, at most; fewer where they are large.
+        batch_size: inputs at once on a processor, at most; see :func:`parity_exp.memory.samples_at_once`.
         prepare: done to each batch on the device before the network sees it, such as normalisation, so that the
             inputs need not lie in memory a second time.
     """
     network = on_device(network, device)
-    batches = (batch.to(device) for batch in inputs.split(samples_at_once(inputs.shape[1:], batch_size)))
+    batches = (batch.to(device) for batch in inputs.split(samples_at_once(inputs.shape[1:], batch_size, device)))
     return torch.cat([network(prepare(batch) if prepare else batch).float() for batch in batches])

@@ -51,7 +51,7 @@ class Classification(Task):
         So its gradients stay as large as those of temperature 1 (Hinton et al., arXiv 1503.02531, section 2).
         """
         ours, wanted = (F.log_softmax(logits / temperature, dim=-1) for logits in (decoded, predictions))
-        return temperature**2 * F.kl_div(ours, wanted, reduction="batchmean", log_target=True)
+        return temperature**2 / len(decoded) * F.kl_div(ours, wanted, reduction="sum", log_target=True)
 
     def answer(self, predictions: Tensor) -> Tensor:
         """The class with the greatest logit."""

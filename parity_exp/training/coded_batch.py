@@ -5,7 +5,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from parity_exp.coding import Code
+from parity_exp.coding import Code, LossPatterns
 from parity_exp.tasks import Task
 
 
@@ -21,9 +21,7 @@ class CodedBatch:
         labels: ``(B, k, *label)``, true ones.
         parities: ``(B, r, *out)``, the parity models' outputs, with extra ones where the decoder reads them.
         task: says what predictions mean.
-        patterns: ``(P, k)``, loss patterns to decode under, true where a prediction is available.
-        lost: ``(M, 2)``, pattern and place in the group of every missing prediction: ``(~patterns).nonzero()``.
-        parity_patterns: ``(P, r)``, true where a parity output is available; None: all of them are.
+        losses: loss patterns to decode under.
     """
 
     code: Code
@@ -31,9 +29,7 @@ class CodedBatch:
     labels: Tensor
     parities: Tensor
     task: Task
-    patterns: Tensor
-    lost: Tensor
-    parity_patterns: Tensor | None = None
+    losses: LossPatterns
 
     @cached_property
     def targets(self) -> Tensor:
@@ -49,15 +45,14 @@ class CodedBatch:
     @cached_property
     def decoded(self) -> Tensor:
         """The reconstruction of every missing prediction, ``(B, M, *out)``."""
-        every = self.code.decode_patterns(self.predictions, self.parities, self.patterns, self.parity_patterns)
-        return every[:, self.lost[:, 0], self.lost[:, 1]]
+        return self.code.decode_lost(self.predictions, self.parities, self.losses)
 
     @cached_property
     def lost_predictions(self) -> Tensor:
         """What the base model said where a prediction is missing, ``(B, M, *out)``."""
-        return self.predictions[:, self.lost[:, 1]]
+        return self.predictions.index_select(1, self.losses.places)
 
     @cached_property
     def lost_labels(self) -> Tensor:
         """True labels where a prediction is missing, ``(B, M, *label)``."""
-        return self.labels[:, self.lost[:, 1]]
+        return self.labels.index_select(1, self.losses.places)

@@ -15,7 +15,10 @@ from parity_exp.placement import on_device
 from parity_exp.tasks import Task
 
 QUERIES_IN_BATCH = 500
-"""At most; fewer of large ones."""
+"""On a processor, at most; fewer of large ones, and more on a GPU."""
+
+DECODED_AT_ONCE = 1 << 26
+"""Numbers that come out of decoding one batch under all its loss patterns, at most: 256 MiB as float32."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,7 @@ class Evaluator:
             predictions: the base model's, ``(N, *out)``.
             groups: indices of samples.
         """
-        at_once = samples_at_once(samples.inputs.shape[1:], QUERIES_IN_BATCH)
-        some = groups.split(max(1, at_once // self.code.k))
+        some = groups.split(self._groups_at_once(samples, 1))
         parities = [self._parities(self.code.encode(self._queries(samples, part))).cpu() for part in some]
         return predictions[groups].cpu(), torch.cat(parities)
 
@@ -161,8 +163,8 @@ class Evaluator:
 
     def _batches(self, samples: Samples, predictions: Tensor, seed: int) -> Iterator["_Batch"]:
         groups, counted = covering_groups(len(samples), self.code.k, seed)
-        at_once = samples_at_once(samples.inputs.shape[1:], QUERIES_IN_BATCH)
-        for rows in torch.arange(len(groups)).split(max(1, at_once // self.code.k)):
+        patterns = max(len(loss_patterns(self.code.k, losses)) for losses in self._loss_counts())
+        for rows in torch.arange(len(groups)).split(self._groups_at_once(samples, patterns * predictions[0].numel())):
             chosen = groups[rows]
             queries = self._queries(samples, chosen)
             yield _Batch(
@@ -171,6 +173,11 @@ class Evaluator:
                 labels=samples.labels[chosen].to(self.device),
                 counted=counted[rows].to(self.device),
             )
+
+    def _groups_at_once(self, samples: Samples, numbers: int) -> int:
+        """Groups in a batch, each of which is decoded to so many numbers for each of its queries."""
+        queries = samples_at_once(samples.inputs.shape[1:], QUERIES_IN_BATCH, self.device)
+        return max(1, min(queries, DECODED_AT_ONCE // numbers) // self.code.k)
 
     def _queries(self, samples: Samples, groups: Tensor) -> Tensor:
         """The queries of groups ``(B, k)`` as networks see them, ``(B, k, C, H, W)``."""
@@ -214,7 +221,7 @@ class Scores:
         scores = self.task.scores(predictions, labels)
         for name, values in scores.items():
             if name not in self.means:
-                self.means[name] = MeanMetric().to(self.device)
+                self.means[name] = MeanMetric("disable").to(self.device)
             self.means[name].update(values)
         if self.task.class_names:
             self.class_sums.index_add_(0, labels, scores[self.task.quality])

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
-from parity_exp.coding import Code, all_loss_patterns, joint_loss_patterns
+from parity_exp.coding import Code, LossPatterns, all_loss_patterns, joint_loss_patterns
 from parity_exp.data import GroupBatch, LabelledBatch
 from parity_exp.data.groups import Runs, Steps, epoch_generator
 from parity_exp.tasks import Task
@@ -234,7 +234,7 @@ class BaseModule(TrainedModule):
         self.network = network
         self.task = task
         self.monitor = f"val/{task.quality}"
-        self.quality = MeanMetric()
+        self.quality = MeanMetric("disable")
 
     def loss(self, batch: LabelledBatch) -> Tensor:
         return self.task.base_loss(self.network(batch.inputs), batch.labels)
@@ -263,12 +263,6 @@ class CodedModule(TrainedModule):
         frozen: modules, of those above, that are not trained.
     """
 
-    patterns: Tensor
-    lost: Tensor
-    training_patterns: Tensor
-    training_parity_patterns: Tensor
-    training_lost: Tensor
-
     def __init__(
         self,
         code: Code,
@@ -288,15 +282,10 @@ class CodedModule(TrainedModule):
         for module in frozen:
             # Lightning keeps the mode it finds; evaluation mode also stops batch norm from adapting.
             module.requires_grad_(False).eval()
-        patterns = all_loss_patterns(code.k, code.r, PATTERNS_IN_TRAINING, seed)
-        self.register_buffer("patterns", patterns, persistent=False)
-        self.register_buffer("lost", (~patterns).nonzero(), persistent=False)
-        training, parity_training = joint_loss_patterns(code.k, code.r, PATTERNS_IN_TRAINING, seed)
-        self.register_buffer("training_patterns", training, persistent=False)
-        self.register_buffer("training_parity_patterns", parity_training, persistent=False)
-        self.register_buffer("training_lost", (~training).nonzero(), persistent=False)
-        self.degraded = MeanMetric()
-        self.reconstruction = MeanMetric()
+        self.losses = LossPatterns.of_predictions(all_loss_patterns(code.k, code.r, PATTERNS_IN_TRAINING, seed), code.r)
+        self.training_losses = LossPatterns(*joint_loss_patterns(code.k, code.r, PATTERNS_IN_TRAINING, seed))
+        self.degraded = MeanMetric("disable")
+        self.reconstruction = MeanMetric("disable")
 
     def forward(self, prepared: Tensor) -> Tensor:
         """Encode prepared groups and run the parity models, ``(B, k, *prepared) -> (B, r, *out)``."""
@@ -307,16 +296,13 @@ class CodedModule(TrainedModule):
     def loss(self, batch: GroupBatch) -> Tensor:
         return self.objective(
             CodedBatch(
-                self.code, batch.predictions, batch.labels, self(batch.prepared), self.task,
-                self.training_patterns, self.training_lost, self.training_parity_patterns,
+                self.code, batch.predictions, batch.labels, self(batch.prepared), self.task, self.training_losses
             )
-        )  # fmt: skip
+        )
 
     def validation_step(self, batch: GroupBatch, _: int) -> None:
-        coded = CodedBatch(
-            self.code, batch.predictions, batch.labels, self(batch.prepared), self.task, self.patterns, self.lost
-        )
-        counted = batch.counted[:, self.lost[:, 1]].float()
+        coded = CodedBatch(self.code, batch.predictions, batch.labels, self(batch.prepared), self.task, self.losses)
+        counted = batch.counted.index_select(1, self.losses.places).float()
         own = self.task.answer(coded.lost_predictions)
         for metric, labels in ((self.degraded, coded.lost_labels), (self.reconstruction, own)):
             metric.update(self.task.scores(coded.decoded, labels)[self.task.quality], counted)

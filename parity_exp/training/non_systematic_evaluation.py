@@ -101,7 +101,7 @@ class NonSystematicEvaluator:
         available.update(predictions.to(self.device), samples.labels.to(self.device))
         by_losses = {losses: LossScores(task, self.device) for losses in range(self.code.stragglers + 1)}
         noisy = {
-            sigma: _NoiseScores(LossScores(task, self.device), MeanMetric().to(self.device))
+            sigma: _NoiseScores(LossScores(task, self.device), MeanMetric("disable").to(self.device))
             for sigma in self.noise_sigmas
         }
         first = LossScores(task, self.device)

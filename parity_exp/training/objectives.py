@@ -112,7 +112,9 @@ class WeightedSum(Objective):
             objective.check(task)
 
     def __call__(self, batch: CodedBatch) -> Tensor:
-        losses = [weight * objective(batch) for weight, objective in self.terms.values()]
+        losses = [
+            objective(batch) if weight == 1 else weight * objective(batch) for weight, objective in self.terms.values()
+        ]
         total = losses[0]
         for loss in losses[1:]:
             total = total + loss

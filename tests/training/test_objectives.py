@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from parity_exp.coding import AdditionEncoder, Chebyshev, Code, ResidualDecoder, SubtractionDecoder, all_loss_patterns
+from parity_exp.coding import (
+    AdditionEncoder,
+    Chebyshev,
+    Code,
+    LossPatterns,
+    ResidualDecoder,
+    SubtractionDecoder,
+    all_loss_patterns,
+)
 from parity_exp.tasks import Classification, Localization
 from parity_exp.training import (
     CodedBatch,
@@ -28,13 +36,13 @@ PREDICTIONS = torch.tensor([[[2.0, 0.0], [1.0, 3.0]]])
 
 LABELS = torch.tensor([[0, 1]])
 TASK = Classification(["cat", "dog"])
+ONE_LOSS = LossPatterns.of_predictions(all_loss_patterns(2, 1), 1)
 
 
 def coded_batch(parity: list[float], requires_grad: bool = False) -> CodedBatch:
     code = Code(AdditionEncoder(2, 1, (1,)), SubtractionDecoder(2, 1, (2,)))
-    patterns = all_loss_patterns(2, 1)
     parities = torch.tensor([[parity]], requires_grad=requires_grad)
-    return CodedBatch(code, PREDICTIONS, LABELS, parities, TASK, patterns, (~patterns).nonzero())
+    return CodedBatch(code, PREDICTIONS, LABELS, parities, TASK, ONE_LOSS)
 
 
 def log_softmax(first: float, second: float) -> tuple[float, float]:
@@ -83,9 +91,8 @@ def test_a_temperature_of_zero_is_refused() -> None:
 
 def test_extra_outputs_are_no_part_of_what_parity_models_must_output() -> None:
     code = Code(AdditionEncoder(2, 1, (1,)), ResidualDecoder(2, 1, (2,), extra_outputs=3))
-    patterns = all_loss_patterns(2, 1)
     parities = torch.tensor([[[4.0, 2.0, 50.0, -50.0, 7.0]]])
-    batch = CodedBatch(code, PREDICTIONS, LABELS, parities, TASK, patterns, (~patterns).nonzero())
+    batch = CodedBatch(code, PREDICTIONS, LABELS, parities, TASK, ONE_LOSS)
     assert ParityMSE()(batch) == 1
 
 
@@ -109,10 +116,9 @@ def test_every_pattern_of_up_to_r_losses_is_simulated() -> None:
     code = Code(AdditionEncoder(k, r, (1,), c), SubtractionDecoder(k, r, (4,), c))
     patterns = all_loss_patterns(k, r)
     predictions = torch.randn(5, k, 4)
-    batch = CodedBatch(
-        code, predictions, torch.zeros(5, k, dtype=torch.long), code.targets(predictions), TASK, patterns,
-        (~patterns).nonzero(),
-    )  # fmt: skip
+    labels = torch.zeros(5, k, dtype=torch.long)
+    losses = LossPatterns.of_predictions(patterns, r)
+    batch = CodedBatch(code, predictions, labels, code.targets(predictions), TASK, losses)
     assert len(patterns) == 3 + 3
     assert batch.decoded.shape == batch.lost_predictions.shape == (5, 3 * 1 + 3 * 2, 4)
     torch.testing.assert_close(batch.decoded, batch.lost_predictions, rtol=1e-3, atol=1e-3)
