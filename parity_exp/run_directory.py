@@ -107,6 +107,14 @@ class RunDirectory:
     def base_is_final(self) -> bool:
         return self.checkpoint("base").is_file()
 
+    def first_command(self) -> str | None:
+        """The command that wrote the run, by Hydra's first record of it; None where there is none."""
+        try:
+            record = yaml.load((self.path / ".hydra" / "hydra.yaml").read_bytes(), Loader=QUICK_YAML)
+            return str(record["hydra"]["job"]["name"])
+        except (OSError, YAMLError, KeyError, TypeError):
+            return None
+
     def read_config(self) -> DictConfig:
         """The resolved config of the run.
 

@@ -5,11 +5,9 @@ distributed phase.
 """
 
 import copy
-import json
 import logging
 from collections.abc import Callable
 from functools import cached_property
-from hashlib import sha256
 from typing import Any
 
 import torch
@@ -17,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
+import parity_exp
 from parity_exp.coding import Code, Decoder, NonSystematicCode
 from parity_exp.commands import world
 from parity_exp.commands.components import (
@@ -26,8 +25,18 @@ from parity_exp.commands.components import (
     is_systematic,
     new_non_systematic_code,
 )
+from parity_exp.commands.determined import (
+    EVALUATION_ALONE,
+    LENGTH_AND_MACHINE,
+    MACHINE,
+    NOT_OF_BASE,
+    SERVING_ALONE,
+    config_facts,
+    content_facts,
+)
 from parity_exp.data import BaseDataModule, GroupBatch, GroupDataModule, Splits
 from parity_exp.errors import ConfigError
+from parity_exp.identity import digest_of_weights, hashed, without
 from parity_exp.models import load_weights, predict
 from parity_exp.quiet import quiet_libraries
 from parity_exp.serving.checks import whole
@@ -54,7 +63,7 @@ ACCELERATION = ("cuda_graphs", "tf32", "channels_last")
 OWN_TRAINER_KEYS = {"accumulate_grad_batches", "gradient_clip_val", *ACCELERATION}
 """Keys of the trainer that are not Lightning's: the LightningModules take the optimizer's steps themselves."""
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 """Raised when training a base model changes in a way that its config does not show."""
 
 
@@ -331,6 +340,7 @@ class Experiment:
             )
         processes(self.config.trainer)
         base = self.rehearse_network("base")
+        self._check_validated("trainer.max_epochs", self.config.trainer.max_epochs)
         self.make_trainer(max_epochs=1)()
         module = self._coded_module(base)
         self._check_optimisation(self._optimisation(self.config, ""), module, "")
@@ -352,8 +362,19 @@ class Experiment:
         network = self.new_base_network(section)
         if settings.checkpoint is not None:
             load_weights(settings.checkpoint, network, f"{section}.checkpoint")
+        else:
+            self._check_validated(f"{section}.max_epochs", settings.max_epochs)
         self._check_optimisation(self.base_optimisation(section), network, f"{section}.")
         return network
+
+    def _check_validated(self, key: str, epochs: Any) -> None:
+        """Refuse a training none of whose epochs is validated, for the best one is chosen by that."""
+        every = self.config.trainer.get("check_val_every_n_epoch")
+        if isinstance(every, int) and isinstance(epochs, int) and every > epochs:
+            raise ConfigError(
+                f"trainer.check_val_every_n_epoch={every}: with {key}={epochs} no epoch is validated, and none can "
+                f"be chosen; set it to {epochs} or less, or {key} to {every} or more"
+            )
 
     @staticmethod
     def _check_optimisation(optimisation: Optimisation, module: nn.Module, prefix: str) -> None:
@@ -417,27 +438,44 @@ class Experiment:
             trainer.gradient_clip_val,
         )
 
-    # ---- caching
+    # ---- what results are made from
+
+    @cached_property
+    def data_facts(self) -> dict[str, str]:
+        """Hashes of the samples."""
+        splits = self.splits
+        return {"the data": splits.fingerprint(), "the test data": splits.test.fingerprint()}
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        """What all results of the config are made from, data aside."""
+        return config_facts(self.config) | content_facts(self.config)
+
+    def base_facts(self, section: str = "base") -> dict[str, Any]:
+        """Everything that determines the trained base model, or the backup: all but what cannot matter to it."""
+        others = {*NOT_OF_BASE, "base", "backup"} - {section}
+        found = ("architecture", f"{section}.architecture", f"{section}.checkpoint", *MACHINE)
+        architecture = OmegaConf.create({"architecture": self.architecture(section)})
+        return without(self._facts, [*others, *found]) | {
+            **config_facts(architecture),
+            **content_facts(architecture),
+            "the data": self.data_facts["the data"],
+            "processes": processes(self.config.trainer),
+            "device": self.device.type,
+            "version": f"{CACHE_VERSION}, parity_exp {parity_exp.__version__}, torch {torch.__version__}",
+        }
+
+    def coded_facts(self, base: nn.Module) -> dict[str, Any]:
+        """Everything that determines the trained code, but how long it is trained and on what machine."""
+        ignored = [*EVALUATION_ALONE, *SERVING_ALONE, *LENGTH_AND_MACHINE, "base"]
+        return without(self._facts, ignored) | {
+            "the data": self.data_facts["the data"],
+            "the base model": digest_of_weights(base.state_dict()),
+        }
 
     def base_key(self, section: str = "base") -> str:
         """Hash of everything that determines the trained base model, or the backup."""
-        trainer = self.config.trainer
-        content = {
-            "version": CACHE_VERSION,
-            "data": self.splits.fingerprint(),
-            "architecture": OmegaConf.to_container(self.architecture(section)),
-            "base": {
-                name: OmegaConf.to_container(value) if isinstance(value, DictConfig) else value
-                for name, value in self.config[section].items()
-                if name not in ("checkpoint", "architecture")
-            },
-            "trainer": {
-                name: trainer.get(name)
-                for name in ("precision", "accumulate_grad_batches", "gradient_clip_val", "check_val_every_n_epoch")
-            },
-            "processes": processes(trainer),
-        }
-        return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        return hashed(self.base_facts(section))
 
     @staticmethod
     def _random_weights(stream: int, seed: int) -> "_Seeded":

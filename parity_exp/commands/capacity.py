@@ -16,6 +16,7 @@ from parity_exp.analysis.report import write_report
 from parity_exp.analysis.tables import show
 from parity_exp.commands.interrupts import ctrl_c_waits
 from parity_exp.commands.job import tracked
+from parity_exp.commands.own_folder import claim
 from parity_exp.commands.parallel import Interrupted, in_parallel
 from parity_exp.commands.planning import Found, Plan, search_sizes
 from parity_exp.files import write_text
@@ -33,6 +34,7 @@ def run_plan(config: DictConfig) -> float:
     plan = Plan(config)
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
     jobs = {policy: (OmegaConf.to_container(config), policy) for policy in plan.policies}
+    claim("simulate", config, directory, {})
     with tracked("simulate", config, directory) as tracker:
         try:
             found: dict[str, Found] = in_parallel(search_sizes, jobs, plan.simulation.processes, "sizes", None)

@@ -5,6 +5,7 @@ from omegaconf import DictConfig
 
 from parity_exp.commands.assembly import Experiment
 from parity_exp.commands.job import overlaid, resolved, tracked
+from parity_exp.commands.own_folder import claim
 from parity_exp.commands.results import evaluate_test_split, load_trained
 from parity_exp.errors import ConfigError
 from parity_exp.run_directory import RunDirectory
@@ -21,6 +22,7 @@ def run(composed: DictConfig) -> float:
     experiment = Experiment(config)
     base, parities = load_trained(experiment, trained, "run")
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
+    claim("evaluate", resolved(composed), directory, experiment.data_facts)
     with tracked("evaluate", config, directory) as tracker:
         metrics = evaluate_test_split(experiment, base, parities, directory, tracker, {})
     return metrics[f"test/degraded_{experiment.task.quality}"]

@@ -3,6 +3,7 @@
 A phase's outcome is in files, the best weights of each part, so that it does not matter who ran it.
 """
 
+import json
 import logging
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 from torch import nn
@@ -17,8 +19,11 @@ from torch import nn
 from parity_exp.commands import world
 from parity_exp.commands.assembly import Experiment, processes
 from parity_exp.commands.ranks import run_in_processes
+from parity_exp.errors import UserError
 from parity_exp.files import write_json
-from parity_exp.models import load_weights, save_weights
+from parity_exp.identity import Facts, Identity
+from parity_exp.models import load_weights, origin_of, save_weights
+from parity_exp.models.checkpoint import load_content
 from parity_exp.run_directory import RunDirectory
 from parity_exp.training import Fitted, fit
 from parity_exp.training.callbacks import EpochListener
@@ -44,21 +49,51 @@ def obtain_base(experiment: Experiment, run: RunDirectory, listener: PhaseListen
     path = run.checkpoint(section)
     given = experiment.config[section].checkpoint
     if path.is_file():
+        _check_own(experiment, path, section)
         load_weights(path, network, "resume")
         return network
     if given is not None:
         load_weights(given, network, f"{section}.checkpoint")
+        origin: dict[str, str | bool] = {"whole": True}
     else:
-        cached = _cached_base(experiment, run, lambda row: listener(section, row), section)
+        cached, fitted = _cached_base(experiment, run, lambda row: listener(section, row), section)
         load_weights(cached / "base.ckpt", network, f"cached {section} model")
         shutil.copyfile(cached / "history.csv", run.path / f"{section}_history.csv")
+        origin = {"key": experiment.base_key(section), "whole": fitted.whole}
     run.checkpoints.mkdir(exist_ok=True)
-    save_weights(path, section, network.state_dict())
+    save_weights(path, section, network.state_dict(), origin)
     return network
 
 
-def _cached_base(experiment: Experiment, run: RunDirectory, listener: EpochListener, section: str) -> Path:
-    """The folder of the trained base model; whoever comes first trains it, others wait."""
+def belongs(experiment: Experiment, path: Path, section: str) -> bool:
+    """Whether the model of a checkpoint is the one that a section's config would give now."""
+    return path.is_file() and origin_of(path, section).get("key") == experiment.base_key(section)
+
+
+def _check_own(experiment: Experiment, path: Path, section: str) -> None:
+    """Refuse a model whose training was cut short, where it is to be trained in another way now.
+
+    Raises:
+        UserError: with what to do.
+    """
+    origin = origin_of(path, "resume")
+    if origin.get("whole", True) or origin.get("key") == experiment.base_key(section):
+        return
+    raise UserError(
+        f"resume: the training of the {section} model in {path} was cut short, by settings of the trainer that are "
+        "others now; start a new run, or leave those settings as they were"
+    )
+
+
+def _cached_base(
+    experiment: Experiment, run: RunDirectory, listener: EpochListener, section: str
+) -> tuple[Path, Fitted]:
+    """The folder of the trained base model; whoever comes first trains it, others wait.
+
+    Only a training that ended as planned is marked as done. One that was cut short leaves its state, from which a job
+    with the same settings goes on.
+    """
+    facts = experiment.base_facts(section)
     folder = Path(experiment.config.outputs, "base", experiment.base_key(section))
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "fitted.json"
@@ -69,21 +104,67 @@ def _cached_base(experiment: Experiment, run: RunDirectory, listener: EpochListe
         log.info("another job trains the same %s model; waiting for it (%s)", section, folder)
         lock.acquire()
     try:
-        if done.is_file():
+        network = experiment.new_base_network(section)
+        fitted = _finished(folder, facts, network)
+        if fitted is not None:
             log.info("%s model: the one in %s, trained earlier", section, folder)
-            return folder
+            return folder, fitted
+        _remove_damaged(folder, facts)
+        Identity("base", facts).write(folder)
         phase = partial(train_base, section=section)
         fitted = run_phase(phase, experiment, run, folder, folder / "history.csv", listener)
-        write_json(done, asdict(fitted))
-        (folder / "last.ckpt").unlink(missing_ok=True)
+        if fitted.whole:
+            write_json(done, asdict(fitted))
+            (folder / "last.ckpt").unlink(missing_ok=True)
+        else:
+            log.warning("the %s model's training was cut short after %d epochs", section, fitted.epochs)
     finally:
         lock.release()
-    return folder
+    return folder, fitted
+
+
+def _finished(folder: Path, facts: Facts, network: nn.Module) -> Fitted | None:
+    """What training in a cache folder came to; None where it has not ended, or its files are not whole."""
+    done = folder / "fitted.json"
+    if not done.is_file():
+        return None
+    try:
+        fitted = Fitted(**json.loads(done.read_text()))
+        pd.read_csv(folder / "history.csv")["train/seconds"]
+        load_weights(folder / "base.ckpt", network, "cached model")
+        identity = Identity.read(folder)
+        if identity is None or identity.key != Identity("base", facts).key or not fitted.whole:
+            raise ValueError("made from something else")
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        log.warning("%s is marked as done, but not whole (%s); the model is trained anew", folder, reason)
+        return None
+    return fitted
+
+
+def _remove_damaged(folder: Path, facts: Facts) -> None:
+    """Remove what training cannot go on from."""
+    (folder / "fitted.json").unlink(missing_ok=True)
+    last = folder / "last.ckpt"
+    identity = Identity.read(folder)
+    if not last.is_file():
+        return
+    try:
+        load_content(last, "the state of training in")
+        if identity is not None and identity.key == Identity("base", facts).key:
+            return
+    except UserError as error:
+        log.warning("%s; the model is trained anew", error)
+    last.unlink()
 
 
 def train_code(experiment: Experiment, run: RunDirectory, listener: PhaseListener) -> Fitted:
     """Train the code on the base model in the run directory, or go on with it."""
-    return run_phase(train_coded, experiment, run, run.checkpoints, run.history, lambda row: listener("coded", row))
+    fitted = run_phase(train_coded, experiment, run, run.checkpoints, run.history, lambda row: listener("coded", row))
+    if not fitted.whole:
+        planned = experiment.config.trainer.max_epochs
+        log.warning("the code's training was cut short: %d of %d epochs, or less of each", fitted.epochs, planned)
+    return fitted
 
 
 Phase = Callable[[Experiment, Path, Path, Path, EpochListener | None], Fitted]
@@ -119,8 +200,20 @@ def train_base(
 ) -> Fitted:
     """Train the base model, or the backup, in this process."""
     module, data = experiment.base_phase(section)
-    make_trainer = experiment.make_trainer(experiment.config[section].max_epochs)
-    return fit(module, data, make_trainer, folder, history, section, listener, experiment.acceleration)
+    epochs = experiment.config[section].max_epochs
+    facts = experiment.base_facts(section)
+    return fit(
+        module,
+        data,
+        experiment.make_trainer(epochs),
+        folder,
+        history,
+        section,
+        listener,
+        experiment.acceleration,
+        epochs,
+        facts,
+    )
 
 
 def train_coded(
@@ -129,6 +222,18 @@ def train_coded(
     """Train the code in this process, on the base model in the run directory."""
     base = experiment.new_base_network()
     load_weights(RunDirectory(run_dir).checkpoint("base"), base, "base model of the run")
+    facts = experiment.coded_facts(base)
     module, data = experiment.coded_phase(base)
-    make_trainer = experiment.make_trainer(experiment.config.trainer.max_epochs)
-    return fit(module, data, make_trainer, folder, history, "coded", listener, experiment.acceleration)
+    epochs = experiment.config.trainer.max_epochs
+    return fit(
+        module,
+        data,
+        experiment.make_trainer(epochs),
+        folder,
+        history,
+        "coded",
+        listener,
+        experiment.acceleration,
+        epochs,
+        facts,
+    )

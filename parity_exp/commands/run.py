@@ -7,6 +7,7 @@ from parity_exp.analysis.report import write_report
 from parity_exp.commands.assembly import Experiment
 from parity_exp.commands.job import resolved, tracked
 from parity_exp.commands.non_systematic import code_settled
+from parity_exp.commands.own_folder import claim
 from parity_exp.commands.serving import Serving, serve_policies
 from parity_exp.commands.train import train_and_evaluate
 from parity_exp.run_directory import RunDirectory
@@ -15,10 +16,12 @@ from parity_exp.run_directory import RunDirectory
 def run(composed: DictConfig) -> float:
     """Do it all; return the last policy's p99.9, for sweepers to minimise."""
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
-    config = code_settled(resolved(composed))
+    asked = resolved(composed)
+    config = code_settled(asked)
     experiment = Experiment(config)
     serving = Serving(experiment)
     experiment.rehearse()
+    claim("run", asked, directory, experiment.data_facts)
     with tracked("train", config, directory) as tracker:
         metrics = train_and_evaluate(experiment, directory, tracker)
     with tracked("serve", config, directory) as tracker:

@@ -6,6 +6,8 @@ from omegaconf import DictConfig
 from parity_exp.analysis.report import write_report
 from parity_exp.commands.assembly import Experiment
 from parity_exp.commands.job import overlaid, resolved, tracked
+from parity_exp.commands.own_folder import claim
+from parity_exp.commands.phases import belongs
 from parity_exp.commands.results import load_trained
 from parity_exp.commands.scenario import SECTIONS
 from parity_exp.commands.serving import Serving, serve_policies
@@ -21,14 +23,14 @@ def run(composed: DictConfig) -> float:
     if composed.run is None:
         raise ConfigError("run: serve needs the run directory of a `train`; give run=outputs/train/<date>/<time>")
     trained = RunDirectory.existing(composed.run, "run")
-    stored = trained.read_config()
-    config = overlaid(stored, resolved(composed), MAY_CHANGE, "run", SECTIONS)
+    config = overlaid(trained.read_config(), resolved(composed), MAY_CHANGE, "run", SECTIONS)
     experiment = Experiment(config)
     serving = Serving(experiment)
     load_trained(experiment, trained, "run")
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
     # The run's own small model, where it has one and nobody asks for another.
-    has_backup = trained.checkpoint(BACKUP).is_file() and stored.get("backup") == config.backup
+    has_backup = serving.needs_backup and belongs(experiment, trained.checkpoint(BACKUP), BACKUP)
+    claim("serve", resolved(composed), directory, experiment.data_facts)
     with tracked("serve", config, directory) as tracker:
         backup = trained if has_backup else directory
         metrics = serve_policies(serving, trained, backup, directory, tracker)

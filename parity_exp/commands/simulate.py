@@ -15,6 +15,7 @@ from parity_exp.analysis.serving_tables import interval_table, metrics_by_policy
 from parity_exp.analysis.tables import show
 from parity_exp.commands.capacity import run_plan
 from parity_exp.commands.job import resolved, tracked
+from parity_exp.commands.own_folder import claim
 from parity_exp.commands.parallel import Interrupted
 from parity_exp.commands.planning import is_plan
 from parity_exp.commands.progress import progress
@@ -33,6 +34,7 @@ def run(composed: DictConfig) -> float:
         return run_plan(config)
     simulation = Simulation(config)
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
+    claim("simulate", config, directory, {})
     with tracked("simulate", config, directory) as tracker:
         metrics = _metrics(simulation, directory)
         directory.write_metrics(metrics)

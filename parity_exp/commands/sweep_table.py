@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from parity_exp.analysis.serving_tables import metrics_by_policy, number
 from parity_exp.analysis.tables import show
 from parity_exp.files import write_text
+from parity_exp.identity import Identity
 from parity_exp.run_directory import RunDirectory
 
 PREFIXES = ("test/", "train/", "serve/", "simulate/")
@@ -59,7 +60,9 @@ def sweep_table(folder: Path) -> pd.DataFrame:
     jobs = [RunDirectory(path.parent) for path in folder.glob("*/metrics.json")]
     rows = []
     for job in sorted(jobs, key=lambda job: (len(job.path.name), job.path.name)):
-        overrides = OmegaConf.load(job.path / ".hydra" / "overrides.yaml")
+        identity = Identity.read(job.path)
+        # Hydra's record is of the job that came last, even of one that was refused the folder.
+        overrides = identity.overrides if identity else OmegaConf.load(job.path / ".hydra" / "overrides.yaml")
         choices = dict(str(override).lstrip("+").partition("=")[::2] for override in overrides)
         rows.append({"job": job.path.name, **choices, **job.read_metrics()})
     return pd.DataFrame(rows)

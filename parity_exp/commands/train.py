@@ -6,15 +6,21 @@ from omegaconf import DictConfig
 from torch import nn
 
 from parity_exp.commands.assembly import Experiment
+from parity_exp.commands.determined import EVALUATION_ALONE, LENGTH_AND_MACHINE, config_facts
 from parity_exp.commands.job import overlaid, resolved, tracked
 from parity_exp.commands.non_systematic import choose_settings, code_settled
+from parity_exp.commands.own_folder import claim
 from parity_exp.commands.phases import obtain_base, train_code
 from parity_exp.commands.results import evaluate_test_split, load_trained
+from parity_exp.errors import ConfigError
+from parity_exp.identity import differences, listed, without
 from parity_exp.run_directory import RunDirectory
 from parity_exp.tracking import Tracker
 from parity_exp.training import Fitted
 
 MAY_CHANGE_ON_RESUME = ("trainer", "tracker", "evaluation")
+MAY_DIFFER_ON_RESUME = (*LENGTH_AND_MACHINE, *EVALUATION_ALONE)
+"""What of that may come to another value: training in two ways would be told of as if it was in one."""
 
 
 def run(composed: DictConfig) -> float:
@@ -25,12 +31,42 @@ def run(composed: DictConfig) -> float:
     if resumed:
         stored = RunDirectory.existing(composed.resume, "resume").read_config()
         config = overlaid(stored, config, MAY_CHANGE_ON_RESUME, "resume")
-    config = code_settled(config)
+        check_unchanged(stored, config)
+        check_length(directory, config.trainer.max_epochs)
+    asked, config = config, code_settled(config)
     experiment = Experiment(config)
     experiment.rehearse()
+    claim("train", asked, directory, experiment.data_facts, MAY_DIFFER_ON_RESUME if resumed else None)
     with tracked("train", config, directory, resumed) as tracker:
         metrics = train_and_evaluate(experiment, directory, tracker)
     return metrics[f"test/degraded_{experiment.task.quality}"]
+
+
+def check_unchanged(stored: DictConfig, config: DictConfig) -> None:
+    """Refuse to go on with training in another way than it began.
+
+    Raises:
+        ConfigError: with the keys that differ.
+    """
+    before, now = (without(config_facts(one), MAY_DIFFER_ON_RESUME) for one in (stored, config))
+    if differing := differences(before, now):
+        raise ConfigError(
+            f"resume={config.resume}: the rest would be trained in another way than what is done, and what differs is "
+            f"{listed(differing)}; leave that as it was, or start a new run"
+        )
+
+
+def check_length(run: RunDirectory, wanted: object) -> None:
+    """Refuse to end a run before the epochs that it has.
+
+    Raises:
+        ConfigError: with how many those are.
+    """
+    done = len(run.history.read_text().splitlines()) - 1 if run.history.is_file() else 0
+    if isinstance(wanted, int) and 0 <= wanted < done:
+        raise ConfigError(
+            f"trainer.max_epochs={wanted}: {done} epochs are trained already; give as many or more, or start a new run"
+        )
 
 
 def train_and_evaluate(experiment: Experiment, directory: RunDirectory, tracker: Tracker) -> dict[str, float]:

@@ -48,6 +48,17 @@ class Samples:
     def to(self, device: torch.device) -> "Samples":
         return Samples(self.inputs.to(device), self.labels.to(device), self.digest)
 
+    def fingerprint(self) -> str:
+        """Hash of inputs and labels, of all their bytes unless that is known."""
+        layout = (tuple(self.inputs.shape), self.inputs.dtype, self.labels.dtype)
+        digest = hashlib.blake2b(repr(layout).encode())
+        if self.digest is not None:
+            digest.update(self.digest.encode())
+        else:
+            digest.update(self.inputs.contiguous().view(torch.uint8).numpy().data)
+            digest.update(self.labels.contiguous().view(torch.uint8).numpy().data)
+        return digest.hexdigest()[:32]
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -92,13 +103,8 @@ class Splits:
         content = (self.mean, self.std, self.augmentation, f"{task.__module__}.{task.__qualname__}", self.task.outputs)
         digest = hashlib.blake2b(repr(content).encode())
         for samples in (self.train, self.validation):
-            digest.update(repr(tuple(samples.inputs.shape)).encode())
-            if samples.digest is not None:
-                digest.update(samples.digest.encode())
-                continue
-            digest.update(samples.inputs.contiguous().view(torch.uint8).numpy().data)
-            digest.update(samples.labels.contiguous().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+            digest.update(samples.fingerprint().encode())
+        return digest.hexdigest()[:32]
 
 
 @cache

@@ -3,7 +3,7 @@
 Every architecture is a class that takes ``input_shape`` and ``outputs`` first; the shapes come from the data set.
 """
 
-from parity_exp.models.checkpoint import load_weights, save_weights
+from parity_exp.models.checkpoint import load_weights, origin_of, save_weights
 from parity_exp.models.initialisation import Default, FromBase, Initialisation, Paper, Split
 from parity_exp.models.lenet import LeNet
 from parity_exp.models.mlp import MLP
@@ -24,6 +24,7 @@ __all__ = [
     "Split",
     "TorchvisionNetwork",
     "load_weights",
+    "origin_of",
     "predict",
     "save_weights",
 ]

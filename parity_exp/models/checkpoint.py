@@ -21,19 +21,24 @@ FORMAT = "parity_exp"
 VERSION = 1
 
 
-def save_weights(path: str | Path, part: str, weights: Mapping[str, Tensor]) -> None:
+def save_weights(
+    path: str | Path, part: str, weights: Mapping[str, Tensor], origin: Mapping[str, str | bool] | None = None
+) -> None:
     """Write a network's state_dict.
 
     Args:
         path: the file; replaced in one step.
         part: what it is: ``base``, ``parity-0``, ``encoder``, ...
         weights: the state_dict.
+        origin: what the weights were made from, and whether their training ended as planned.
 
     Raises:
         OSError: the file cannot be written; an older one is untouched.
     """
     state = {key: value.detach().cpu() for key, value in weights.items()}
-    content = {"format": FORMAT, "version": VERSION, "part": part, "state_dict": state}
+    content: dict[str, Any] = {"format": FORMAT, "version": VERSION, "part": part, "state_dict": state}
+    if origin is not None:
+        content["origin"] = dict(origin)
     save_content(path, content)
 
 
@@ -61,6 +66,17 @@ def load_weights(path: str | Path, network: nn.Module, key: str, content: bytes 
         network.load_state_dict(fitting_weights(network, found))
     except WeightsError as error:
         raise CheckpointError(f"{key}={path}: {error}") from None
+
+
+def origin_of(path: str | Path, key: str) -> Mapping[str, str | bool]:
+    """What the weights in a checkpoint of ours were made from; nothing where it does not say.
+
+    Raises:
+        CheckpointError: no such file, or not readable.
+    """
+    content = load_content(path, key)
+    origin = content.get("origin") if isinstance(content, Mapping) else None
+    return origin if isinstance(origin, Mapping) else {}
 
 
 def load_content(path: str | Path, key: str, content: bytes | memoryview | None = None) -> Any:

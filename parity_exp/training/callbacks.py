@@ -3,6 +3,7 @@
 Each does its work once an epoch, or less; the bar adds one count a step.
 """
 
+import json
 import math
 import sys
 import time
@@ -19,8 +20,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from parity_exp.data.groups import Runs
-from parity_exp.errors import ConfigError
+from parity_exp.errors import CheckpointError, ConfigError
 from parity_exp.files import write_text
+from parity_exp.identity import Facts, differences, listed
 from parity_exp.models.checkpoint import load_content, save_content, save_weights
 from parity_exp.training.modules import TrainedModule
 
@@ -40,7 +42,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class History(Callback):
     """Keeps a row an epoch in a CSV file, tells a listener, and ends training when the loss is no longer a number.
 
-    On resuming, rows of epochs that are done again are dropped.
+    The rows are in the state of training as well, so that on resuming they are those of the epochs that are not done
+    again, whatever has become of the file.
 
     Args:
         path: the CSV file.
@@ -52,10 +55,19 @@ class History(Callback):
         self.listener = listener
         self.rows: list[dict[str, float]] = []
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and trainer.current_epoch > 0 and self.path.is_file():
+        if not self.rows and trainer.is_global_zero and trainer.current_epoch > 0 and self.path.is_file():
+            # The state of training was written before it kept the rows.
             earlier = pd.read_csv(self.path)
             self.rows = earlier[earlier["epoch"] <= trainer.current_epoch].to_dict("records")  # type: ignore[assignment]
+        if trainer.is_global_zero:
+            self.write()  # without the rows of epochs that are done again
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started_s = time.perf_counter()
@@ -80,7 +92,7 @@ class History(Callback):
         self.rows.append(row)
         header = not self.path.exists() or len(self.rows) == 1
         if header or len(self.rows[-2]) != len(row):
-            self._rewrite()
+            self.write()
         else:
             with self.path.open("a") as stream:
                 stream.write(",".join(str(value) for value in row.values()) + "\n")
@@ -88,11 +100,13 @@ class History(Callback):
             self.listener(row)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and self.rows:
-            self._rewrite()
+        if trainer.is_global_zero:
+            self.write()
 
-    def _rewrite(self) -> None:
-        write_text(self.path, pd.DataFrame(self.rows).to_csv(index=False))
+    def write(self) -> None:
+        """Write all rows anew, where there are any."""
+        if self.rows:
+            write_text(self.path, pd.DataFrame(self.rows).to_csv(index=False))
 
 
 class BestAndLast(Checkpoint):
@@ -104,24 +118,50 @@ class BestAndLast(Checkpoint):
 
     Args:
         folder: where the checkpoints go.
+        facts: everything that determines the weights, how long they are trained aside; ``last.ckpt`` carries them, and
+            one with others is refused.
+
+    Attributes:
+        whole: whether every epoch so far went through all of its batches, in training and in validation.
+        epochs: epochs so far.
     """
 
     COST = 0.02
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, facts: Facts | None = None) -> None:
         self.folder = folder
+        self.facts = facts
+        self.whole = True
+        self.epochs = 0
         self.last = folder / "last.ckpt"
         self.best_value = -math.inf
         self.best_epoch = 0
         self.best_weights: dict[str, Tensor] = {}
         self._best_is_written = True
+        self._saved_epochs = 0
         self._saved_s = -math.inf
         self._cost_s = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best_value": self.best_value, "best_epoch": self.best_epoch, "best_weights": self.best_weights}
+        return {
+            "best_value": self.best_value,
+            "best_epoch": self.best_epoch,
+            "best_weights": self.best_weights,
+            "whole": self.whole,
+            "epochs": self.epochs,
+            "facts": None if self.facts is None else json.dumps(self.facts, default=str),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # Files of before there were facts in them have none, and belong to the folder they are in.
+        stored = state_dict.get("facts")
+        if stored is not None and self.facts is not None and (differing := differences(json.loads(stored), self.facts)):
+            raise CheckpointError(
+                f"{self.last}: the state of another training, and what differs is {listed(differing)}; give another "
+                "folder, or delete the file to train anew"
+            )
+        self.whole = state_dict.get("whole", True)
+        self.epochs = self._saved_epochs = state_dict.get("epochs", 0)
         self.best_value = state_dict["best_value"]
         self.best_epoch = state_dict["best_epoch"]
         self.best_weights = state_dict["best_weights"]
@@ -129,9 +169,10 @@ class BestAndLast(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, TrainedModule) and trainer.max_epochs is not None
+        self.whole = self.whole and _went_through_all(trainer, pl_module)
         if trainer.is_global_zero:
             self._keep_best(trainer, pl_module)
-        epoch = trainer.current_epoch + 1
+        epoch = self.epochs = trainer.current_epoch + 1
         idle_s = time.perf_counter() - self._saved_s
         due = epoch == trainer.max_epochs or idle_s >= self._cost_s / self.COST
         # Saving waits for all processes, so the first one's clock decides for all.
@@ -140,22 +181,41 @@ class BestAndLast(Checkpoint):
 
     def _keep_best(self, trainer: Trainer, module: TrainedModule) -> None:
         value = trainer.callback_metrics.get(module.monitor)
-        # Small validation sets tie often; of equals the later epoch, with the lower loss, does better on test data.
+        # Small validation sets tie often; of equals the later epoch is kept, whose training loss is lower.
         if value is not None and float(value) >= self.best_value:
             self.best_value = float(value)
             self.best_epoch = trainer.current_epoch + 1
             self.best_weights = {key: weight.detach().cpu().clone() for key, weight in module.state_dict().items()}
             self._best_is_written = False
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, TrainedModule)
+        if self._saved_epochs < self.epochs:  # it ended before the last epoch, for which saving was put off
+            self._save(trainer, pl_module)
+
     def _save(self, trainer: Trainer, module: TrainedModule) -> None:
         started_s = time.perf_counter()
         trainer.save_checkpoint(self.last)
-        if not self._best_is_written:
-            for part, prefix in module.parts().items():
-                save_weights(self.folder / f"{part}.ckpt", part, part_weights(self.best_weights, prefix))
-            self._best_is_written = True
+        self.write_best(module)
+        self._saved_epochs = self.epochs
         self._saved_s = time.perf_counter()
         self._cost_s = self._saved_s - started_s
+
+    def write_best(self, module: TrainedModule) -> None:
+        """Write the best weights, unless their files are known to hold them."""
+        if self._best_is_written or not self.best_weights:
+            return
+        for part, prefix in module.parts().items():
+            save_weights(self.folder / f"{part}.ckpt", part, part_weights(self.best_weights, prefix))
+        self._best_is_written = True
+
+
+def _went_through_all(trainer: Trainer, module: TrainedModule) -> bool:
+    """Whether the epoch had all of its batches, and whether validation has all of its own."""
+    runs, validation = trainer.train_dataloader, trainer.val_dataloaders
+    assert isinstance(runs, Runs)
+    trained = module.batches_in_epoch == len(runs.batches)
+    return trained and (validation is None or sum(trainer.num_val_batches) == len(validation))
 
 
 def part_weights(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

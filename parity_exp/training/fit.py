@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.trainer.states import TrainerStatus
 
+from parity_exp.errors import ConfigError
+from parity_exp.identity import Facts
 from parity_exp.placement import device_of
 from parity_exp.quiet import quiet_libraries
 from parity_exp.training.acceleration import Acceleration
@@ -46,11 +49,13 @@ class Fitted:
         epochs: epochs of the whole run, those before a resume included.
         best_epoch: the epoch whose weights were kept, counted from 1.
         best_value: the validation quality it was chosen by.
+        whole: whether training went through all of its epochs, and through all batches of each.
     """
 
     epochs: int
     best_epoch: int
     best_value: float
+    whole: bool = True
 
 
 def fit(
@@ -62,6 +67,8 @@ def fit(
     name: str,
     listener: EpochListener | None = None,
     acceleration: Acceleration | None = None,
+    planned: int | None = None,
+    facts: Facts | None = None,
 ) -> Fitted:
     """Train to the last epoch, from ``folder/last.ckpt`` if it is there, and leave each part's best weights.
 
@@ -74,16 +81,18 @@ def fit(
         name: what the progress bar calls it.
         listener: is told each row of the history.
         acceleration: how a GPU is used; None: by all its means.
+        planned: epochs that the training is to have; None: as many as the Trainer makes.
+        facts: everything that determines the weights, how long they are trained aside.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; ``last.ckpt`` is whole, and training can go on from it.
-        ConfigError: the loss is no longer a number.
-        CheckpointError: ``last.ckpt`` is unreadable.
+        ConfigError: the loss is no longer a number, no epoch was validated, or more epochs are trained already.
+        CheckpointError: ``last.ckpt`` is unreadable, or the state of another training.
     """
     quiet_libraries()
-    best = BestAndLast(folder)
+    best, rows = BestAndLast(folder, facts), History(history, listener)
     trainer = make_trainer(
-        callbacks=[History(history, listener), Progress(name, module.monitor), best],
+        callbacks=[rows, Progress(name, module.monitor), best],
         plugins=[AtomicCheckpointIO()],
         profiler=_NoProfiler(),
     )
@@ -94,6 +103,9 @@ def fit(
     try:
         with _quick_cuda_check(), acceleration.applied(module, device):
             trainer.fit(module, data, ckpt_path=best.last if best.last.is_file() else None)
+    except MisconfigurationException:
+        _check_length(best.epochs, trainer.max_epochs)
+        raise
     except SystemExit:
         if trainer.state.status == TrainerStatus.INTERRUPTED:
             # Lightning turns Ctrl-C into an exit; whoever called us has things to close.
@@ -104,7 +116,26 @@ def fit(
         # Lightning also stops listening to Ctrl-C for good.
         if on_ctrl_c is not None and signal.getsignal(signal.SIGINT) is not on_ctrl_c:
             _restore(on_ctrl_c)
-    return Fitted(trainer.current_epoch, best.best_epoch, best.best_value)
+    _check_length(best.epochs, trainer.max_epochs)
+    epochs = trainer.current_epoch
+    if trainer.is_global_zero:
+        # Where nothing was left to train, the files may have gone since all the same.
+        best.write_best(module)
+        rows.write()
+    if trainer.is_global_zero and not best.best_epoch:
+        raise ConfigError(
+            f"trainer: none of the {epochs} epochs of the {name} model was validated, so that none can be chosen; set "
+            "trainer.check_val_every_n_epoch to at most the epochs that there are, and leave trainer.limit_val_batches "
+            "and trainer.max_time out"
+        )
+    return Fitted(epochs, best.best_epoch, best.best_value, best.whole and (planned is None or epochs >= planned))
+
+
+def _check_length(done: int, wanted: int | None) -> None:
+    if wanted is not None and 0 <= wanted < done:
+        raise ConfigError(
+            f"trainer.max_epochs={wanted}: {done} epochs are trained already; give as many or more, or start a new run"
+        )
 
 
 @contextmanager

@@ -186,6 +186,11 @@ class TrainedModule(LightningModule):
             scheduler.step()
         self._accumulated = 0
 
+    @property
+    def batches_in_epoch(self) -> int:
+        """Batches of the epoch so far, in this process."""
+        return len(self._losses) if self._graphs is None else self._graphs.losses[1]
+
     def mean_train_loss(self) -> float:
         """The mean loss of the epoch's batches so far, over all processes. Every process has to call it."""
         if self._graphs is not None:

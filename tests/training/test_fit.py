@@ -199,3 +199,38 @@ def test_the_base_model_learns_the_labels(splits: Splits, tmp_path: Path) -> Non
     fitted = train(module, BaseDataModule(splits, 16, seed=0), tmp_path, epochs=15)
     assert fitted.best_value > 0.6
     assert (tmp_path / "base.ckpt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("cut", "whole"),
+    [
+        ({}, True),
+        ({"limit_train_batches": 1}, False),
+        ({"limit_val_batches": 1}, False),
+        ({"overfit_batches": 1}, False),
+        ({"fast_dev_run": True}, False),
+        ({"max_time": {"seconds": 0}}, False),
+    ],
+)
+def test_training_that_is_cut_short_says_so(splits: Splits, tmp_path: Path, cut: dict[str, Any], whole: bool) -> None:
+    shown = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    make = partial(Trainer, **{"accelerator": "cpu", "max_epochs": 2, "num_sanity_val_steps": 0, **shown, **cut})
+    for _ in range(2):  # going on from what is left changes nothing about it
+        module = BaseModule(MLP(splits.query_shape, 10, hidden=(4,)), splits.task, Optimisation(SGD, constant), 0)
+        data = BaseDataModule(splits, 2, seed=0)
+        fitted = fit(module, data, make, tmp_path, tmp_path / "history.csv", "base", planned=2)
+        assert fitted.whole == whole
+        assert (tmp_path / "base.ckpt").is_file()
+
+
+def test_the_state_of_another_training_is_not_gone_on_with(splits: Splits, base: nn.Module, tmp_path: Path) -> None:
+    def go_on(**facts: object) -> Fitted:
+        shown = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+        make = partial(Trainer, accelerator="cpu", max_epochs=1, **shown)
+        module, data = coded(splits, base, Optimisation(SGD, constant))
+        return fit(module, data, make, tmp_path, tmp_path / "history.csv", "coded", facts=facts)
+
+    go_on(k=2, objective="mse")
+    assert go_on(k=2, objective="mse").epochs == 1
+    with pytest.raises(CheckpointError, match=r"objective \(mse there, kl here\)"):
+        go_on(k=2, objective="kl")
