@@ -1,5 +1,6 @@
 """Tracking by Weights & Biases: one run a job, offline where nobody is logged in, never a question."""
 
+import glob
 import hashlib
 import logging
 import netrc
@@ -14,12 +15,13 @@ from urllib.parse import urlparse
 import pandas as pd
 import wandb
 
+from parity_exp.tracking import wandb_environment as environment
 from parity_exp.tracking.tracker import Job, Tracker
 
 log = logging.getLogger(__name__)
 
-INIT_TIMEOUT_S = 30.0
-"""How long to wait for the server, unless W&B's own ``WANDB_INIT_TIMEOUT`` says otherwise."""
+PROJECT = "parity_exp"
+"""The project of runs for which neither the config nor ``WANDB_PROJECT`` names one."""
 
 
 class WandbTracker(Tracker):
@@ -27,19 +29,19 @@ class WandbTracker(Tracker):
 
     The run is online when somebody is logged in and ``WANDB_MODE`` does not say otherwise; when the server cannot be
     reached, and whenever nobody is logged in, it is offline, and ``wandb sync`` sends it later. It never asks for a
-    login, not even with ``WANDB_MODE=online``.
+    login, not even with ``WANDB_MODE=online``. W&B's environment variables hold where the config says nothing.
 
     Args:
-        project: W&B project.
-        entity: user or team; W&B's default where it is not given.
-        name: name of the run; the job's overrides where it is not given.
-        tags: tags of the run.
+        project: W&B project; ``WANDB_PROJECT`` or ``parity_exp`` where it is not given.
+        entity: user or team; ``WANDB_ENTITY`` or W&B's default where it is not given.
+        name: name of the run; ``WANDB_NAME`` or the job's overrides where it is not given.
+        tags: tags of the run; ``WANDB_TAGS`` where there are none.
         checkpoints: also store the checkpoints as an artifact.
     """
 
     def __init__(
         self,
-        project: str = "parity_exp",
+        project: str | None = None,
         entity: str | None = None,
         name: str | None = None,
         tags: Sequence[str] = (),
@@ -53,10 +55,10 @@ class WandbTracker(Tracker):
         self.run: Any = None
 
     def start(self, job: Job) -> None:
-        mode = os.environ.get("WANDB_MODE") or "online"
+        mode = environment.mode()
         if mode == "online" and not logged_in():
             mode = "offline"
-            log.info("Weights & Biases: nobody is logged in, so the run is tracked offline in %s", job.run_dir)
+            log.info("Weights & Biases: nobody is logged in, so the run is tracked offline in %s", _folder(job))
         before = _online_runs(job)
         try:
             self.run = self._init(job, mode)
@@ -64,7 +66,7 @@ class WandbTracker(Tracker):
             if mode == "offline":
                 raise
             reason = str(error).splitlines()[0]
-            log.warning("Weights & Biases: %s; the run is tracked offline in %s", reason, job.run_dir)
+            log.warning("Weights & Biases: %s; the run is tracked offline in %s", reason, _folder(job))
             self._forget_online_run(job, before)
             self.run = self._init(job, "offline")
         self.run.define_metric("coded/*", step_metric="coded/epoch")
@@ -73,22 +75,19 @@ class WandbTracker(Tracker):
 
     def _init(self, job: Job, mode: str) -> Any:
         settings = wandb.Settings(
-            init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", INIT_TIMEOUT_S)),
-            silent=True,
-            console="off",
-            disable_git=True,
-            root_dir=str(job.run_dir),
+            init_timeout=environment.init_timeout_s(), root_dir=_folder(job), **environment.quiet_settings()
         )
         return wandb.init(
-            project=self.project,
-            entity=self.entity,
-            name=self.name or job.name or None,
-            group=job.sweep,
-            job_type=job.command,
-            tags=self.tags,
+            project=self.project or environment.variable("PROJECT") or PROJECT,
+            entity=self.entity or environment.variable("ENTITY"),
+            name=self.name or environment.variable("NAME") or job.name or None,
+            group=environment.variable("RUN_GROUP") or job.sweep,
+            job_type=environment.variable("JOB_TYPE") or job.command,
+            tags=self.tags or environment.tags(),
+            notes=environment.variable("NOTES"),
             config=dict(job.config),
-            dir=str(job.run_dir),
-            id=run_id(job.run_dir, job.command),
+            dir=_folder(job),
+            id=_id(job),
             resume="allow" if job.resumed else None,
             mode=mode,  # type: ignore[arg-type]
             reinit="finish_previous",
@@ -127,7 +126,18 @@ class WandbTracker(Tracker):
 
 def _online_runs(job: Job) -> set[Path]:
     """Folders that W&B has made for a job, by this attempt or an earlier part of the same job."""
-    return set((job.run_dir / "wandb").glob(f"run-*-{run_id(job.run_dir, job.command)}"))
+    return set(Path(_folder(job), "wandb").glob(f"run-*-{glob.escape(_id(job))}"))
+
+
+def _folder(job: Job) -> str:
+    """Where W&B makes its folder."""
+    return environment.variable("DIR") or str(job.run_dir)
+
+
+def _id(job: Job) -> str:
+    """The run's id; jobs of a sweep cannot share the one that the environment names."""
+    named = None if job.sweep else environment.variable("RUN_ID")
+    return named or run_id(job.run_dir, job.command)
 
 
 def run_id(run_dir: Path, command: str) -> str:

@@ -1,14 +1,17 @@
 import contextlib
 import os
 import pty
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from parity_exp.tracking.wandb_tracker import logged_in
+from parity_exp.tracking import Job, wandb_environment
+from parity_exp.tracking.wandb_tracker import WandbTracker, logged_in
 from tests.conftest import QUICK, Run, metrics, run_dirs
-from tests.tracking.wandb_file import read_run
+from tests.tracking.wandb_file import TrackedRun, read_run
 from tests.warm_start import start
 
 
@@ -31,6 +34,93 @@ def test_an_offline_run_holds_config_history_summary_and_pictures(run: Run, fold
     assert kinds["results"] == kinds["per_class"] == "table-file"
     assert kinds["figures/groups"] == "image-file"
     assert tracked.exit_code == 0
+
+
+VARIABLES = {
+    "WANDB_PROJECT": "theirs",
+    "WANDB_ENTITY": "team",
+    "WANDB_NAME": "a-name",
+    "WANDB_TAGS": "one,two",
+    "WANDB_RUN_GROUP": "a-group",
+    "WANDB_NOTES": "a note",
+    "WANDB_JOB_TYPE": "a-type",
+    "WANDB_RUN_ID": "an-id",
+}
+
+
+def tracked_run(folder: Path, sweep: str | None = None, **settings: Any) -> TrackedRun:
+    """What W&B keeps of a job that does nothing."""
+    run_dir = folder / "run"
+    run_dir.mkdir()
+    tracker = WandbTracker(**settings)
+    tracker.start(Job("train", run_dir, {"k": 2}, sweep=sweep, name="k=2"))
+    tracker.finish(True)
+    (path,) = folder.rglob("*.wandb")
+    return read_run(path)
+
+
+@pytest.fixture
+def only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets W&B's variables to some values and no others."""
+
+    def set_variables(**values: str) -> None:
+        for name in list(os.environ):
+            if name.startswith("WANDB_") and name != "WANDB_SERVICE":  # where W&B's own process listens
+                monkeypatch.delenv(name)
+        for name, value in {"WANDB_MODE": "offline", "WANDB_SILENT": "true", **values}.items():
+            monkeypatch.setenv(name, value)
+
+    return set_variables
+
+
+def test_wandbs_variables_hold_where_the_config_says_nothing(folder: Path, only: Callable[..., None]) -> None:
+    only(**VARIABLES)
+    found = tracked_run(folder)
+    assert (found.project, found.entity, found.name) == ("theirs", "team", "a-name")
+    assert (found.tags, found.group, found.notes, found.job_type) == (["one", "two"], "a-group", "a note", "a-type")
+    assert next(folder.rglob("*.wandb")).name == "run-an-id.wandb"
+
+
+def test_the_config_holds_against_wandbs_variables(folder: Path, only: Callable[..., None]) -> None:
+    only(**VARIABLES)
+    found = tracked_run(folder, project="ours", entity="us", name="mine", tags=["three"])
+    assert (found.project, found.entity, found.name, found.tags) == ("ours", "us", "mine", ["three"])
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_variables_without_a_value_are_none(folder: Path, only: Callable[..., None], value: str) -> None:
+    only(**{name: value for name in VARIABLES if name != "WANDB_NOTES"})
+    found = tracked_run(folder, sweep="a-sweep")
+    assert (found.project, found.name, found.tags, found.group) == ("parity_exp", "k=2", [], "a-sweep")
+
+
+def test_jobs_of_a_sweep_do_not_share_an_id(folder: Path, only: Callable[..., None]) -> None:
+    only(WANDB_RUN_ID="an-id")
+    tracked_run(folder, sweep="a-sweep")
+    assert "an-id" not in next(folder.rglob("*.wandb")).name
+
+
+def test_wandbs_folder_is_where_its_variable_says(folder: Path, only: Callable[..., None]) -> None:
+    (folder / "elsewhere").mkdir()
+    only(WANDB_DIR=str(folder / "elsewhere"))
+    tracked_run(folder)
+    assert next(folder.rglob("*.wandb")).is_relative_to(folder / "elsewhere")
+    assert not (folder / "run" / "wandb").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "mode"),
+    [("dryrun", "offline"), ("Disabled", "disabled"), ("", "online"), ("run", "online"), ("abc", "offline")],
+)
+def test_every_word_for_a_mode_is_understood(monkeypatch: pytest.MonkeyPatch, given: str, mode: str) -> None:
+    monkeypatch.setenv("WANDB_MODE", given)
+    assert wandb_environment.mode() == mode
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("2", 2), ("abc", 30), ("-1", 30), ("nan", 30), ("1e9", 30), ("", 30)])
+def test_a_timeout_that_is_none_is_not_taken(monkeypatch: pytest.MonkeyPatch, given: str, seconds: float) -> None:
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", given)
+    assert wandb_environment.init_timeout_s() == seconds
 
 
 def test_every_job_of_a_sweep_is_a_run_of_one_group(run: Run, folder: Path) -> None:

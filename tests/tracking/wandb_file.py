@@ -17,6 +17,9 @@ FULL, LAST = 1, 4
 @dataclass
 class TrackedRun:
     project: str = ""
+    entity: str = ""
+    name: str = ""
+    notes: str = ""
     group: str = ""
     job_type: str = ""
     tags: list[str] = field(default_factory=list)
@@ -40,6 +43,7 @@ def _read(path: Path) -> TrackedRun:
         kind = record.WhichOneof("record_type")
         if kind == "run":
             run.project, run.group, run.job_type = record.run.project, record.run.run_group, record.run.job_type
+            run.entity, run.name, run.notes = record.run.entity, record.run.display_name, record.run.notes
             run.tags = list(record.run.tags)
             run.config |= _values(record.run.config.update)
         elif kind == "history":
