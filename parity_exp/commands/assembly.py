@@ -6,6 +6,7 @@ distributed phase.
 
 import copy
 import logging
+import os
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 import parity_exp
+from parity_exp.backends import load_backends
 from parity_exp.coding import Code, Decoder, NonSystematicCode
 from parity_exp.commands import world
 from parity_exp.commands.components import (
@@ -51,6 +53,7 @@ from parity_exp.training import (
     Optimisation,
     TrainedModule,
 )
+from parity_exp.training.accelerators import computing_device, own_strategy
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +116,7 @@ class Experiment:
 
     def __init__(self, config: DictConfig) -> None:
         quiet_libraries()
+        load_backends()
         check_numbers(config)
         self.config = config
         self.k: int = config.k
@@ -136,9 +140,15 @@ class Experiment:
 
     @cached_property
     def device(self) -> torch.device:
-        """Where predictions and evaluation run: as the trainer says, in one process."""
-        wants_gpu = self.config.trainer.accelerator in ("auto", "gpu", "cuda")
-        return torch.device("cuda" if wants_gpu and torch.cuda.is_available() else "cpu")
+        """Where this process predicts and evaluates; see :mod:`parity_exp.placement`."""
+        rank = int(os.environ.get("LOCAL_RANK", "0"))
+        return computing_device(self._accelerator, self.config.trainer.get("devices", 1), rank)
+
+    @cached_property
+    def _accelerator(self) -> Any:
+        """The trainer's: a name, or an object of a class that its config names."""
+        node = self.config.trainer.accelerator
+        return build(node, "trainer.accelerator") if isinstance(node, DictConfig) else node
 
     # ---- networks
 
@@ -261,6 +271,10 @@ class Experiment:
 
         def make(**settings: Any) -> Trainer:
             node = {name: value for name, value in self.config.trainer.items() if name not in OWN_TRAINER_KEYS}
+            places = node.get("devices", 1), node.get("strategy", "auto"), node.get("precision", "32-true")
+            strategy = own_strategy(self._accelerator, *places)
+            if strategy is not None:
+                settings |= {"accelerator": self._accelerator, "strategy": strategy}
             trainer: Trainer = build(OmegaConf.create(node), "trainer", max_epochs=max_epochs, **settings)
             return trainer
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from parity_exp.backends import load_backends
 from parity_exp.errors import UserError
 from parity_exp.serving.corruptor import Corruptor
 from parity_exp.serving.passes import Acceleration, Hardware, Passes
@@ -72,6 +73,7 @@ class Worker:
         contents: Sequence[bytes | memoryview | None] = (),
         hardware: Hardware | None = None,
     ) -> None:
+        load_backends()
         torch.set_num_threads(1)
         self._hardware = hardware or _hardware(assignment)
         self._hardware.prepare(assignment.acceleration)

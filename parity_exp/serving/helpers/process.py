@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
+from parity_exp.backends import load_backends
 from parity_exp.serving.helpers.helper import Helper, Work
 
 LONGEST_WAIT_S = 3600.0
@@ -37,6 +38,7 @@ def attend(
         if core is not None:
             os.sched_setaffinity(0, {core})
         torch.set_num_threads(1)
+        load_backends()
         work = helper.prepare(device, seed)
         pipe.send(None)
         zero_s = pipe.recv()

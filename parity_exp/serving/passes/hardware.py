@@ -88,7 +88,8 @@ class PlainHardware(Hardware):
         return _nothing
 
     def wait(self) -> None:
-        pass
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).synchronize(self.device)
 
 
 def _nothing() -> None:

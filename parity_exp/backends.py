@@ -1,0 +1,35 @@
+"""Devices that torch learns of from other packages, in every process of a job.
+
+A package that brings a device (``torch_xyz`` for ``xyz:0``) has to be imported before tensors can be there. Most say so
+to torch themselves (the entry point ``torch.backends``); modules that do not are named in the environment variable
+``PARITY_EXP_BACKENDS``, separated by commas. They are imported by whatever computes: the job itself, the processes that
+train with it, instances, and what disturbs these. It is no value of a config, since a run directory that comes from
+somebody else must not say what is imported here.
+
+The device is then chosen as any other: ``trainer.accelerator=xyz``, where the module also registers an accelerator of
+that name with Lightning (``AcceleratorRegistry.register``), and ``pool.devices=[xyz:0,xyz:1]``.
+"""
+
+import importlib
+import os
+
+from parity_exp.errors import UserError
+
+MODULES = "PARITY_EXP_BACKENDS"
+
+
+def load_backends() -> None:
+    """Import the modules that the environment names; what is imported already costs nothing.
+
+    Raises:
+        UserError: one cannot be imported, with the reason.
+    """
+    for name in filter(None, (word.strip() for word in os.environ.get(MODULES, "").split(","))):
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(
+                f"{MODULES}={name}: cannot be imported ({type(error).__name__}: {reason}); name modules that can, "
+                "separated by commas, or unset it"
+            ) from error

@@ -1,0 +1,186 @@
+"""Every recipe, code, task and kind of data set is trained and measured on an accelerator, from the command line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from tests.conftest import Run, metrics, run_dirs
+from tests.data.files import write_cub, write_image_folder, write_speech_commands
+from tests.stand_in.forwards import Forwards
+
+DRAW = Figure.savefig
+
+pytestmark = pytest.mark.usefixtures("no_drawing")
+
+BRIEF = (
+    "tracker=none", "trainer.accelerator=pretend", "trainer.max_epochs=1", "base.max_epochs=1",
+)  # fmt: skip
+FEW = ("dataset.limit=80", "architecture.hidden=[8]")
+OF_FILES = ("dataset.root=root", "dataset.limit=null", "base.batch_size=4", "batch_groups=2")
+
+RECIPES = {
+    "best": ("recipe=best",),
+    "fast": ("recipe=fast",),
+    "parm": ("recipe=parm",),
+    "learning_a_code": ("recipe=learning_a_code",),
+}
+
+CODES = {
+    "addition of two with two parities": ("k=3", "r=2"),
+    "linear decoding with two parities": ("recipe=parm", "k=3", "r=2", "generator=cauchy"),
+    "concatenation": ("encoder=concat", "k=4"),
+    "concatenation with two parities": ("encoder=concat", "k=3", "r=2"),
+    "convolutional with two parities": ("recipe=learning_a_code", "k=3", "r=2"),
+    "perceptron": ("recipe=learning_a_code", "encoder=mlp"),
+    "learned decoder": ("recipe=parm", "decoder=mlp", "objective=kl"),
+    "signs": ("recipe=parm", "position_code=signs"),
+    "modulation": ("recipe=parm", "position_code=modulation"),
+}
+
+NON_SYSTEMATIC = {
+    "berrut": ("code=berrut",),
+    "nercc": ("code=nercc", "code.encoder_weight=0.001"),
+    "two stragglers": ("code=berrut", "code.stragglers=2", "k=3"),
+    "byzantine": ("code=berrut", "code.byzantine=1"),
+    "byzantine nercc": ("code=nercc", "code.byzantine=1", "code.encoder_weight=0", "code.decoder_weight=0.001"),
+}
+
+SETTINGS = {
+    "accumulation and clipping": ("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1.0"),
+    "mixed precision": ("trainer.precision=bf16-mixed",),
+    "sgd and cosine": ("optimizer=sgd", "scheduler=cosine"),
+    "start from the base model": ("recipe=parm", "initialisation=base"),
+    "weighted objectives": ("objective=weighted_sum",),
+    "cross entropy": ("objective=cross_entropy",),
+    "lenet": ("architecture=lenet", "architecture.hidden=8"),
+}
+
+
+def trained(run: Run, folder: Path, *overrides: str) -> Path:
+    assert run("train", *BRIEF, *overrides) == 0
+    (run_dir,) = run_dirs(folder)
+    return run_dir
+
+
+def check_measured(run_dir: Path, quality: str = "accuracy") -> None:
+    """Qualities are there, and are what they can be."""
+    values = metrics(run_dir)
+    for kind in ("available", "degraded", "reconstruction"):
+        assert 0 <= values[f"test/{kind}_{quality}"] <= 1
+
+
+@pytest.mark.parametrize("name", [*RECIPES, *CODES, *SETTINGS])
+def test_systematic_codes_are_trained_and_measured(run: Run, folder: Path, forwards: Forwards, name: str) -> None:
+    run_dir = trained(run, folder, *FEW, *{**RECIPES, **CODES, **SETTINGS}[name], "trainer.max_epochs=1")
+    check_measured(run_dir)
+    assert forwards.only_on("pretend")
+    costs = metrics(run_dir)
+    assert costs["cost/base_flops"] > 0 and costs["cost/decode_us"] > 0
+
+
+@pytest.mark.parametrize("name", NON_SYSTEMATIC)
+def test_codes_without_training_are_searched_and_measured(
+    run: Run, folder: Path, forwards: Forwards, name: str
+) -> None:
+    check_measured(trained(run, folder, *FEW, *NON_SYSTEMATIC[name]))
+    assert forwards.only_on("pretend")
+
+
+DATA: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
+    "digit_boxes": (
+        lambda _: None,
+        ("dataset=digit_boxes", "dataset.copies=1", "dataset.limit=100", "architecture.hidden=[8]"),
+        "iou",
+    ),
+    "images in folders, augmented": (
+        write_image_folder,
+        (*OF_FILES, "dataset=image_folder", "dataset.size=32", "dataset.resize=36", "architecture.hidden=[8]"),
+        "accuracy",
+    ),
+    "speech": (write_speech_commands, (*OF_FILES, "dataset=speech_commands", "architecture.hidden=[8]"), "accuracy"),
+    "birds in boxes": (
+        lambda root: write_cub(root / "CUB_200_2011", 45),
+        (*OF_FILES, "dataset=cub_localization", "dataset.size=32", "architecture.hidden=[8]", "initialisation=paper"),
+        "iou",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("code", ["parity", "berrut"])
+def test_every_task_and_kind_of_data_set_is_learned(
+    run: Run, folder: Path, forwards: Forwards, name: str, code: str
+) -> None:
+    write, overrides, quality = DATA[name]
+    write(folder / "root")
+    if code == "berrut":
+        overrides = (*(word for word in overrides if word.partition("=")[0] not in ("batch_groups", "initialisation")),)
+    check_measured(trained(run, folder, *overrides, f"code={code}"), quality)
+    assert forwards.only_on("pretend")
+
+
+def test_augmentation_and_normalisation_of_small_numbers_happen_on_the_device(run: Run, folder: Path) -> None:
+    """Images are kept in bytes there, and batches of them are finished when they are used."""
+    write_image_folder(folder / "root")
+    chosen = ("dataset=image_folder", "dataset.size=32", "dataset.resize=36", "encoder=concat", "r=2")
+    check_measured(trained(run, folder, *OF_FILES, *chosen, "architecture.hidden=[8]"))
+
+
+def test_a_run_goes_on_where_it_stopped_and_ends_as_without_the_stop(run: Run, folder: Path) -> None:
+    long = ("trainer.max_epochs=3", "scheduler=none", *FEW)
+    whole = trained(run, folder, *long)
+    assert run("train", *BRIEF, *long, "trainer.max_epochs=2") == 0
+    (stopped,) = set(run_dirs(folder)) - {whole}
+    assert run("train", f"resume={stopped}", "trainer.max_epochs=3") == 0
+    for name in ("parity-0", "decoder"):
+        ours, theirs = (weights(run_dir, name) for run_dir in (whole, stopped))
+        assert all(torch.allclose(ours[key], theirs[key], atol=1e-6) for key in {*ours, *theirs})
+    assert pd.read_csv(stopped / "history.csv")["epoch"].tolist() == [1, 2, 3]
+    assert metrics(stopped)["train/epochs"] == metrics(whole)["train/epochs"] == 3
+
+
+def weights(run_dir: Path, part: str, place: str | None = None) -> dict[str, torch.Tensor]:
+    content = torch.load(run_dir / "checkpoints" / f"{part}.ckpt", map_location=place, weights_only=True)
+    state: dict[str, torch.Tensor] = content["state_dict"]
+    return state
+
+
+def test_checkpoints_are_for_machines_without_the_device(run: Run, folder: Path) -> None:
+    run_dir = trained(run, folder, *FEW, "encoder=concat", "recipe=best")
+    for part in ("base", "parity-0", "decoder"):
+        found = weights(run_dir, part)
+        assert found and {tensor.device.type for tensor in found.values()} == {"cpu"}, part
+
+
+def test_a_run_is_evaluated_on_any_device_with_the_same_result(run: Run, folder: Path, forwards: Forwards) -> None:
+    run_dir = trained(run, folder, *FEW, "r=2", "k=3")
+    forwards.predicting.clear()
+    assert run("evaluate", f"run={run_dir}") == 0
+    assert set(forwards.predicting) == {"pretend"}
+    forwards.predicting.clear()
+    assert run("evaluate", f"run={run_dir}", "trainer.accelerator=cpu") == 0
+    assert set(forwards.predicting) == {"cpu"}
+    first, second = (
+        {key: value for key, value in metrics(again).items() if key.startswith("test/")}
+        for again in run_dirs(folder, "evaluate")
+    )
+    assert first == pytest.approx(second)
+    assert first.items() <= metrics(run_dir).items()
+
+
+def test_networks_start_and_learn_as_on_the_cpu(run: Run, folder: Path) -> None:
+    """The same seed means the same weights, groups and nearly the same losses."""
+    for accelerator in ("pretend", "cpu"):
+        assert run("train", *BRIEF, *FEW, f"trainer.accelerator={accelerator}") == 0
+    here, there = (pd.read_csv(run_dir / "base_history.csv") for run_dir in run_dirs(folder))
+    assert here["train/loss"].tolist() == pytest.approx(there["train/loss"].tolist(), rel=1e-3)
+
+
+def test_figures_of_groups_are_drawn(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", DRAW)
+    run_dir = trained(run, folder, *FEW)
+    assert (run_dir / "figures" / "groups.png").stat().st_size > 1000
