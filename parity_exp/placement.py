@@ -7,6 +7,7 @@
 * **Nobody moves what was given.** ``module.to()``, ``module.cpu()`` and ``module.eval()`` change a module for everybody
   who holds it; they are for modules that a function has made itself. :func:`parity_exp.training.fit` is the one
   exception, since it trains what it is given: the module is on the device meanwhile, and comes back to where it was.
+  What a model's loader makes in an instance belongs to that instance.
 * **A tensor that meets others is made where they are** (``device=other.device``), masks and indices as well. Classes of
   :mod:`parity_exp.coding`, :mod:`parity_exp.tasks` and :mod:`parity_exp.models` so work on whatever device they and
   their arguments are on, and name none.

@@ -118,6 +118,8 @@ MOVES = {"to", "cpu", "cuda", "eval", "train", "half", "bfloat16", "double", "fl
 OWNERS = {
     "models/torchvision_networks.py": "the network that it is building",
     "placement.py": "the copy that it has made",
+    "serving/passes/running.py": "an instance's network, which a loader has made for it",
+    "training/acceleration.py": "what fit trains",
     "training/fit.py": "what it trains",
 }
 """Files that may move a module, and whose it is."""

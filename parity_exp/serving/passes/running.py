@@ -27,7 +27,7 @@ class Passes:
 
     Args:
         name: the model, for messages.
-        network: in evaluation mode.
+        network: in evaluation mode; it is moved to the device.
         query_shape: of one query.
         output_shape: of one prediction.
         batch_size: queries in a pass at most.
