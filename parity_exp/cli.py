@@ -1,22 +1,23 @@
 """The command line: ``parity-exp COMMAND [Hydra overrides]``.
 
 This file finds the command, hands the rest to Hydra, and turns what went wrong into an exit status: 0 done, 1 a
-defect of ours (with its traceback), 2 something the user can mend (one line), 130 Ctrl-C.
+defect of ours (with its traceback), 2 something the user can mend (one line), 130 Ctrl-C. It imports nothing that takes
+time before it listens to Ctrl-C.
 """
 
-import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
-
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING
 
 import parity_exp
-from parity_exp import suggestions
-from parity_exp.errors import Refused, UserError
+from parity_exp import interrupts
+from parity_exp.errors import Refused
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 COMMANDS = {
     "train": "train a base model and a code for it, and measure them on the test split",
@@ -28,19 +29,37 @@ COMMANDS = {
 }
 """Commands with one line each; command ``x`` is ``run`` in ``parity_exp/commands/x.py``."""
 
-HYDRAS_FLAGS = ("Only one of --run", "The --resolve flag")
-"""How Hydra's ValueErrors begin that are about its flags."""
-
 PROGRAM = "parity-exp"
-OMEGACONF_NOTES = ("full_key:", "object_type=", "reference_type=")
-"""How lines begin that say nothing to users."""
 
-DONE, DEFECT, MEND, INTERRUPTED = 0, 1, 2, 130
+DONE, DEFECT, MEND, INTERRUPTED = 0, 1, 2, interrupts.STATUS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit status."""
+    """Run a command line and return its exit status.
+
+    Args:
+        arguments: those behind the program's name; None: those of this process, which ends afterwards.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with interrupts.listening(to_the_end=arguments is None):
+        try:
+            if arguments is None:
+                from parity_exp import outputs
+
+                outputs.secure()
+            status = _main(given)
+            interrupts.check()
+        except BaseException as error:
+            if not interrupts.arrived() and not isinstance(error, KeyboardInterrupt):
+                raise
+            with interrupts.ctrl_c_waits():
+                _take_back()
+                print(f"{' '.join([PROGRAM, *given[:1]])}: interrupted", file=sys.stderr)
+            status = INTERRUPTED
+    return status
+
+
+def _main(given: list[str]) -> int:
     if any(word in ("-sc", "--shell-completion", "--shell_completion") for word in given):
         return _complete(given)
     if given and given[0] in ("-h", "--help"):
@@ -56,31 +75,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if _follows():
             return DONE
-        _run_hydra(command, [*overrides, *_resume_in_place(command, overrides)])
-    except KeyboardInterrupt:
-        _take_back()
-        print(f"{PROGRAM} {command}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        _run_hydra(command, overrides)
     except SystemExit as ended:
+        interrupts.check()
         if isinstance(ended, Refused):
-            _take_back()
-            print(f"{PROGRAM} {command}: {ended.line}", file=sys.stderr)
-            return MEND
+            return _refuse(command, ended.line)
         # Hydra's own flags and its parser end the program themselves.
+        from parity_exp import suggestions
+
         hint = suggestions.for_flags(overrides) if ended.code == MEND else ""
         if hint:
             print(f"{PROGRAM} {command}: {hint}", file=sys.stderr)
         return ended.code if isinstance(ended.code, int) else DONE
     except Exception as error:
-        line = explanation(error)
+        interrupts.check()
+        line = _explanation(error)
         if line is None:
             raise
-        _take_back()
-        print(f"{PROGRAM} {command}: {line}", file=sys.stderr)
-        return MEND
+        return _refuse(command, line)
     finally:
         _dismiss()
     return DONE
+
+
+def _refuse(command: str, line: str) -> int:
+    _take_back()
+    print(f"{PROGRAM} {command}: {line}", file=sys.stderr)
+    return MEND
+
+
+def _explanation(error: BaseException) -> str | None:
+    from parity_exp.explanations import explanation
+
+    return explanation(error)
 
 
 def _take_back() -> None:
@@ -124,29 +151,17 @@ def usage() -> str:
 def _unknown_command(given: Sequence[str]) -> str:
     if not given:
         return usage()
+    from parity_exp import suggestions
+
     hint = suggestions.did_you_mean(given[0], COMMANDS)
     return f"{PROGRAM}: {given[0]!r} is not a command{hint and f'; {hint}'}\n\n{usage()}"
 
 
-def _resume_in_place(command: str, overrides: Sequence[str]) -> list[str]:
-    """A resumed job goes on in its own run directory, and keeps Hydra's first record of it."""
-    from parity_exp.errors import ConfigError
-    from parity_exp.run_directory import RunDirectory
-
-    values = [word.partition("=")[2] for word in overrides if word.startswith("resume=")]
-    if command != "train" or not values or values[-1] in ("", "null"):
-        return []
-    if any(word in ("-m", "--multirun") for word in overrides):
-        raise ConfigError("resume= goes on with one run and cannot be used with a multirun")
-    path = values[-1].strip("'\"")
-    RunDirectory.existing(path, "resume")
-    return [f"hydra.run.dir='{path}'", "hydra.output_subdir=.hydra-resume"]
-
-
 def config_folder() -> Path:
     """Where the config groups are: beside the package's modules when installed, else at the top of the checkout."""
-    packaged = Path(str(resources.files("parity_exp"))) / "conf"
-    return packaged if packaged.is_dir() else packaged.parent.parent / "conf"
+    package = Path(parity_exp.__file__).parent
+    packaged = package / "conf"
+    return packaged if packaged.is_dir() else package.parent / "conf"
 
 
 def _run_hydra(command: str, overrides: Sequence[str]) -> None:
@@ -154,6 +169,7 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from parity_exp.command_line import as_hydra_reads
     from parity_exp.commands.hydra_record import HydraRecord
 
     HydraRecord.before = None
@@ -163,19 +179,27 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
         sys.path.insert(0, here)
     # Hydra's own handler would print and exit with 1; we tell the user's mistakes from ours first.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    overrides = as_hydra_reads(command, overrides)
     # Hydra's parser wants all overrides in one place, so ours goes beside the user's first.
     place = next((at for at, word in enumerate(overrides) if "=" in word and word[0] != "-"), len(overrides))
     sys.argv = [PROGRAM, *overrides[:place], f"hydra.job.name={command}", *overrides[place:]]
 
     @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
-    def task(config: DictConfig) -> float:
+    def task(config: "DictConfig") -> float:
+        interrupts.check()  # in a sweep, the job before may have been what it came in
         if _follows():
             return 0.0
         try:
+            if HydraConfig.get().job.chdir:
+                # Whatever is given by its path, here or in an earlier run's config, is meant from where commands are
+                # given; what a job writes goes to its run directory anyway.
+                os.chdir(HydraConfig.get().runtime.cwd)
             # Imported here, for help and config need none of what a job needs.
             result: float = importlib.import_module(f"parity_exp.commands.{command}").run(config)
+            interrupts.check()
         except Exception as error:
-            line = explanation(error)
+            interrupts.check()
+            line = _explanation(error)
             if line is None or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # a sweep goes on with its other jobs
             raise Refused(line) from error
@@ -185,35 +209,6 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
         return result
 
     task()
-
-
-def explanation(error: BaseException) -> str | None:
-    """The one line for an error that the user can mend; None for a defect of ours."""
-    from hydra.errors import HydraException, MissingConfigException
-    from omegaconf.errors import OmegaConfBaseException
-
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, MissingConfigException):
-        return suggestions.for_choice(str(error), error.options, config_folder())
-    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
-        words = " ".join(word for word in sys.argv[1:] if word.endswith("=null"))
-        return f"{words}: a config group takes the name of a choice, or a list of names; leave it out for the default"
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        cause = error.__cause__
-        unknown_key = suggestions.for_key(str(error), config_folder(), sys.argv[1:])
-        if unknown_key is not None:
-            return unknown_key
-        reason = str(cause) if isinstance(cause, HydraException | OmegaConfBaseException) else ""
-        lines = [line.strip() for text in (str(error), reason) for line in text.splitlines()]
-        return " ".join(line for line in lines if line and not line.startswith(OMEGACONF_NOTES))
-    if isinstance(error, ValueError) and str(error).startswith(HYDRAS_FLAGS):
-        return str(error)
-    if isinstance(error, OSError) and error.filename is not None:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        remedy = "free some space" if full else "make it a folder that can be written to"
-        return f"{os.fsdecode(error.filename)}: {error.strerror}; {remedy}, or set outputs=FOLDER to another place"
-    return None
 
 
 def _complete(given: Sequence[str]) -> int:

@@ -14,12 +14,12 @@ from parity_exp.analysis.capacity_figures import capacity_figures
 from parity_exp.analysis.capacity_tables import capacity_findings, capacity_table
 from parity_exp.analysis.report import write_report
 from parity_exp.analysis.tables import show
-from parity_exp.commands.interrupts import ctrl_c_waits
 from parity_exp.commands.job import tracked
 from parity_exp.commands.own_folder import claim
 from parity_exp.commands.parallel import Interrupted, in_parallel
 from parity_exp.commands.planning import Found, Plan, search_sizes
 from parity_exp.files import write_text
+from parity_exp.interrupts import ctrl_c_waits
 from parity_exp.run_directory import RunDirectory
 
 PREFIX = "plan"

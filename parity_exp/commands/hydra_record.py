@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from parity_exp.errors import ConfigError, Refused
+from parity_exp.command_line import place_of
+from parity_exp.errors import ConfigError, Refused, UserError
 from parity_exp.files import write_bytes
+from parity_exp.run_directory import RunDirectory
+
+RESUMABLE = "train"
+"""The command that goes on with a run where ``resume`` names one."""
 
 RECORD = ("config.yaml", "hydra.yaml", "overrides.yaml")
 """What Hydra writes of the config, in a subfolder of its own."""
@@ -76,9 +81,11 @@ class HydraRecord(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Look at the folder that Hydra is about to write to."""
         try:
+            if config.hydra.job.name == RESUMABLE and OmegaConf.select(config, "resume") is not None:
+                _go_on_in_place(config)
             folder = _folder(config, "hydra.run.dir")
             _refuse_config_of_others(folder)
-        except ConfigError as error:
+        except UserError as error:
             raise Refused(str(error)) from None
         record = folder / str(config.hydra.output_subdir)
         HydraRecord.before = FolderBefore(folder, record, folder / f"{config.hydra.job.name}.log")
@@ -86,8 +93,10 @@ class HydraRecord(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Look at the folder that all jobs' folders go to."""
         try:
+            if config.hydra.job.name == RESUMABLE and OmegaConf.select(config, "resume") is not None:
+                raise ConfigError("resume= goes on with one run and cannot be used with a multirun")
             _folder(config, "hydra.sweep.dir")
-        except ConfigError as error:
+        except UserError as error:
             raise Refused(str(error)) from None
 
     @staticmethod
@@ -96,6 +105,24 @@ class HydraRecord(Callback):
         if HydraRecord.before is not None:
             HydraRecord.before.restore()
         HydraRecord.before = None
+
+
+def _go_on_in_place(config: DictConfig) -> None:
+    """Have a resumed job go on in its own run directory, and keep Hydra's first record of it.
+
+    Raises:
+        UserError: there is no run.
+    """
+    path = Path(str(config.resume))
+    RunDirectory.existing(path, "resume")
+    given = {place_of(word): word for word in config.hydra.overrides.hydra}
+    if "hydra.run.dir" in given and Path(str(config.hydra.run.dir)).absolute() != path.absolute():
+        raise ConfigError(
+            f"{given['hydra.run.dir']}: resume= goes on in the folder of its run; leave hydra.run.dir out"
+        )
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.run.dir = str(path)
+        config.hydra.output_subdir = ".hydra-resume"
 
 
 def _folder(config: DictConfig, key: str) -> Path:

@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from parity_exp.command_line import place_of
 from parity_exp.commands.components import build
 from parity_exp.errors import ConfigError
 from parity_exp.run_directory import RunDirectory
@@ -68,12 +69,6 @@ def overlaid(
             raise ConfigError(f"{override}: the run in {key}= has no {parent}; choose it as well, with {group}=")
         OmegaConf.update(config, path, OmegaConf.select(composed, path), merge=False, force_add=True)
     return config
-
-
-def place_of(override: str) -> str:
-    """Where in the config an override's value goes: ``group@place=choice`` or ``place=value``."""
-    name = override.lstrip("+~").partition("=")[0]
-    return name.partition("@")[2] or name
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from omegaconf import DictConfig
 from torch import nn
 
 from parity_exp.coding import NonSystematicCode
+from parity_exp.command_line import place_of
 from parity_exp.commands.assembly import Experiment
 from parity_exp.commands.components import new_non_systematic_code
-from parity_exp.commands.job import place_of
 from parity_exp.data import Samples
 from parity_exp.errors import ConfigError
 from parity_exp.files import write_text

@@ -11,6 +11,7 @@ from multiprocessing.sharedctypes import SynchronizedArray
 from multiprocessing.synchronize import Event
 from typing import Any, TypeVar
 
+from parity_exp import interrupts
 from parity_exp.commands.progress import progress
 from parity_exp.errors import UserError
 
@@ -87,6 +88,8 @@ def _in_processes(
             for job in done:
                 job.result()
     except BrokenProcessPool:
+        if interrupts.arrived():  # a SIGTERM to all processes of a job at once
+            raise Interrupted(_left(started)) from None
         raise UserError(
             "a process was killed, perhaps for want of memory; set simulate.processes to a smaller number"
         ) from None
@@ -122,7 +125,8 @@ def _begin(simulated: "SynchronizedArray[int]", stop: Event) -> None:
     """Prepare a process. Ctrl-C is the parent's business, who tells when to stop."""
     global _simulated, _stop
     _simulated, _stop = simulated, stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in {signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)}:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -25,6 +25,12 @@ from parity_exp.errors import UserError
 
 POLL_S = 0.5
 
+# Processes that get Ctrl-C end by themselves; at SIGTERM Lightning would have all of them agree first. Launchers that
+# cannot be told so pass the signal on.
+_ONLY_CTRL_C: dict[str, Any] = (
+    {"signals_to_handle": "SIGINT"} if "signals_to_handle" in LaunchConfig.__dataclass_fields__ else {}
+)
+
 
 def run_in_processes(
     count: int,
@@ -58,6 +64,7 @@ def run_in_processes(
             max_restarts=0,
             monitor_interval=0.1,
             start_method="spawn",
+            **_ONLY_CTRL_C,
         )
         complaint = Path(folder, "complaint")
         launch = elastic_launch(config, entrypoint=_process)
@@ -70,9 +77,8 @@ def run_in_processes(
                 _, failure = error.get_first_failure()
                 raise RuntimeError(f"a training process failed: {_in_full(failure.message)}") from None
             except SignalException as error:
-                if error.sigval == signal.SIGINT:
-                    raise KeyboardInterrupt from None
-                raise SystemExit(128 + error.sigval) from None
+                # Whatever the launcher has heard ends a command as Ctrl-C does.
+                raise KeyboardInterrupt from error
         return results[0]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
+from parity_exp import interrupts
 from parity_exp.analysis import figures
 from parity_exp.analysis.recordings import read_recordings
 from parity_exp.analysis.serving_figures import serving_figures
@@ -19,12 +20,12 @@ from parity_exp.analysis.tables import show
 from parity_exp.commands.assembly import Experiment
 from parity_exp.commands.calibration import normal_outputs
 from parity_exp.commands.components import NOT_FOR_THE_CLASS, build_checked
-from parity_exp.commands.interrupts import ctrl_c_waits
 from parity_exp.commands.non_systematic import choose_settings
 from parity_exp.commands.phases import obtain_base
 from parity_exp.commands.progress import progress
 from parity_exp.commands.scenario import Draw, Scenario
 from parity_exp.errors import ConfigError
+from parity_exp.interrupts import ctrl_c_waits
 from parity_exp.models import load_weights
 from parity_exp.placement import on_device
 from parity_exp.run_directory import RunDirectory
@@ -314,6 +315,7 @@ def serve_policies(
             "serve/utilisation": scene.rate_qps / scene.capacity_qps,
         }
         for name in serving.policies:
+            interrupts.check()
             metrics |= serving.serve(name, pool, scene, models, run, consistencies.get(name))
     metrics |= chosen
     table = percentile_table(metrics_by_policy(metrics))

@@ -8,10 +8,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from parity_exp import interrupts
 from parity_exp.commands.components import build_checked
-from parity_exp.commands.interrupts import ctrl_c_waits
 from parity_exp.commands.scenario import Draw, Scenario
 from parity_exp.errors import ConfigError
+from parity_exp.interrupts import ctrl_c_waits
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.load import write_arrivals
 from parity_exp.serving.measures import serving_metrics
@@ -184,6 +185,7 @@ def simulate_seed(simulation: Simulation, seed: int, folder: Path | None, bars: 
         f"{PREFIX}/utilisation": draw.rate_qps * draw.service_s / simulation.instances,
     }
     for name in simulation.policies:
+        interrupts.check()
         outcome = Outcome(simulation.load.total)
         try:
             with bars(name) as tell:

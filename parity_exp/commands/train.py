@@ -2,6 +2,7 @@
 
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from torch import nn
 
@@ -29,6 +30,8 @@ def run(composed: DictConfig) -> float:
     resumed = composed.resume is not None
     config = resolved(composed)
     if resumed:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise ConfigError("resume= goes on with one run and cannot be used with a multirun")
         stored = RunDirectory.existing(composed.resume, "resume").read_config()
         config = overlaid(stored, config, MAY_CHANGE_ON_RESUME, "resume")
         check_unchanged(stored, config)
