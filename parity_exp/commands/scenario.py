@@ -14,7 +14,7 @@ from parity_exp.commands.components import build_checked, check_numbers, is_syst
 from parity_exp.errors import ConfigError
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.desk import Queues
-from parity_exp.serving.load import ClosedLoop, Load
+from parity_exp.serving.load import LONGEST_S, ClosedLoop, Load
 from parity_exp.serving.policy import BACKUP, Policy
 from parity_exp.serving.stragglers import NotThereError, Straggler, compose
 from parity_exp.serving.trace import Disturbance
@@ -30,6 +30,10 @@ SECTIONS = ("redundancy", "straggler", "load", "pool", "queue", "backup")
 
 ARRIVALS = 1
 """Stream of random numbers."""
+
+MOST_INSTANCES, LARGEST_BATCH = 1_000_000, 100_000
+
+DAY_S = 86_400.0
 
 REHEARSAL_S = 1.0
 """Length of the straggler trace that is made to see whether it can be."""
@@ -62,6 +66,9 @@ class Draw:
 class Scenario:
     """Policies, load, stragglers, queues and instances, from a config.
 
+    Attributes:
+        longest_s: what takes longer to arrive is refused.
+
     Everything that the config alone shows to be wrong is refused here, before anything is trained or started.
 
     Args:
@@ -71,6 +78,8 @@ class Scenario:
         ConfigError: a value that cannot be.
         UserError: a trace file that is missing or wrong.
     """
+
+    longest_s = LONGEST_S
 
     def __init__(self, config: DictConfig) -> None:
         check_numbers(config)
@@ -82,8 +91,8 @@ class Scenario:
             raise ConfigError("redundancy: expected a list of policies, such as redundancy=[equal_resources,parity]")
         if not isinstance(config.get("pool"), DictConfig):
             raise ConfigError(f"pool={config.get('pool')}: expected a config group, such as pool=local")
-        self.instances = whole("pool.instances", config.pool.get("instances"), 1)
-        self.batch_size = whole("pool.batch_size", config.pool.get("batch_size"), 1)
+        self.instances = whole("pool.instances", config.pool.get("instances"), 1, MOST_INSTANCES)
+        self.batch_size = whole("pool.batch_size", config.pool.get("batch_size"), 1, LARGEST_BATCH)
         self.window_s = number("pool.batch_window_ms", config.pool.get("batch_window_ms"), least=0) / 1e3
         self.load = build_checked(config.get("load"), "load", Load)  # type: ignore[type-abstract]
         self.stragglers: dict[str, Straggler] = {
@@ -102,6 +111,9 @@ class Scenario:
             name: sum(role.instances for role in self.policy(name).roles(self.instances)) for name in self.policies
         }
         self.most_instances = max(self.sizes.values())
+        for name, size in self.sizes.items():
+            if size > MOST_INSTANCES:
+                raise ConfigError(f"redundancy.{name}: {size:,} instances, expected at most {MOST_INSTANCES:,}")
         # What a straggler cannot do to so many instances it says when it writes its trace.
         self.rehearsal = put_together(self._worlds(REHEARSAL_S, self.seed, REHEARSAL_S / 100))
         self._check_reach()
@@ -163,11 +175,45 @@ class Scenario:
         if capacity_qps is None:
             capacity_qps = self.instances / service_s
         rate_qps = load.rate(self.instances / capacity_qps, self.instances)
-        arrivals_s = load.arrivals(rate_qps, np.random.default_rng([seed, ARRIVALS]))
+        arrivals_s = self._checked(load.arrivals(rate_qps, np.random.default_rng([seed, ARRIVALS])), rate_qps)
         # An overloaded run goes on after its last arrival, and a closed loop's end is a guess: be generous.
         expected_s = max(float(arrivals_s[-1]), load.total / rate_qps)
-        worlds = self._worlds(1.5 * expected_s + 10.0, seed, service_s)
+        duration_s = 1.5 * expected_s + 10.0
+        for name, straggler in self.stragglers.items():
+            starts_s = [one.start_s for one in straggler.named() if isinstance(one, Disturbance)]
+            if starts_s and min(starts_s) > duration_s:
+                raise ConfigError(
+                    f"straggler.{name}: its first row is at {min(starts_s):.10g} s, and the last query arrives at "
+                    f"about {expected_s:.3g} s; times count in seconds from the beginning of the run"
+                )
+        worlds = self._worlds(duration_s, seed, service_s)
         return Draw(arrivals_s, worlds, service_s, capacity_qps, rate_qps)
+
+    def _checked(self, arrivals_s: np.ndarray, rate_qps: float) -> np.ndarray:
+        """Arrivals, where they are times that a run can have.
+
+        Raises:
+            ConfigError: they are not.
+        """
+        load = self.load
+        least = load.total if load.open_loop else 1
+        if arrivals_s.ndim != 1 or not least <= len(arrivals_s) <= load.total:
+            raise ConfigError(
+                f"load ({type(load).__name__}): it gave arrivals of shape {arrivals_s.shape} for {load.total:,} queries"
+            )
+        if not np.isfinite(arrivals_s).all() or arrivals_s[0] < 0 or (np.diff(arrivals_s) < 0).any():
+            raise ConfigError(
+                f"load ({type(load).__name__}): its arrivals are not ascending times of 0 or more seconds; choose a "
+                "rate that can be"
+            )
+        longest_s = max(float(arrivals_s[-1]), load.total / rate_qps)
+        if longest_s > self.longest_s:
+            raise ConfigError(
+                f"load: at {rate_qps:.3g} queries a second, and with the gaps between them, {load.total:,} queries "
+                f"arrive in {longest_s:.3g} s ({longest_s / DAY_S:,.0f} days), expected at most {self.longest_s:.3g} "
+                "s; give a higher rate, fewer queries, or an arrival file without such gaps"
+            )
+        return arrivals_s
 
     def _worlds(self, duration_s: float, seed: int, service_s: float) -> dict[int, list[Disturbance]]:
         """For each size of a cluster, the largest first, its straggler trace.

@@ -23,7 +23,7 @@ from parity_exp.commands.components import NOT_FOR_THE_CLASS, build_checked
 from parity_exp.commands.non_systematic import choose_settings
 from parity_exp.commands.phases import obtain_base
 from parity_exp.commands.progress import progress
-from parity_exp.commands.scenario import Draw, Scenario
+from parity_exp.commands.scenario import DAY_S, Draw, Scenario
 from parity_exp.errors import ConfigError
 from parity_exp.interrupts import ctrl_c_waits
 from parity_exp.models import load_weights
@@ -81,6 +81,8 @@ class Serving(Scenario):
         ConfigError: a value that cannot be.
         UserError: a trace file that is missing or wrong.
     """
+
+    longest_s = 30 * DAY_S  # by the clock on the wall
 
     def __init__(self, experiment: Experiment) -> None:
         super().__init__(experiment.config)

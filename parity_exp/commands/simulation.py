@@ -25,6 +25,10 @@ from parity_exp.simulation import Foresight, Outcome, RandomTimes, Scaled, Servi
 
 PREFIX = "simulate"
 
+MOST_SEEDS, MOST_PROCESSES, MOST_PREFETCHED = 100_000, 1_000, 1_000
+LONGEST_MS = 1e12
+"""No time in a config is longer: some 30 years."""
+
 Progress = Callable[[int], None]
 Bars = Callable[[str], AbstractContextManager[Progress]]
 """Makes the context of a policy's progress, which is told how many queries have been answered."""
@@ -46,11 +50,13 @@ class Simulation(Scenario):
         section = config.get("simulate")
         if not isinstance(section, DictConfig):
             raise ConfigError(f"simulate={section}: expected its settings, such as simulate.seeds=3")
-        self.seeds = whole("simulate.seeds", section.get("seeds"), 1)
+        self.seeds = whole("simulate.seeds", section.get("seeds"), 1, MOST_SEEDS)
         wanted = section.get("processes")
-        self.processes = (os.cpu_count() or 1) if wanted is None else whole("simulate.processes", wanted, 1)
-        self.prefetch = whole("simulate.prefetch", section.get("prefetch"), 1)
-        restart_ms = number("simulate.restart_ms", section.get("restart_ms"), least=0)
+        self.processes = (
+            (os.cpu_count() or 1) if wanted is None else whole("simulate.processes", wanted, 1, MOST_PROCESSES)
+        )
+        self.prefetch = whole("simulate.prefetch", section.get("prefetch"), 1, MOST_PREFETCHED)
+        restart_ms = number("simulate.restart_ms", section.get("restart_ms"), least=0, most=LONGEST_MS)
         self.restart = Scaled(_distribution(section.get("restart"), "simulate.restart"), restart_ms / 1e3)
         service = _distribution(section.get("service_time"), "simulate.service_time")
         backup_ratio = number("simulate.backup_ratio", section.get("backup_ratio"), above=0)
@@ -59,7 +65,7 @@ class Simulation(Scenario):
         if self.calibration is None:
             own_ms = section.get("service_time_ms")
             key, value = ("pool", config.pool.get("service_time_ms")) if own_ms is None else ("simulate", own_ms)
-            mean_ms = number(f"{key}.service_time_ms", value, above=0)
+            mean_ms = number(f"{key}.service_time_ms", value, above=0, most=LONGEST_MS)
             ratios = {BACKUP: backup_ratio}
             self.service: dict[str, Distribution] = {
                 name: Scaled(service, mean_ms / 1e3 * ratios.get(name, 1.0)) for name in names
@@ -84,7 +90,7 @@ class Simulation(Scenario):
         shape = _distribution(section.get("network"), "simulate.network")
         mean_ms = section.get("network_ms")
         if mean_ms is not None:
-            mean_s = number("simulate.network_ms", mean_ms, least=0) / 1e3
+            mean_s = number("simulate.network_ms", mean_ms, least=0, most=LONGEST_MS) / 1e3
             return (Scaled(shape, mean_s), Scaled(shape, mean_s)) if mean_s else None
         return None if self.calibration is None else (self.calibration.there, self.calibration.back)
 

@@ -32,15 +32,17 @@ def number(
     return float(value)
 
 
-def whole(key: str, value: Any, least: int) -> int:
-    """A whole number, ``least`` or more.
+def whole(key: str, value: Any, least: int, most: int | None = None) -> int:
+    """A whole number, ``least`` or more, and ``most`` at most.
 
     Raises:
         ConfigError: it is not.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"{key}={_typed(value)}: expected a whole number, {least} or more")
-    return value
+    fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    if not fits or (most is not None and value > most):
+        wanted = f"{least} or more" if most is None else f"{least} to {most:,}"
+        raise ConfigError(f"{key}={_typed(value)}: expected a whole number, {wanted}")
+    return int(value)
 
 
 def at_most_one(values: Mapping[str, Any]) -> None:

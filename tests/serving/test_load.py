@@ -106,6 +106,11 @@ class TestTrace:
             ("scheduled_s\n1\n\n2,3\n", ["row 4", "2 columns"]),
             ("query,scheduled_s\n1,2\n", ["row 1", "2 columns"]),
             ("2\n1\n", ["row 2", "sort"]),
+            ("scheduled_s\ninf\n", ["row 2", "inf"]),
+            ("nan\n1\n", ["row 1", "nan"]),
+            ("1700000000000\n1700000000008\n", ["row 1", "1700000000000", "milliseconds"]),
+            ("0\n1700000000000000\n", ["row 2", "at most 1e+11"]),
+            ("0\n1e300\n", ["row 2", "1e300"]),
         ],
     )
     def test_a_bad_file_is_refused_by_row(self, tmp_path: Path, text: str, words: list[str]) -> None:
@@ -116,6 +121,17 @@ class TestTrace:
         line = str(refused.value)
         assert "\n" not in line
         assert all(word in line for word in [str(path), *words])
+
+    def test_seconds_since_1970_count_from_the_first(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        (tmp_path / "arrivals.csv").write_text("1764180000.25\n1764180000.5\n1764180002.25\n")
+        assert read_arrivals(tmp_path / "arrivals.csv").tolist() == [0, 0.25, 2]
+        (line,) = caplog.messages
+        assert "1764180000" in line and "\n" not in line
+
+    @pytest.mark.parametrize("times_s", [[0.5, 1.5], [50.0, 51.0], [3600.0, 7200.0, 12000.0], [30.0]])
+    def test_a_run_may_begin_with_a_wait(self, tmp_path: Path, times_s: list[float]) -> None:
+        write_arrivals(tmp_path / "arrivals.csv", np.array(times_s))
+        assert read_arrivals(tmp_path / "arrivals.csv").tolist() == times_s
 
     def test_more_queries_than_the_file_has_are_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "arrivals.csv"

@@ -22,6 +22,7 @@ from parity_exp.serving.stragglers import (
     Crash,
     Degraded,
     Distribution,
+    Empirical,
     Exponential,
     LogNormal,
     Multitenancy,
@@ -341,6 +342,46 @@ def test_settings_that_cannot_be_are_refused_with_their_key(make: Any, words: li
     line = str(refused.value)
     assert "\n" not in line
     assert all(word in line for word in words)
+
+
+LONG_S = 1.7e9
+
+
+@pytest.mark.parametrize(
+    "straggler",
+    [
+        Slowdown(0.05, Exponential(6.0)), Slowdown(0.0, Exponential(6.0)), Slowdown(1e-9, Constant(1), slot_ms=1e-6),
+        Shuffle(), Shuffle(transfers=10**9), Corrupt(), Crash(), Crash(rate_per_s=1e9), Crash(interval_s=1e-6),
+        Crash(mtbf_s=1.0), Contention(Burner(), duty=0.5), Neighbour(1.5, duty=0.5),
+    ],
+)  # fmt: skip
+def test_a_trace_that_would_not_fit_into_memory_is_refused_at_once(straggler: Straggler) -> None:
+    with pytest.raises(ConfigError) as refused:
+        trace(straggler, instances=6, duration_s=LONG_S)
+    assert str(refused.value).startswith("straggler.") and "at most" in str(refused.value)
+
+
+def test_what_lasts_for_good_may_be_as_long_as_it_likes() -> None:
+    for straggler in (Degraded(), Contention(Burner()), Corrupt(probability=1), Crash(times_s=[5])):
+        assert trace(straggler, duration_s=LONG_S)
+
+
+def test_times_without_a_bound_are_cut_to_what_a_file_holds() -> None:
+    rows = trace(Slowdown(1.0, Pareto(1.0, 0.001)), duration_s=1)
+    assert all(math.isfinite(row.extra_ms) for row in rows)
+
+
+@pytest.mark.parametrize("first", ["nan", "NaN", "inf", "-inf", "NA", "null", "12 ms", "-", "1e", "0x10", "-1", "_"])
+def test_a_first_row_that_is_no_number_and_no_name_is_refused(tmp_path: Path, first: str) -> None:
+    (tmp_path / "times.csv").write_text(f"{first}\n1\n2\n")
+    with pytest.raises(UserError, match="row 1"):
+        Empirical(str(tmp_path / "times.csv"))
+
+
+@pytest.mark.parametrize("name", ["ms", "service time (ms)", "time_s", "extra", "Dauer", "#ms"])
+def test_a_first_row_with_a_name_is_a_header(tmp_path: Path, name: str) -> None:
+    (tmp_path / "times.csv").write_text(f"{name}\n1\n2\n")
+    assert Empirical(str(tmp_path / "times.csv")).values.tolist() == [1, 2]
 
 
 def stragglers_of(folder: Path, *overrides: str) -> dict[str, Straggler]:

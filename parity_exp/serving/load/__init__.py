@@ -3,12 +3,13 @@
 from parity_exp.serving.load.bursts import Bursts
 from parity_exp.serving.load.closed_loop import ClosedLoop
 from parity_exp.serving.load.constant import Constant
-from parity_exp.serving.load.load import Load, OpenLoad
+from parity_exp.serving.load.load import LONGEST_S, Load, OpenLoad
 from parity_exp.serving.load.poisson import Poisson
 from parity_exp.serving.load.query_order import query_indices
 from parity_exp.serving.load.trace_load import TraceLoad, read_arrivals, write_arrivals
 
 __all__ = [
+    "LONGEST_S",
     "Bursts",
     "ClosedLoop",
     "Constant",

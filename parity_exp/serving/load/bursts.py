@@ -4,8 +4,11 @@ import math
 
 import numpy as np
 
+from parity_exp.errors import ConfigError
 from parity_exp.serving.checks import number
 from parity_exp.serving.load.load import OpenLoad
+
+MOST_BURSTS = 10_000_000
 
 
 class Bursts(OpenLoad):
@@ -45,6 +48,11 @@ class Bursts(OpenLoad):
         peak_qps = rate_qps * (self.on_s + self.off_s) / self.on_s
         # Arrivals on a clock that stands still while it is quiet, then moved by the quiet times before them.
         busy_clock_s = np.cumsum(gaps.exponential(1 / peak_qps, self.total))
+        if busy_clock_s[-1] / self.on_s > MOST_BURSTS:
+            raise ConfigError(
+                f"load.on_s={self.on_s:g}: in {busy_clock_s[-1]:.3g} s that would be more than {MOST_BURSTS:,} busy "
+                "times; make them longer"
+            )
         ends_s = self._ends(busy_clock_s[-1], busy)
         quiet_before_s = np.concatenate([[0.0], np.cumsum(self._lengths(self.off_s, len(ends_s), quiet))])
         return busy_clock_s + quiet_before_s[np.searchsorted(ends_s, busy_clock_s, side="right")]

@@ -7,9 +7,18 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from parity_exp.errors import ConfigError
 from parity_exp.serving.checks import at_most_one, number, whole
 
 DEFAULT_UTILISATION = 0.5
+
+MOST_QUERIES = 100_000_000
+"""More are not held in memory."""
+
+LONGEST_S = 1e11
+"""No run lasts longer: some 3,000 years, in which moments are still told apart to some 20 microseconds."""
+
+HIGHEST_RATE_QPS, HIGHEST_UTILISATION = 1e9, 1e6
 
 
 class Load(ABC):
@@ -31,6 +40,9 @@ class Load(ABC):
         self.queries = whole("load.queries", queries, 1)
         self.warmup = whole("load.warmup", warmup, 0)
         self.slo_ms = None if slo_ms is None else number("load.slo_ms", slo_ms, above=0)
+        if self.total > MOST_QUERIES:
+            key, value = max(("load.queries", self.queries), ("load.warmup", self.warmup), key=lambda one: one[1])
+            raise ConfigError(f"{key}={value}: expected at most {MOST_QUERIES:,} queries, warm-up included")
 
     @property
     def total(self) -> int:
@@ -84,9 +96,9 @@ class OpenLoad(Load):
     ) -> None:
         super().__init__(queries, warmup, slo_ms)
         at_most_one({"load.rate_qps": rate_qps, "load.utilisation": utilisation})
-        self.rate_qps = None if rate_qps is None else number("load.rate_qps", rate_qps, above=0)
+        self.rate_qps = None if rate_qps is None else number("load.rate_qps", rate_qps, above=0, most=HIGHEST_RATE_QPS)
         share = DEFAULT_UTILISATION if utilisation is None else utilisation
-        self.utilisation = number("load.utilisation", share, above=0)
+        self.utilisation = number("load.utilisation", share, above=0, most=HIGHEST_UTILISATION)
 
     def rate(self, service_s: float, base_instances: int) -> float:
         if self.rate_qps is not None:

@@ -1,5 +1,7 @@
 """Arrivals from a file: measured elsewhere, or left by an earlier run."""
 
+import logging
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +9,15 @@ import numpy as np
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.files import write_text
 from parity_exp.serving.checks import whole
-from parity_exp.serving.csv_rows import finite_number, read_rows
-from parity_exp.serving.load.load import Load
+from parity_exp.serving.csv_rows import each_row, finite_number
+from parity_exp.serving.load.load import LONGEST_S, MOST_QUERIES, Load
+
+log = logging.getLogger(__name__)
 
 HEADER = "scheduled_s"
+
+LATEST_START_S, LATEST_START_GAPS = 60.0, 10.0
+"""A first arrival later than this, and than so many mean gaps, is not counted from the beginning of the run."""
 
 
 class TraceLoad(Load):
@@ -59,20 +66,20 @@ def write_arrivals(path: str | Path, scheduled_s: np.ndarray) -> None:
 
 
 def read_arrivals(path: str | Path) -> np.ndarray:
-    """Read arrival times from CSV: one column, seconds from the beginning of the run, ascending, header or none.
+    """Read arrival times from CSV: one column of seconds, ascending, header or none.
+
+    They count from the beginning of the run. Where the first arrival is so late that they cannot, as in seconds since
+    1970, they are counted from it instead, and a warning says so.
 
     Raises:
         UserError: the file is missing or wrong, with its name and the row's number in the file.
     """
-    rows = read_rows(path)
-    if rows[0][1] == [HEADER]:
-        rows = rows[1:]
-    elif len(rows[0][1]) == 1 and finite_number(rows[0][1][0]) is None:
-        raise UserError(f"{path}: row 1: {rows[0][1][0]}, expected {HEADER} or a time in seconds")
-    if not rows:
-        raise UserError(f"{path}: it has no arrivals")
-    scheduled_s: list[float] = []
-    for number, cells in rows:
+    scheduled_s = array("d")
+    for place, (number, cells) in enumerate(each_row(path)):
+        if place == 0 and cells == [HEADER]:
+            continue
+        if place == 0 and len(cells) == 1 and finite_number(cells[0]) is None:
+            raise UserError(f"{path}: row {number}: {cells[0]}, expected {HEADER} or a time in seconds")
         if len(cells) != 1:
             raise UserError(f"{path}: row {number}: {len(cells)} columns, expected one, {HEADER}")
         time_s = finite_number(cells[0])
@@ -82,5 +89,23 @@ def read_arrivals(path: str | Path) -> np.ndarray:
             )
         if scheduled_s and time_s < scheduled_s[-1]:
             raise UserError(f"{path}: row {number}: {cells[0]} comes before the time above it; sort the file")
+        if time_s > LONGEST_S:
+            raise UserError(
+                f"{path}: row {number}: {cells[0]}, expected a time in seconds, at most {LONGEST_S:g}; if these are "
+                "milliseconds or less since 1970, divide them"
+            )
+        if len(scheduled_s) == MOST_QUERIES:
+            raise UserError(f"{path}: row {number}: expected at most {MOST_QUERIES:,} arrivals")
         scheduled_s.append(time_s)
-    return np.array(scheduled_s)
+    if not scheduled_s:
+        raise UserError(f"{path}: it has no arrivals")
+    times_s = np.array(scheduled_s)
+    first_s = float(times_s[0])
+    # A load begins within a few of its gaps.
+    if first_s > max(LATEST_START_S, LATEST_START_GAPS * (times_s[-1] - first_s) / max(len(times_s) - 1, 1)):
+        log.warning(
+            "%s: the first arrival is at %.10g s; times are counted from it, as if it were the beginning of the run",
+            path, first_s,
+        )  # fmt: skip
+        times_s -= first_s
+    return times_s

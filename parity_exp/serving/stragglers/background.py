@@ -10,6 +10,7 @@ from parity_exp.errors import ConfigError
 from parity_exp.serving.checks import at_most_one, number, whole
 from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.stragglers.straggler import Straggler, those_there
+from parity_exp.serving.stragglers.trace_size import check_size
 from parity_exp.serving.trace import Disturbance
 
 ALL_THE_TIME = 1.0
@@ -51,6 +52,9 @@ class Spells(Straggler):
     def trace(
         self, instances: int, duration_s: float, random: np.random.Generator, service_s: float
     ) -> list[Disturbance]:
+        if self.duty < ALL_THE_TIME:
+            chosen = max(1, self.fraction * instances) if self.instances is None else len(self.instances)
+            check_size(self.key, duration_s, chosen * duration_s / self.period_s)
         choice, phases = random.spawn(2)
         phase_s = phases.uniform(0, self.period_s, instances).tolist()
         return [

@@ -8,6 +8,7 @@ from parity_exp.errors import ConfigError
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.stragglers.slots import late_slots, slot_seconds
 from parity_exp.serving.stragglers.straggler import Straggler, those_there
+from parity_exp.serving.stragglers.trace_size import check_size
 from parity_exp.serving.timeline import FAULTS
 from parity_exp.serving.trace import Disturbance
 
@@ -61,6 +62,11 @@ class Corrupt(Straggler):
     ) -> list[Disturbance]:
         choice, tasks = random.spawn(2)
         end_s = duration_s if self.end_s is None else min(self.end_s, duration_s)
+        if 0 < self.probability < 1:
+            slot_s = slot_seconds(f"{KEY}.slot_ms", self.slot_ms, service_s)
+            spoilt = instances if self.instances is None else len(self.instances)
+            slots = min(spoilt, self.count if self.instances is None else spoilt) * end_s / slot_s
+            check_size(KEY, duration_s, self.probability * slots, slots)
         streams = tasks.spawn(instances)
         return [
             Disturbance(self.kind, instance, start_s, stop_s, self.scale)

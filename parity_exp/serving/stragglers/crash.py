@@ -7,6 +7,7 @@ import numpy as np
 from parity_exp.errors import ConfigError
 from parity_exp.serving.checks import at_most_one, number, whole
 from parity_exp.serving.stragglers.straggler import Straggler, those_there
+from parity_exp.serving.stragglers.trace_size import check_size
 from parity_exp.serving.trace import KILL, Disturbance
 
 KEY = "straggler.crash"
@@ -54,6 +55,8 @@ class Crash(Straggler):
             those_there(f"{KEY}.instance", [self.instance], instances, self.instance)
         when, who = random.spawn(2)
         rate_per_s = self.rate_per_s if self.mtbf_s is None else instances / self.mtbf_s
+        if self.times_s is None:
+            check_size(KEY, duration_s, duration_s * (rate_per_s if self.interval_s is None else 1 / self.interval_s))
         times_s = self._times(duration_s, rate_per_s, when)
         victims = who.integers(instances, size=len(times_s)).tolist()
         return [

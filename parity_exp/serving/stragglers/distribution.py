@@ -7,7 +7,8 @@ import numpy as np
 
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving.checks import number
-from parity_exp.serving.csv_rows import finite_number, read_rows
+from parity_exp.serving.csv_rows import finite_number, is_name, read_rows
+from parity_exp.serving.trace import LARGEST
 
 KEY = "straggler.slowdown.distribution"
 
@@ -147,7 +148,7 @@ class Empirical(Resampled):
         if path is None:
             raise ConfigError(f"{KEY}.path=null: expected a CSV file with one number a row")
         rows = read_rows(path)
-        if finite_number(rows[0][1][0]) is None:
+        if is_name(rows[0][1][0]):
             rows = rows[1:]
         if not rows:
             raise UserError(f"{path}: it has no numbers")
@@ -156,6 +157,6 @@ class Empirical(Resampled):
 
 def _value(path: str, row: int, cells: list[str]) -> float:
     value = finite_number(cells[0])
-    if len(cells) != 1 or value is None or value < 0:
-        raise UserError(f"{path}: row {row}: {','.join(cells)}, expected one number, 0 or more")
+    if len(cells) != 1 or value is None or not 0 <= value <= LARGEST:
+        raise UserError(f"{path}: row {row}: {','.join(cells)}, expected one number, from 0 to {LARGEST:g}")
     return value

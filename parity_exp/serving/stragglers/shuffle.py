@@ -10,6 +10,7 @@ from parity_exp.errors import ConfigError
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.stragglers.slots import late_slots, slot_seconds
 from parity_exp.serving.stragglers.straggler import Straggler
+from parity_exp.serving.stragglers.trace_size import check_size
 from parity_exp.serving.trace import SLOW, Disturbance
 
 KEY = "straggler.shuffle"
@@ -71,9 +72,11 @@ class Shuffle(Straggler):
     def trace(
         self, instances: int, duration_s: float, random: np.random.Generator, service_s: float
     ) -> list[Disturbance]:
+        slot_s = slot_seconds(f"{KEY}.slot_ms", self.slot_ms, service_s)
+        slowed = min(2 * self._count(instances), instances)
+        check_size(KEY, duration_s, slowed * self.probability * duration_s / slot_s, instances * duration_s / slot_s)
         network, cluster = random.spawn(2)
         transfers = self.schedule(instances, duration_s, network)
-        slot_s = slot_seconds(f"{KEY}.slot_ms", self.slot_ms, service_s)
         mean_ms = self.mean_extra * (service_s * 1000 if self.unit_ms is None else self.unit_ms)
         until_s = max(transfer.end_s for transfer in transfers)
         own: list[list[Transfer]] = [[] for _ in range(instances)]
@@ -95,6 +98,10 @@ class Shuffle(Straggler):
                         rows.append(Disturbance(SLOW, instance, since_s, to_s, extra_ms=count * extra))
         return rows
 
+    def _count(self, instances: int) -> int:
+        """Transfers at any time."""
+        return self.transfers or max(1, round(instances / PER_TRANSFER))
+
     def schedule(self, instances: int, duration_s: float, random: np.random.Generator) -> list[Transfer]:
         """All transfers that begin before the trace ends.
 
@@ -105,8 +112,9 @@ class Shuffle(Straggler):
             raise ConfigError(
                 f"{KEY}: transfers go between two instances, but there is {instances}; raise pool.instances"
             )
+        check_size(KEY, duration_s, self._count(instances) * (1 + duration_s * self.rate_mb_per_s / self.low_mb))
         schedule = []
-        for stream in random.spawn(self.transfers or max(1, round(instances / PER_TRANSFER))):
+        for stream in random.spawn(self._count(instances)):
             start_s = 0.0
             while start_s < duration_s:
                 one, other = stream.choice(instances, 2, replace=False).tolist()

@@ -17,6 +17,9 @@ from parity_exp.serving import checks
 SLOTS_PER_SERVICE = 4
 SHORTEST_S = 1e-3
 
+PIECE = 1_000_000
+"""Slots drawn at a time."""
+
 
 def slot_seconds(key: str, slot_ms: Any, service_s: float) -> float:
     """How long a slot is.
@@ -36,4 +39,10 @@ def slot_seconds(key: str, slot_ms: Any, service_s: float) -> float:
 
 def late_slots(random: np.random.Generator, duration_s: float, slot_s: float, probability: float) -> np.ndarray:
     """Numbers of the late slots of one instance, ascending; slot s is ``[s, s + 1) * slot_s``."""
-    return np.flatnonzero(random.random(math.ceil(duration_s / slot_s)) < probability)
+    slots = math.ceil(duration_s / slot_s)
+    # In pieces, as the numbers of a long trace's slots would not fit into memory; they are the same.
+    late = [
+        first + np.flatnonzero(random.random(min(PIECE, slots - first)) < probability)
+        for first in range(0, slots, PIECE)
+    ]
+    return np.concatenate(late) if late else np.zeros(0, dtype=np.int64)

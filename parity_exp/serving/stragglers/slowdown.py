@@ -6,7 +6,8 @@ from parity_exp.serving.checks import number
 from parity_exp.serving.stragglers.distribution import Distribution
 from parity_exp.serving.stragglers.slots import late_slots, slot_seconds
 from parity_exp.serving.stragglers.straggler import Straggler
-from parity_exp.serving.trace import SLOW, Disturbance
+from parity_exp.serving.stragglers.trace_size import check_size
+from parity_exp.serving.trace import LARGEST, SLOW, Disturbance
 
 KEY = "straggler.slowdown"
 
@@ -39,11 +40,13 @@ class Slowdown(Straggler):
     ) -> list[Disturbance]:
         slot_s = slot_seconds(f"{KEY}.slot_ms", self.slot_ms, service_s)
         unit_ms = service_s * 1000 if self.unit_ms is None else self.unit_ms
+        slots = instances * duration_s / slot_s
+        check_size("straggler.slowdown", duration_s, self.probability * slots, slots)
         rows = []
         for instance, stream in enumerate(random.spawn(instances)):
             lateness, amounts = stream.spawn(2)
             late = late_slots(lateness, duration_s, slot_s, self.probability)
-            extra_ms = self.distribution.draw(amounts, len(late)) * unit_ms
+            extra_ms = np.minimum(self.distribution.draw(amounts, len(late)) * unit_ms, LARGEST)
             rows += [
                 Disturbance(SLOW, instance, slot * slot_s, (slot + 1) * slot_s, extra_ms=extra)
                 for slot, extra in zip(late.tolist(), extra_ms.tolist(), strict=True)
