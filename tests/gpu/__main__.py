@@ -1,0 +1,46 @@
+"""The check to make on a machine with a GPU: ``python -m tests.gpu`` in a checkout, under four minutes.
+
+Trains, evaluates and serves by the command line, measures speeds beside their baselines, and prints one table. The
+exit status is 1 where something does not hold. Neither W&B nor Ray needs to be installed.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from tests.gpu import commands, training_speed
+from tests.gpu.rows import Row, table
+
+
+def main() -> int:
+    if not torch.cuda.is_available():
+        print("torch sees no GPU here", file=sys.stderr)
+        return 2
+    started_s = time.perf_counter()
+    rows: list[Row] = []
+    failures: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        parts: list[Callable[[], list[Row]]] = [
+            lambda: commands.check(Path(folder)),
+            training_speed.check,
+        ]
+        for part in parts:
+            try:
+                rows += part()
+            except Exception as error:
+                failures.append(f"{type(error).__name__}: {error}")
+    print(f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}, Python {sys.version.split()[0]}, ", end="")
+    print(f"{time.perf_counter() - started_s:.0f} s\n{table(rows)}")
+    for failure in failures:
+        print(f"\nFAILED: {failure}")
+    missed = sum(row.holds is False for row in rows)
+    print(f"\n{missed} of {sum(row.holds is not None for row in rows)} figures miss what is wanted")
+    return int(bool(failures) or missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
