@@ -14,12 +14,12 @@ plain momentum ``f_t = b_t / B`` is all there is to it.
 
 import copy
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -30,6 +30,12 @@ class CannotRecordError(Exception):
 
 NUMBERS = 3
 """What a step reads for each group of parameters: the learning rate, and what to multiply momentum and weights with."""
+
+MOST_PIECES = 36
+"""Tensors that one launch of torch's fused Adam takes."""
+
+SMALLEST_PIECE = 2_048
+"""Numbers that a multiprocessor takes at a time in these kernels; smaller pieces gain nothing."""
 
 
 Row = tuple[float, float, float]
@@ -79,13 +85,6 @@ class DeviceOptimizer(ABC):
     def settle(self, taken: int) -> None:  # noqa: B027
         """Leave optimizer and schedule as they are after this many of the planned batches."""
 
-    def _step(self) -> None:
-        if self.clip is not None:
-            self.clip()
-        self.optimizer.step()
-        if self._gradients:
-            self.optimizer.zero_grad(set_to_none=False)
-
 
 class PlainOptimizer(DeviceOptimizer):
     """Any optimizer, stepped by Python."""
@@ -93,7 +92,10 @@ class PlainOptimizer(DeviceOptimizer):
     recordable = False
 
     def step(self, batch_number: Tensor) -> None:
-        self._step()
+        if self.clip is not None:
+            self.clip()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=False)
         if self.scheduler is not None:
             self.scheduler.step()
 
@@ -123,11 +125,12 @@ class RecordedOptimizer(DeviceOptimizer):
         groups = len(optimizer.param_groups)
         self._table = torch.zeros(batches, groups * NUMBERS, device=device)
         self._current = torch.zeros(1, groups * NUMBERS, device=device)
-        self._momenta = [Momentum.of(optimizer, group) for group in optimizer.param_groups]
+        self._momenta = [_momentum(optimizer, group) for group in optimizer.param_groups]
         self._vary = bool(getattr(scheduler, "cycle_momentum", False))
         self._taken = max((_steps_taken(optimizer, group) for group in optimizer.param_groups), default=0)
         self._planned: list[tuple[bool, list[float]]] = []
         self._before: dict[str, Any] = {}
+        self._pieces: Pieces | None = None
 
     def plan(self, first: int, updates: Sequence[bool]) -> None:
         self._before = copy.deepcopy(self.scheduler.state_dict()) if self.scheduler else {}
@@ -162,36 +165,45 @@ class RecordedOptimizer(DeviceOptimizer):
     @torch.no_grad()
     def step(self, batch_number: Tensor) -> None:
         torch.index_select(self._table, 0, batch_number, out=self._current)
-        if self._vary:
-            for number, momentum in enumerate(self._momenta):
-                _, factor, decay = self._current[0, number * NUMBERS : (number + 1) * NUMBERS].unbind()
-                momentum.scale(factor, decay)
-        with self._read_from_device():
-            self._step()
+        if self.clip is not None:
+            self.clip()
+        if self._pieces is None and all(self.optimizer.state.get(p) for p in _trained(self.optimizer)):
+            self._pieces = Pieces(self.optimizer)
+        if self._pieces is None:  # states come into being in the first step
+            self._step_of(self.optimizer)
+        else:
+            self._pieces.take_gradients()
+            self._step_of(self._pieces.optimizer)
+        if self._gradients:
+            self.optimizer.zero_grad(set_to_none=False)
 
-    @contextmanager
-    def _read_from_device(self) -> Iterator[None]:
-        groups = self.optimizer.param_groups
-        settings = [dict(group) for group in groups]
+    def _step_of(self, optimizer: Optimizer) -> None:
+        """A step with what the table says, of the optimizer or of its pieces."""
+        settings = [dict(group) for group in optimizer.param_groups]
         recording = self._current.is_cuda and torch.cuda.is_current_stream_capturing()
         try:
-            for number, (group, momentum) in enumerate(zip(groups, self._momenta, strict=True)):
-                group["lr"] = self._current[0, number * NUMBERS]
+            for number, (group, momentum) in enumerate(zip(optimizer.param_groups, self._momenta, strict=True)):
+                lr, factor, decay = self._current[0, number * NUMBERS : (number + 1) * NUMBERS].unbind()
+                if self._vary:
+                    momentum.scale(optimizer, group, factor, decay)
+                group["lr"] = lr
                 momentum.hold(group, self._vary)
                 if "capturable" in group:
                     group["capturable"] = recording or group["capturable"]
-            yield
+            optimizer.step()
         finally:
-            for group, before in zip(groups, settings, strict=True):
+            for group, before in zip(optimizer.param_groups, settings, strict=True):
                 group.update(before)
 
     def settle(self, taken: int) -> None:
         done = self._planned[:taken]
         if done and self._vary:
-            for momentum, scale in zip(self._momenta, done[-1][1], strict=True):
-                momentum.unscale(scale)
+            for momentum, group, scale in zip(self._momenta, self.optimizer.param_groups, done[-1][1], strict=True):
+                momentum.unscale(self.optimizer, group, scale)
         updates = sum(update for update, _ in done)
         self._taken += updates
+        if self._pieces is not None:
+            self._pieces.tell_steps(self._taken)
         if taken < len(self._planned) and self.scheduler is not None:
             self.scheduler.load_state_dict(self._before)
             for group, before in zip(self.optimizer.param_groups, self._settings_before, strict=True):
@@ -201,53 +213,48 @@ class RecordedOptimizer(DeviceOptimizer):
         self._planned = []
 
 
-class Momentum:
-    """The momentum of a group of parameters, as a recorded step deals with it; here: there is none that varies.
+class Momentum(ABC):
+    """The momentum of a group of parameters, as a recorded step deals with it.
 
     Args:
-        optimizer: holds the momenta.
         group: the group, with its settings.
+
+    Attributes:
+        constant: the coefficient that steps are recorded with.
     """
 
-    state = ""
+    state: str
     """What the optimizer calls a parameter's momentum."""
 
-    def __init__(self, optimizer: Optimizer, group: dict[str, Any]) -> None:
-        self.optimizer = optimizer
-        self.group = group
+    def __init__(self, group: dict[str, Any]) -> None:
         self.constant = self.coefficient(group)
 
-    @staticmethod
-    def of(optimizer: Optimizer, group: dict[str, Any]) -> "Momentum":
-        """That of an optimizer for which :func:`why_not_recorded` has nothing to say."""
-        return (AdamMomentum if isinstance(optimizer, Adam | AdamW) else PlainMomentum)(optimizer, group)
-
+    @abstractmethod
     def coefficient(self, group: dict[str, Any]) -> float:
         """What the schedule says it is now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hold(self, group: dict[str, Any], varies: bool) -> None:
         """Give the optimizer the constants that it is recorded with."""
-        raise NotImplementedError
 
+    @abstractmethod
     def numbers(self, group: dict[str, Any], step: int, scale: float) -> tuple[Row, float]:
         """What to read for a step, counted from 1, and the scale of the momenta after it."""
-        raise NotImplementedError
 
-    def scale(self, factor: Tensor, decay: Tensor) -> None:
+    def scale(self, optimizer: Optimizer, group: dict[str, Any], factor: Tensor, decay: Tensor) -> None:
         """Multiply the momenta, which are there once a step has been taken, and the weights where they decay."""
-        values = self._values()
+        values = self._values(optimizer, group)
         if values:
             torch._foreach_mul_(values, factor)
 
-    def unscale(self, scale: float) -> None:
+    def unscale(self, optimizer: Optimizer, group: dict[str, Any], scale: float) -> None:
         """Bring momenta of this scale to their true size."""
-        values = self._values()
+        values = self._values(optimizer, group)
         if values and scale != 1:
             torch._foreach_div_(values, scale)
 
-    def _values(self) -> list[Tensor]:
-        states = (self.optimizer.state.get(parameter, {}) for parameter in self.group["params"])
+    def _values(self, optimizer: Optimizer, group: dict[str, Any]) -> list[Tensor]:
+        states = (optimizer.state.get(parameter, {}) for parameter in group["params"])
         return [state[self.state] for state in states if state.get(self.state) is not None]
 
 
@@ -256,12 +263,16 @@ class AdamMomentum(Momentum):
 
     state = "exp_avg"
 
+    def __init__(self, group: dict[str, Any], decays: bool) -> None:
+        super().__init__(group)
+        self.decays = decays
+
     def coefficient(self, group: dict[str, Any]) -> float:
         return float(group["betas"][0])
 
     def hold(self, group: dict[str, Any], varies: bool) -> None:
         group["betas"] = (self.constant, group["betas"][1])
-        if varies and self._decays:
+        if varies and self.decays:
             group["weight_decay"] = 0.0
 
     def numbers(self, group: dict[str, Any], step: int, scale: float) -> tuple[Row, float]:
@@ -271,15 +282,10 @@ class AdamMomentum(Momentum):
         factor = now / constant * after / scale
         return (lr * correction / after, factor, 1 - lr * group["weight_decay"]), after
 
-    def scale(self, factor: Tensor, decay: Tensor) -> None:
-        super().scale(factor, decay)
-        if self._decays:
-            torch._foreach_mul_([parameter for parameter in self.group["params"] if parameter.requires_grad], decay)
-
-    @property
-    def _decays(self) -> bool:
-        """Whether weights decay by themselves, as in AdamW, not by way of their gradients."""
-        return bool(self.group.get("decoupled_weight_decay") or isinstance(self.optimizer, AdamW))
+    def scale(self, optimizer: Optimizer, group: dict[str, Any], factor: Tensor, decay: Tensor) -> None:
+        super().scale(optimizer, group, factor, decay)
+        if self.decays:
+            torch._foreach_mul_(group["params"], decay)
 
 
 class PlainMomentum(Momentum):
@@ -296,6 +302,68 @@ class PlainMomentum(Momentum):
     def numbers(self, group: dict[str, Any], step: int, scale: float) -> tuple[Row, float]:
         factor = self.coefficient(group) / self.constant if self.constant else 1.0
         return (float(group["lr"]), factor, 1.0), 1.0
+
+
+class Pieces:
+    """The same optimizer over pieces of its parameters: views of the same memory, with states of their own.
+
+    torch's fused kernels give one multiprocessor 65,536 numbers, so that a small network keeps three of a hundred
+    busy. In pieces, the same kernel uses them all.
+
+    Args:
+        optimizer: the optimizer, after a step at least.
+
+    Attributes:
+        optimizer: that of the pieces.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._whole = optimizer
+        parameters = list(_trained(optimizer))
+        spare = max(1, MOST_PIECES - len(parameters))
+        self._size = max(SMALLEST_PIECE, -(-sum(parameter.numel() for parameter in parameters) // spare))
+        self._pieces: dict[Tensor, list[nn.Parameter]] = {}
+        states: dict[Tensor, dict[str, Any]] = defaultdict(dict)
+        for parameter in parameters:
+            pieces = self._pieces[parameter] = [
+                nn.Parameter(piece) for piece in self._cut(parameter.detach(), parameter)
+            ]
+            for name, value in optimizer.state[parameter].items():
+                belongs = isinstance(value, Tensor) and value.shape == parameter.shape
+                parts = self._cut(value, parameter) if belongs else [copy.deepcopy(value) for _ in pieces]
+                for piece, part in zip(pieces, parts, strict=True):
+                    states[piece][name] = part
+        groups = [
+            group | {"params": [piece for parameter in group["params"] for piece in self._pieces.get(parameter, [])]}
+            for group in optimizer.param_groups
+        ]
+        self.optimizer = type(optimizer).__new__(type(optimizer))
+        self.optimizer.__setstate__({"defaults": optimizer.defaults, "state": states, "param_groups": groups})
+
+    def take_gradients(self) -> None:
+        """Give the pieces the gradients that their parameters have now."""
+        for parameter, pieces in self._pieces.items():
+            gradients = [None] * len(pieces) if parameter.grad is None else self._cut(parameter.grad, parameter)
+            for piece, gradient in zip(pieces, gradients, strict=True):
+                piece.grad = gradient
+
+    def tell_steps(self, taken: int) -> None:
+        """Tell the optimizer, whose own count no piece's step has raised."""
+        for parameter in self._pieces:
+            state = self._whole.state[parameter]
+            if "step" in state:
+                state["step"].fill_(taken)
+
+    def _cut(self, tensor: Tensor, parameter: Tensor) -> list[Tensor]:
+        """Views of a tensor that lies in memory as its parameter does, which is left whole if that is not in a row."""
+        if not parameter.is_contiguous() or not tensor.is_contiguous():
+            return [tensor]
+        return list(tensor.view(-1).split(self._size))
+
+
+def _trained(optimizer: Optimizer) -> Iterator[Tensor]:
+    """The parameters that have gradients."""
+    return (p for group in optimizer.param_groups for p in group["params"] if p.grad is not None)
 
 
 def device_optimizer(
@@ -325,6 +393,12 @@ def why_not_recorded(optimizer: Optimizer, scheduler: LRScheduler | None) -> str
         if isinstance(optimizer, Adam) and cycles and not group["betas"][0]:
             return "the schedule varies a momentum that starts at 0"
     return None
+
+
+def _momentum(optimizer: Optimizer, group: dict[str, Any]) -> Momentum:
+    if isinstance(optimizer, SGD):
+        return PlainMomentum(group)
+    return AdamMomentum(group, isinstance(optimizer, AdamW) or bool(group.get("decoupled_weight_decay")))
 
 
 def _steps_taken(optimizer: Optimizer, group: dict[str, Any]) -> int:

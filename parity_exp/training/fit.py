@@ -112,6 +112,7 @@ def fit(
             raise KeyboardInterrupt from None
         raise
     finally:
+        module.forget_recordings()
         module.to(home)
         # Lightning also stops listening to Ctrl-C for good.
         if on_ctrl_c is not None and signal.getsignal(signal.SIGINT) is not on_ctrl_c:

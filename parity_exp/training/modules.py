@@ -119,6 +119,10 @@ class TrainedModule(LightningModule):
         moved = device_optimizer(optimizer, scheduler, clip, len(runs.batches), self.device)
         return StepGraphs(recorder, self.loss, moved, self._optimisation.accumulate, self.device)
 
+    def forget_recordings(self) -> None:
+        """Give back the memory of recorded steps."""
+        self._graphs = self.recorder = None
+
     def _explain_eager_steps(self, reason: str) -> None:
         log.warning("%s; training goes on, operation by operation (trainer.cuda_graphs=false asks for that)", reason)
 

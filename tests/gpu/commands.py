@@ -1,4 +1,4 @@
-"""The command line on a GPU: it trains, evaluates and serves there, and says the same as on a processor where it must."""
+"""The command line on a GPU: it trains, evaluates and serves there, and results are those of a processor."""
 
 import json
 import os
@@ -52,9 +52,7 @@ def check(folder: Path, policies: Sequence[str] = POLICIES) -> list[Row]:
     parity_exp(folder, "evaluate", "run=digits", "hydra.run.dir=on-cpu", "trainer.accelerator=cpu")
     for place, baseline in (("again", "train's own"), ("on-cpu", "on the GPU")):
         value = metrics(folder / place)["test/degraded_accuracy"]
-        rows.append(
-            Row(f"evaluate, {place}", value, "", degraded, baseline, "+- 0.01", abs(value - degraded) <= 0.01)
-        )
+        rows.append(Row(f"evaluate, {place}", value, "", degraded, baseline, "+- 0.01", abs(value - degraded) <= 0.01))
 
     network = ("architecture=resnet18", "trainer.precision=bf16-mixed", "base.max_epochs=3", "trainer.accelerator=gpu")
     parity_exp(folder, "train", *network, "trainer.max_epochs=2", "hydra.run.dir=resnet")

@@ -26,6 +26,7 @@ from parity_exp.training import (
     WeightedSum,
     constant,
     cosine,
+    device_optimizer,
     fit,
     one_cycle,
 )
@@ -44,6 +45,12 @@ RMSPROP = partial(torch.optim.RMSprop, lr=1e-3)
 @pytest.fixture(scope="module")
 def splits() -> Splits:
     return Digits(name="digits", size=8, limit=150).load()
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These networks are so small that they would stay in one piece."""
+    monkeypatch.setattr(device_optimizer, "SMALLEST_PIECE", 100)
 
 
 class RecordedHere(Acceleration):
