@@ -69,8 +69,11 @@ def main(connection: socket.socket, slots: Slots | None, inline_bytes: int, parc
     except BaseException as error:
         _fail(connection, (assignment and loss(error, assignment.device)) or text_of(error))
     _say_ready(connection, worker)
-    with torch.inference_mode():
-        _serve(connection, slots, inline_bytes, worker)
+    try:
+        with torch.inference_mode():
+            _serve(connection, slots, inline_bytes, worker)
+    except BaseException as error:
+        _fail(connection, worker.loss(error) or text_of(error))
     os._exit(0)
 
 

@@ -155,11 +155,11 @@ class Worker:
         return reason
 
     def _load(self, name: str, model: ServedModel, content: bytes | memoryview | None) -> Passes:
-        network = model.network(content).eval()
-        with torch.inference_mode():
+        # An instance that goes over to another assignment works in inference mode, in which no network should be made.
+        with torch.inference_mode(False):
             return Passes(
                 name,
-                network,
+                model.network(content).eval(),
                 model.query_shape,
                 model.output_shape,
                 self.assignment.batch_size,

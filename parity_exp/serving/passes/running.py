@@ -23,7 +23,7 @@ TOLERANCES = {torch.float32: 0.01, torch.bfloat16: 0.05, torch.float16: 0.02}
 class Passes:
     """One model on one device.
 
-    Made in inference mode, and to be called in it.
+    To be called in inference mode, but not to be made in it.
 
     Args:
         name: the model, for messages.
@@ -69,11 +69,16 @@ class Passes:
         self._answers = hardware.room((batch_size, *output_shape), torch.float32)
         self._replays: list[Replay | None] = [None] * (batch_size + 1)
         capturing = hardware.captures and bool(acceleration.cuda_graphs)
-        sizes = captured_sizes(batch_size) if capturing else [1, batch_size]
-        self._warm_up(sizes, WARM_UP_PASSES)
-        if capturing:
+        with torch.inference_mode():
+            self._make_ready(name, captured_sizes(batch_size) if capturing else [], acceleration)
+
+    def _make_ready(self, name: str, captured: list[int], acceleration: Acceleration) -> None:
+        """Run passes of every size, and capture those of some."""
+        batch_size = len(self._replays) - 1
+        self._warm_up(captured or [1, batch_size], WARM_UP_PASSES)
+        if captured:
             try:
-                self._capture(sizes)
+                self._capture(captured)
             except CaptureError as error:
                 self._replays = [None] * (batch_size + 1)
                 if acceleration.cuda_graphs != AUTO:
@@ -209,5 +214,9 @@ def _autocast(device: torch.device, acceleration: Acceleration) -> AbstractConte
 
 
 def _compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    import torch._inductor.config
+
+    # In this process: others would have to be ended with it, and an instance may be killed at any time.
+    torch._inductor.config.compile_threads = 1
     compiled: Callable[[Tensor], Tensor] = torch.compile(network)
     return compiled

@@ -15,7 +15,8 @@ def place(devices: str | Sequence[str], instances: int) -> list[str]:
 
     Args:
         devices: ``auto`` for all visible GPUs, or else all devices of another accelerator, or the CPU where there is
-            none; or the name of a device; or a list of names.
+            none; or the name of a device; or a list of names, or several with commas between them. A device that is
+            named twice gets twice as many instances.
         instances: how many.
 
     Raises:
@@ -29,7 +30,7 @@ def place(devices: str | Sequence[str], instances: int) -> list[str]:
         kind = _found()
         chosen = [f"{kind}:{index}" for index in range(_visible(kind) or 0)] or ["cpu"]
     else:
-        chosen = [_checked(name) for name in ([devices] if isinstance(devices, str) else devices)]
+        chosen = [_checked(name) for name in (devices.split(",") if isinstance(devices, str) else devices)]
     if not chosen:
         raise ConfigError(f"pool.devices=[]: names no device; give {CHOICES}")
     return [chosen[index % len(chosen)] for index in range(instances)]
@@ -52,7 +53,7 @@ def _visible(kind: str) -> int | None:
 
 def _checked(name: object) -> str:
     try:
-        device = torch.device(str(name))
+        device = torch.device(str(name).strip())
     except RuntimeError:
         raise ConfigError(f"pool.devices: {name} is not a device; give {CHOICES}") from None
     kind = device.type

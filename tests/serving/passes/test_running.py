@@ -17,8 +17,7 @@ CPU = torch.device("cpu")
 
 
 def passes(network: nn.Module, outputs: tuple[int, ...], batch_size: int, hardware: Hardware, **choices: Any) -> Passes:
-    with torch.inference_mode():
-        return Passes("base", network.eval(), SHAPE, outputs, batch_size, hardware, Acceleration(**choices))
+    return Passes("base", network.eval(), SHAPE, outputs, batch_size, hardware, Acceleration(**choices))
 
 
 def run(made: Passes, queries: Tensor, out: Tensor | None = None) -> Tensor:
