@@ -105,6 +105,12 @@ class Scenario:
             raise ConfigError(
                 f"queue._target_={config.queue.get('_target_')}: expected a subclass of {Queues.__module__}.Queues"
             )
+        resting = [str(name) for name in config.redundancy if self.policy(str(name)).rests_instances]
+        if resting and made.rest is Queues.rest:
+            log.warning(
+                "queue (%s): it cannot let slow instances rest, which is a part of redundancy=%s; give the class the "
+                "methods rest and trust, or take queue=single or round_robin", made.__name__, ", ".join(resting),
+            )  # fmt: skip
         self.slo_s = inf if self.load.slo_ms is None else self.load.slo_ms / 1e3
         self.policies = [str(name) for name in config.redundancy]
         self.sizes = {

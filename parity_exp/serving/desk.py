@@ -87,7 +87,7 @@ class Queues(ABC):
         """Whether tasks are queued that an instance which comes back could do; True where a queue cannot tell."""
         return True
 
-    def rest(self, instance: int) -> None:  # noqa: B027 - a queue that cannot is correct without
+    def rest(self, instance: int) -> None:  # noqa: B027 - a queue that cannot is correct without, if slower
         """Give an instance low-priority work only, as long as others keep up with the rest."""
 
     def trust(self, instance: int) -> None:  # noqa: B027
@@ -266,6 +266,10 @@ class RoundRobin(Queues):
 
     Low-priority work runs on instances that have nothing else to do; a role's ``reserve`` is of no use here, because
     what arrives goes to the next instance and not to a free one.
+
+    An instance that rests is left out when other work is given out in turn, and what it had queued goes to the others;
+    it has low-priority work only, and other work where nobody else is there, or where it has none and more tasks are
+    queued than there are instances.
     """
 
     def __init__(self, role: Role, first: int, prefetch: int) -> None:
@@ -275,6 +279,8 @@ class RoundRobin(Queues):
         self.turn: OrderedDict[int, None] = OrderedDict()  # who is next comes first
         self.homeless = _Queue()
         self.ready: deque[int] = deque()
+        self.resting: set[int] = set()
+        self.queued = 0  # tasks that are not of low priority
 
     @property
     def holds_tasks(self) -> bool:
@@ -284,11 +290,21 @@ class RoundRobin(Queues):
         if task.instance < 0 and self.turn:
             task.instance = self._next_instance(task)
         self._queue(task).add(task, first)
+        self.queued += not task.low
         if task.instance >= 0:
             self.ready.append(task.instance)
 
     def cancelled(self, task: Task) -> None:
         self._queue(task).cancel()
+        self.queued -= not task.low
+
+    def rest(self, instance: int) -> None:
+        self.resting.add(instance)
+        if self._awake():
+            self._move(self.normal[instance])
+
+    def trust(self, instance: int) -> None:
+        self.resting.discard(instance)
 
     def up(self, instance: int) -> None:
         super().up(instance)
@@ -312,6 +328,7 @@ class RoundRobin(Queues):
             free = self.free[instance]
             if free and len(self.normal[instance]):
                 self.free[instance] -= 1
+                self.queued -= 1
                 return self.normal[instance].pop()
             if free == self.prefetch and len(self.low[instance]):
                 self.free[instance] -= 1
@@ -326,18 +343,35 @@ class RoundRobin(Queues):
 
     def _next_instance(self, task: Task) -> int:
         taken = _taken(task, State.QUEUED)
+        left_out = self._left_out(task)
         instance = -1
         for _ in range(len(self.turn)):
-            instance = next(iter(self.turn))
-            self.turn.move_to_end(instance)
+            following = next(iter(self.turn))
+            self.turn.move_to_end(following)
+            if following in left_out:
+                continue
+            instance = following
             if instance not in taken:
                 break
         return instance
+
+    def _left_out(self, task: Task) -> set[int]:
+        """Instances that a task is not given to, because they rest."""
+        if task.low or not self.resting or not self._awake():
+            return _NONE
+        if self.queued <= len(self.instances):
+            return self.resting
+        return {one for one in self.resting if self.free[one] < self.prefetch or len(self.normal[one])}
+
+    def _awake(self) -> bool:
+        """Whether an instance is there that does not rest."""
+        return len(self.turn) > len(self.resting) or any(instance not in self.resting for instance in self.turn)
 
     def _move(self, queue: _Queue) -> None:
         """Queue what a queue holds anew."""
         for _ in range(len(queue)):
             task = queue.pop()
+            self.queued -= not task.low
             task.instance = -1
             self.add(task)
 

@@ -254,6 +254,9 @@ class Policy(ABC):
     replaces_queries = False
     """Whether what it encodes goes out in the place of the queries, and not beside them."""
 
+    rests_instances = False
+    """Whether it lets slow instances rest, which a queue discipline has to know how to do."""
+
     false_alarm_rate: float | None = None
     """How often a sound group may be taken for a wrong one; None for policies that do not ask for ``suspects``."""
 

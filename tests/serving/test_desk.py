@@ -192,6 +192,54 @@ def test_round_robin_runs_an_urgent_copy_before_what_had_queued_on_its_instance(
 
 
 @pytest.mark.parametrize("prefetch", [1, 2])
+def test_round_robin_leaves_out_instances_that_rest(prefetch: int) -> None:
+    driver = Driver(NoRedundancy(2, 1), 3, queues=RoundRobin, prefetch=prefetch)
+    driver.arrive(3 * prefetch + 3)  # one waits for each
+    driver.desk.rest(0)
+    driver.settle()
+    for task in list(driver.running[0]):
+        driver.finish(task)
+    assert driver.running[0] == [], "what it had queued has gone to the others"
+    for instance in (1, 2):
+        while driver.running[instance]:
+            driver.finish(driver.running[instance][0])
+    driver.arrive(3)
+    assert driver.running[0] == []
+    driver.desk.trust(0)
+    driver.arrive(3)
+    assert driver.running[0] != []
+
+
+def test_round_robin_gives_low_priority_work_to_instances_that_rest() -> None:
+    driver = Driver(SharedParity(2, 1, reserve=0, delay_ms=1e6), 2, queues=RoundRobin)  # 3 instances
+    driver.desk.rest(2)
+    driver.arrive(2)
+    (parity,) = driver.parities()
+    assert driver.running[2] == [parity]
+
+
+def test_round_robin_takes_an_instance_that_rests_where_nobody_else_is_there_or_too_much_waits() -> None:
+    driver = Driver(NoRedundancy(2, 1), 2, queues=RoundRobin)
+    driver.desk.rest(1)
+    driver.arrive(3)
+    assert driver.running[1] == [], "two wait, for two instances"
+    driver.arrive(2)
+    assert len(driver.running[1]) == 1, "more wait"
+    driver.arrive(2)
+    assert len(driver.on_instances()) == 2 and driver.sources(range(7)) == [None] * 7
+    driver.kill(0)
+    while driver.on_instances():
+        driver.finish(driver.on_instances()[0])
+    assert driver.sources(range(7)) == [OWN] * 7
+    driver.up(0)
+    driver.arrive(1)
+    assert driver.running[0] != [] and driver.running[1] == []
+    driver.desk.rest(0)  # all rest
+    driver.arrive(1)
+    assert len(driver.on_instances()) == 2
+
+
+@pytest.mark.parametrize("prefetch", [1, 2])
 def test_round_robin_runs_low_priority_work_on_idle_instances_only(prefetch: int) -> None:
     driver = Driver(SharedParity(2, 1), 2, queues=RoundRobin, prefetch=prefetch)  # 3 instances
     driver.arrive(2)

@@ -43,6 +43,8 @@ class Adaptive(SharedParity):
         ValueError: a value outside its range.
     """
 
+    rests_instances = True
+
     def __init__(
         self,
         k: int,
