@@ -173,6 +173,8 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
     from parity_exp.commands.hydra_record import HydraRecord
 
     HydraRecord.before = None
+    from parity_exp.schema.composed import check_composed
+
     # The console script and `python -m` shall find the same classes of the user's: those in the current folder.
     here = str(Path.cwd())
     if "" not in sys.path and here not in sys.path:
@@ -194,6 +196,7 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
                 # Whatever is given by its path, here or in an earlier run's config, is meant from where commands are
                 # given; what a job writes goes to its run directory anyway.
                 os.chdir(HydraConfig.get().runtime.cwd)
+            check_composed(config, HydraConfig.get().overrides.task, command)
             # Imported here, for help and config need none of what a job needs.
             result: float = importlib.import_module(f"parity_exp.commands.{command}").run(config)
             interrupts.check()

@@ -24,6 +24,10 @@ LONG_SOCKET = "AF_UNIX path"
 """What every library's complaint about a socket's path holds."""
 
 
+NO_CHOICE = re.compile(r"[^-.=][^.=]*=(null|true|false|[-+\d.]+(e[-+]?\d+)?|inf|nan|\{.*\})", re.IGNORECASE)
+"""Overrides of a config group with what is no name of a choice."""
+
+
 def explanation(error: BaseException) -> str | None:
     """The one line for an error that the user can mend; None for a defect of ours."""
     if isinstance(error, UserError):
@@ -34,7 +38,7 @@ def explanation(error: BaseException) -> str | None:
         nameless = [word for word in sys.argv[1:] if word.startswith("=")]
         if nameless:
             return _how_to_quote(nameless[0])
-        words = " ".join(word for word in sys.argv[1:] if word.endswith("=null"))
+        words = " ".join(word for word in sys.argv[1:] if NO_CHOICE.fullmatch(word))
         return f"{words}: a config group takes the name of a choice, or a list of names; leave it out for the default"
     if isinstance(error, OverrideParseException):
         return _how_to_quote(error.override)

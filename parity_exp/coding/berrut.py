@@ -9,11 +9,13 @@ the values.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from parity_exp.coding.non_systematic import NonSystematicCode
+from parity_exp.ranges import Few, SomeOrNone
 
 SIGNS = ("own", "alternating")
 
@@ -71,11 +73,11 @@ class BerrutCode(NonSystematicCode):
     def __init__(
         self,
         k: int,
-        stragglers: int = 1,
-        byzantine: int = 0,
-        workers: int | None = None,
-        last: Sequence[int] | None = None,
-        signs: str = "own",
+        stragglers: SomeOrNone = 1,
+        byzantine: SomeOrNone = 0,
+        workers: Few | None = None,
+        last: Sequence[SomeOrNone] | None = None,
+        signs: Literal["own", "alternating"] = "own",
     ) -> None:
         super().__init__(k, stragglers, byzantine, workers, last)
         if signs not in SIGNS:

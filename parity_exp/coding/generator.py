@@ -11,9 +11,10 @@ SOSP 2019, section 3).
 
 import itertools
 import math
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import torch
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 
@@ -35,7 +36,9 @@ class Chebyshev:
     r <= 4: at most 540, where nodes 1, 2, ..., k give 146,000.
     """
 
-    def __init__(self, scale: float = 1.4, shift: float = 0.15) -> None:
+    def __init__(
+        self, scale: Annotated[float, Gt(0), Le(1000)] = 1.4, shift: Annotated[float, Ge(-1000), Le(1000)] = 0.15
+    ) -> None:
         self.scale = scale
         self.shift = shift
 

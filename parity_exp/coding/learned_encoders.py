@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from parity_exp.coding.encoder import Encoder
+from parity_exp.ranges import Few
 
 MOST_WEIGHTS = 1_000_000_000
 """Weights of an MLP encoder, at most: 4 GB, and training takes four times as much."""
@@ -34,8 +35,8 @@ class ConvolutionalEncoder(Encoder):
         r: int,
         query_shape: Sequence[int],
         generator: Tensor | None = None,
-        width: int = 20,
-        dilations: Sequence[int] = (1, 1, 2, 4, 8, 1),
+        width: Few = 20,
+        dilations: Sequence[Few] = (1, 1, 2, 4, 8, 1),
     ) -> None:
         super().__init__(k, r, query_shape, generator)
         if len(self.query_shape) != 3:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from parity_exp.coding.error_location import locate_errors
 from parity_exp.coding.points import first_kind, second_kind
+from parity_exp.ranges import Few, SomeOrNone
 
 
 class NonSystematicCode(nn.Module, ABC):
@@ -51,10 +52,10 @@ class NonSystematicCode(nn.Module, ABC):
     def __init__(
         self,
         k: int,
-        stragglers: int = 1,
-        byzantine: int = 0,
-        workers: int | None = None,
-        last: Sequence[int] | None = None,
+        stragglers: SomeOrNone = 1,
+        byzantine: SomeOrNone = 0,
+        workers: Few | None = None,
+        last: Sequence[SomeOrNone] | None = None,
     ) -> None:
         super().__init__()
         for name, value in (("stragglers", stragglers), ("byzantine", byzantine)):

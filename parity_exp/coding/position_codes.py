@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from parity_exp.ranges import Seed
+
 
 class PositionCode(ABC):
     """Base class of position codes."""
@@ -44,7 +46,7 @@ class RandomSigns(PositionCode):
         convolutional: whether the parity models are convolutional networks; queries are then added as they are.
     """
 
-    def __init__(self, seed: int = 0, convolutional: bool = False) -> None:
+    def __init__(self, seed: Seed = 0, convolutional: bool = False) -> None:
         self.seed = seed
         self.convolutional = convolutional
 

@@ -1,13 +1,16 @@
 """Residual decoder: linear decoding, and a small network that corrects it from what parity models say beside it."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from parity_exp.coding.decoder import Decoder
 from parity_exp.coding.subtraction import SubtractionDecoder
+from parity_exp.ranges import Width
 
 EXTRA_OUTPUTS = 64
 
@@ -38,8 +41,8 @@ class ResidualDecoder(Decoder):
         r: int,
         output_shape: Sequence[int],
         generator: Tensor | None = None,
-        extra_outputs: int | None = None,
-        hidden: int = 128,
+        extra_outputs: Annotated[int, Ge(0), Le(2**16)] | None = None,
+        hidden: Width = 128,
     ) -> None:
         super().__init__(k, r, output_shape, generator)
         if len(self.output_shape) != 1:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from parity_exp.coding.non_systematic import NonSystematicCode
+from parity_exp.ranges import Few, NotNegative, SomeOrNone
 
 
 def smoothing_spline_matrix(points: Tensor, weight: float, at: Tensor) -> Tensor:
@@ -103,12 +104,12 @@ class SplineCode(NonSystematicCode):
     def __init__(
         self,
         k: int,
-        stragglers: int = 1,
-        byzantine: int = 0,
-        workers: int | None = None,
-        last: Sequence[int] | None = None,
-        encoder_weight: float | None = None,
-        decoder_weight: float | None = None,
+        stragglers: SomeOrNone = 1,
+        byzantine: SomeOrNone = 0,
+        workers: Few | None = None,
+        last: Sequence[SomeOrNone] | None = None,
+        encoder_weight: NotNegative | None = None,
+        decoder_weight: NotNegative | None = None,
     ) -> None:
         super().__init__(k, stragglers, byzantine, workers, last)
         for name, weight in (("encoder_weight", encoder_weight), ("decoder_weight", decoder_weight)):

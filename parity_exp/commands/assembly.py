@@ -23,7 +23,6 @@ from parity_exp.commands import world
 from parity_exp.commands.components import (
     build,
     build_checked,
-    check_numbers,
     is_systematic,
     new_non_systematic_code,
 )
@@ -41,6 +40,7 @@ from parity_exp.errors import ConfigError
 from parity_exp.identity import digest_of_weights, hashed, without
 from parity_exp.models import load_weights, predict
 from parity_exp.quiet import quiet_libraries
+from parity_exp.schema import check_config
 from parity_exp.serving.checks import whole
 from parity_exp.tasks import Task
 from parity_exp.training import (
@@ -111,13 +111,13 @@ class Experiment:
         config: the resolved config.
 
     Raises:
-        ConfigError: k, r or the seed is not what it should be.
+        ConfigError: a value is not what the schema says.
     """
 
     def __init__(self, config: DictConfig) -> None:
         quiet_libraries()
         load_backends()
-        check_numbers(config)
+        check_config(config)
         self.config = config
         self.k: int = config.k
         self.r: int = config.r

@@ -3,35 +3,23 @@
 This file imports nothing that is slow to import, for commands that need no networks.
 """
 
-import math
 import pydoc
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import hydra
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from parity_exp.errors import ConfigError, UserError
-from parity_exp.serving.checks import whole
+from parity_exp.schema import check_component, component_at, kinds, signature_of
 
 if TYPE_CHECKING:
     from parity_exp.coding import NonSystematicCode
 
-NOT_FOR_THE_CLASS = {"trainable", "epochs", "fast_epochs", "base_epochs", "convolutional"}
-"""Keys of a group that steer the experiment and are not arguments of the group's class."""
-
 REFUSALS = (ValueError, TypeError, ImportError, AttributeError)
 """What a class raises when it refuses its arguments, beside Lightning's own exception."""
-
-PLAIN_TYPES: dict[type, str] = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "a text",
-    type(None): "null",
-}
-"""Types of values that YAML has, and what they are called."""
 
 T = TypeVar("T")
 
@@ -51,9 +39,8 @@ def build(config: Any, key: str, **arguments: Any) -> Any:
         group = key.rpartition(".")[2]
         choice = f"{group}={config}" if group == key else f"{group}@{key}={config}"
         raise ConfigError(f"{key}={config}: expected the settings of a config group; to choose from it, write {choice}")
-    node = {name: value for name, value in config.items() if name not in NOT_FOR_THE_CLASS}
     try:
-        return hydra.utils.instantiate(OmegaConf.create(node), **arguments)
+        return hydra.utils.instantiate(for_the_class(config, key), **arguments)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, UserError):
@@ -62,6 +49,23 @@ def build(config: Any, key: str, **arguments: Any) -> Any:
             reason = str(cause or error).strip().splitlines()[0]
             raise ConfigError(f"{key} ({config.get('_target_')}): {reason}") from None
         raise
+
+
+def for_the_class(config: DictConfig, key: str) -> DictConfig:
+    """What of a config node its class gets: all but what steers the experiment and is no argument of the class.
+
+    Args:
+        config: the node.
+        key: its name in the config.
+    """
+    component = component_at(key)
+    others = set() if component is None else component.experiment.keys() & config.keys()
+    if others:
+        with suppress(ImportError):  # making it tells why
+            others -= signature_of(str(config.get("_target_")), frozenset()).arguments.keys()
+    node = OmegaConf.create({name: value for name, value in config.items() if name not in others})
+    assert isinstance(node, DictConfig)
+    return node
 
 
 def _is_lightnings_refusal(cause: BaseException) -> bool:
@@ -83,7 +87,7 @@ def build_checked(config: Any, key: str, kind: type[T], **arguments: Any) -> T:
         ConfigError: no such class, a value of another type, or the class refuses its arguments.
     """
     if isinstance(config, DictConfig):
-        _check_types(config, key)
+        check_component(config, key)
     built = build(config, key, **arguments)
     if not isinstance(built, kind):
         target = config.get("_target_")
@@ -91,33 +95,14 @@ def build_checked(config: Any, key: str, kind: type[T], **arguments: Any) -> T:
     return built
 
 
-def _check_types(config: DictConfig, key: str) -> None:
-    """Refuse values of another type than their class says, where it names plain ones."""
-    for name, kinds in _plain_types(config).items():
-        if name not in config:
-            continue
-        value = config[name]
-        fits = type(value) in kinds or (type(value) is int and float in kinds)
-        if not fits or (isinstance(value, float) and not math.isfinite(value)):
-            wanted = " or ".join(text for kind, text in PLAIN_TYPES.items() if kind in kinds)
-            raise ConfigError(f"{key}.{name}={'null' if value is None else value}: expected {wanted}")
-
-
-def _plain_types(config: DictConfig) -> dict[str, set[type]]:
-    """The types of the arguments of a node's class that take plain values only."""
-    try:
-        target: Any = pydoc.locate(str(config.get("_target_")))
-        hints = get_type_hints(target.__init__)
-    except Exception:
-        return {}  # no such class, or one that cannot be asked; building it will tell
-    types = {name: set(get_args(hint) or (hint,)) for name, hint in hints.items()}
-    return {name: kinds for name, kinds in types.items() if kinds <= PLAIN_TYPES.keys()}
-
-
 def takes_whole_numbers(config: DictConfig, name: str) -> bool:
     """Whether an argument of a node's class is a number that has to be a whole one."""
-    kinds = _plain_types(config).get(name, set())
-    return int in kinds and float not in kinds
+    try:
+        arguments = signature_of(str(config.get("_target_")), frozenset()).arguments
+    except ImportError:
+        return False  # making it tells why
+    nouns = {kind.noun for kind in kinds(arguments.get(name, Any))}
+    return int in nouns and float not in nouns
 
 
 def is_systematic(config: DictConfig) -> bool:
@@ -133,13 +118,3 @@ def new_non_systematic_code(config: Any, key: str, k: int, **settings: float) ->
 
     kind: type[NonSystematicCode] = NonSystematicCode  # type: ignore[type-abstract]
     return build_checked(config, key, kind, k=k, **settings)
-
-
-def check_numbers(config: DictConfig) -> None:
-    """Refuse values of k, r and the seed that are not whole numbers of the right size.
-
-    Raises:
-        ConfigError: with the key, its value and what was expected.
-    """
-    for key, least in (("k", 2), ("r", 1), ("seed", 0)):
-        whole(key, config[key], least)

@@ -8,10 +8,11 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from parity_exp.commands.components import build_checked, check_numbers, is_systematic, new_non_systematic_code
+from parity_exp.commands.components import build_checked, is_systematic, new_non_systematic_code
 from parity_exp.errors import ConfigError
+from parity_exp.schema import check_config
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.desk import Queues
 from parity_exp.serving.load import LONGEST_S, ClosedLoop, Load
@@ -82,7 +83,7 @@ class Scenario:
     longest_s = LONGEST_S
 
     def __init__(self, config: DictConfig) -> None:
-        check_numbers(config)
+        check_config(config, networks=False)
         self.config = config
         self.k: int = config.k
         self.r: int = config.r
@@ -131,7 +132,6 @@ class Scenario:
         counts: dict[str, Any] = {"k": self.k, "r": self.r}
         code = self.non_systematic_code(name)
         if code is not None:
-            node = OmegaConf.create({key: value for key, value in node.items() if key != "code"})
             counts |= {"order": code.order, "needed": code.needed}
         return build_checked(node, f"redundancy.{name}", kind, **counts)
 

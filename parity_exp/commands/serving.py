@@ -19,7 +19,7 @@ from parity_exp.analysis.serving_tables import metrics_by_policy, percentile_tab
 from parity_exp.analysis.tables import show
 from parity_exp.commands.assembly import Experiment
 from parity_exp.commands.calibration import normal_outputs
-from parity_exp.commands.components import NOT_FOR_THE_CLASS, build_checked
+from parity_exp.commands.components import build_checked, for_the_class
 from parity_exp.commands.non_systematic import choose_settings
 from parity_exp.commands.phases import obtain_base
 from parity_exp.commands.progress import progress
@@ -124,9 +124,7 @@ class Serving(Scenario):
 
     def pool(self) -> Pool:
         """A pool that has not been started."""
-        own = ("instances", "batch_size", "batch_window_ms")
-        node = {name: value for name, value in self.config.pool.items() if name not in own}
-        return build_checked(OmegaConf.create(node), "pool", Pool)  # type: ignore[type-abstract]
+        return build_checked(self.config.pool, "pool", Pool)  # type: ignore[type-abstract]
 
     # ---- models
 
@@ -141,8 +139,7 @@ class Serving(Scenario):
         shape, outputs = experiment.splits.query_shape, experiment.task.outputs
 
         def served(section: str, path: object, query_shape: tuple[int, ...], outputs: int) -> ServedModel:
-            whole_node: Any = OmegaConf.to_container(experiment.architecture(section), resolve=True)
-            node = {name: value for name, value in whole_node.items() if name not in NOT_FOR_THE_CLASS}
+            node: Any = OmegaConf.to_container(for_the_class(experiment.architecture(section), "architecture"))
             load = partial(load_model, node, query_shape, outputs, str(path))
             return ServedModel(load, query_shape, (outputs,), str(path))
 

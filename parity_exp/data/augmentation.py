@@ -6,10 +6,14 @@ Randomness comes from a generator that the caller seeds, so an epoch can be draw
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Gt, Le, Len
 from torch import Tensor
+
+from parity_exp.ranges import PositiveShare
 
 
 class Augmentation(ABC):
@@ -36,7 +40,7 @@ class CropAndFlip(Augmentation):
     The usual augmentation of CIFAR, and ParM's for it.
     """
 
-    def __init__(self, padding: int = 4, flip: bool = True) -> None:
+    def __init__(self, padding: Annotated[int, Ge(0), Le(1024)] = 4, flip: bool = True) -> None:
         self.padding = padding
         self.flip = flip
 
@@ -73,7 +77,10 @@ class RandomResizedCropAndFlip(Augmentation):
     ATTEMPTS = 10
 
     def __init__(
-        self, scale: Sequence[float] = (0.08, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3), flip: bool = True
+        self,
+        scale: Annotated[Sequence[PositiveShare], Len(2, 2)] = (0.08, 1.0),
+        ratio: Annotated[Sequence[Annotated[float, Gt(0), Le(100)]], Len(2, 2)] = (3 / 4, 4 / 3),
+        flip: bool = True,
     ) -> None:
         self.scale = tuple(scale)
         self.ratio = tuple(ratio)

@@ -12,6 +12,7 @@ from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listi
 from parity_exp.data.pictures import read_image
 from parity_exp.data.texts import path_in_list
 from parity_exp.errors import DataError
+from parity_exp.ranges import Side
 from parity_exp.tasks import Localization, Task
 
 Value = TypeVar("Value")
@@ -46,7 +47,7 @@ class CUBLocalization(FileDataset):
     label_shape = (4,)
     label_dtype = "float32"
 
-    def __init__(self, size: int = 224, **settings: Any) -> None:
+    def __init__(self, size: Side = 224, **settings: Any) -> None:
         super().__init__(**settings)
         if size < 1:
             raise ValueError(f"size={size} must be 1 or more")

@@ -9,12 +9,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Le, MinLen
 from torch import Tensor
 
 from parity_exp.data.augmentation import Augmentation
 from parity_exp.errors import ConfigError, DataError
+from parity_exp.ranges import Count, Positive, Seed, Text
 from parity_exp.tasks import Classification, Task
 
 VALIDATION_SAMPLES = 5_000
@@ -134,13 +137,13 @@ class Dataset(ABC):
 
     def __init__(
         self,
-        name: str,
-        root: str | None = None,
-        split_seed: int = 0,
-        mean: Sequence[float] = (0.0,),
-        std: Sequence[float] = (1.0,),
+        name: Text,
+        root: Text | None = None,
+        split_seed: Seed = 0,
+        mean: Annotated[Sequence[Annotated[float, Ge(-1e6), Le(1e6)]], MinLen(1)] = (0.0,),
+        std: Annotated[Sequence[Positive], MinLen(1)] = (1.0,),
         augmentation: Augmentation | None = None,
-        limit: int | None = None,
+        limit: Count | None = None,
     ) -> None:
         self.name = name
         self.root = root

@@ -10,6 +10,7 @@ from torch import Tensor
 from parity_exp.data.dataset import Dataset, Samples
 from parity_exp.data.digits import Digits
 from parity_exp.errors import DataError
+from parity_exp.ranges import Few, Side
 from parity_exp.tasks import Localization, Task
 
 SMALLEST, LARGEST = 0.35, 0.75
@@ -31,7 +32,7 @@ class DigitBoxes(Dataset):
         DataError: images too small to tell sizes apart, or no copies.
     """
 
-    def __init__(self, size: int = 28, copies: int = 4, **settings: Any) -> None:
+    def __init__(self, size: Side = 28, copies: Few = 4, **settings: Any) -> None:
         super().__init__(**settings)
         if size < LEAST_SIDE or copies < 1:
             raise DataError(

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from parity_exp.data.dataset import Dataset, Samples
+from parity_exp.ranges import Side
 
 TEST_FRACTION = 0.2
 
@@ -18,7 +19,7 @@ class Digits(Dataset):
     concatenation shrinks them again: of 8x8 pixels, quadrants of a group of 4 would keep 4x4.
     """
 
-    def __init__(self, size: int = 16, **settings: Any) -> None:
+    def __init__(self, size: Side = 16, **settings: Any) -> None:
         super().__init__(**settings)
         self.size = size
 

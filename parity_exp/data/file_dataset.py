@@ -21,6 +21,7 @@ from parity_exp.data.places import SYSTEM_FOLDERS, places, said
 from parity_exp.data.texts import decoded
 from parity_exp.data.whole_files import whole
 from parity_exp.errors import DataError
+from parity_exp.ranges import Text
 
 CACHE = ".parity_exp_cache"
 """Folder below ``root`` where read samples are kept, unless ``cache`` says otherwise. May be deleted at any time."""
@@ -79,7 +80,7 @@ class FileDataset(Dataset):
     label_shape: tuple[int, ...] = ()
     label_dtype = "int64"
 
-    def __init__(self, cache: str | None = None, **settings: Any) -> None:
+    def __init__(self, cache: Text | None = None, **settings: Any) -> None:
         super().__init__(**settings)
         self.cache = cache
 

@@ -17,6 +17,7 @@ from parity_exp.data.file_cache import Array
 from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing, with_test_part
 from parity_exp.data.pictures import read_image
 from parity_exp.errors import DataError
+from parity_exp.ranges import Side
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 
@@ -38,7 +39,7 @@ class ImageFolder(FileDataset):
     origin = "your images (train/<class>/*.jpg, test/<class>/*.jpg, and val/<class>/*.jpg if you have them)"
     dtype = "uint8"
 
-    def __init__(self, size: int = 224, resize: int = 256, **settings: Any) -> None:
+    def __init__(self, size: Side = 224, resize: Side = 256, **settings: Any) -> None:
         super().__init__(**settings)
         if not 0 < size <= resize:
             raise ValueError(f"size={size} must lie between 1 and resize={resize}")

@@ -1,8 +1,12 @@
 """LeNet-style network of ParM's evaluation."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
+from annotated_types import Len
 from torch import Tensor, nn
+
+from parity_exp.ranges import Width
 
 
 class LeNet(nn.Module):
@@ -23,7 +27,11 @@ class LeNet(nn.Module):
     """
 
     def __init__(
-        self, input_shape: Sequence[int], outputs: int, channels: Sequence[int] = (20, 20), hidden: int = 1000
+        self,
+        input_shape: Sequence[int],
+        outputs: int,
+        channels: Annotated[Sequence[Width], Len(2, 2)] = (20, 20),
+        hidden: Width = 1000,
     ) -> None:
         super().__init__()
         depth, height, width = input_shape

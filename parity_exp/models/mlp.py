@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from parity_exp.ranges import Width
+
 
 class MLP(nn.Module):
     """Fully connected layers with ReLU between them, for queries of any shape.
@@ -20,7 +22,7 @@ class MLP(nn.Module):
     Shapes: ``(B, *input_shape) -> (B, outputs)``.
     """
 
-    def __init__(self, input_shape: Sequence[int], outputs: int, hidden: Sequence[int] = (200, 100)) -> None:
+    def __init__(self, input_shape: Sequence[int], outputs: int, hidden: Sequence[Width] = (200, 100)) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Flatten()]
         width = math.prod(input_shape)

@@ -5,12 +5,15 @@ No weights are fetched: networks start from random ones, or from a checkpoint th
 
 import difflib
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
 import torchvision
+from annotated_types import Gt, Le
 from torch import Tensor, nn
+
+from parity_exp.ranges import Text
 
 SMALL_IMAGE = 64
 """Images with a side below this get a stem that does not shrink them."""
@@ -32,7 +35,7 @@ class ResNet(nn.Module):
     Shapes: ``(B, C, H, W) -> (B, outputs)``.
     """
 
-    def __init__(self, input_shape: Sequence[int], outputs: int, depth: int = 18) -> None:
+    def __init__(self, input_shape: Sequence[int], outputs: int, depth: Literal[18, 34, 50, 101, 152] = 18) -> None:
         super().__init__()
         self.network = _build(f"resnet{depth}", num_classes=outputs)
         channels, height, width = input_shape
@@ -58,7 +61,7 @@ class MobileNetV2(nn.Module):
     Shapes: ``(B, C, H, W) -> (B, outputs)``.
     """
 
-    def __init__(self, input_shape: Sequence[int], outputs: int, width: float = 1.0) -> None:
+    def __init__(self, input_shape: Sequence[int], outputs: int, width: Annotated[float, Gt(0), Le(16)] = 1.0) -> None:
         super().__init__()
         self.network = _build("mobilenet_v2", num_classes=outputs, width_mult=width)
         channels, height, image_width = input_shape
@@ -89,7 +92,7 @@ class TorchvisionNetwork(nn.Module):
         ValueError: an unknown name, with the nearest known ones.
     """
 
-    def __init__(self, input_shape: Sequence[int], outputs: int, name: str, **options: Any) -> None:
+    def __init__(self, input_shape: Sequence[int], outputs: int, name: Text, **options: Any) -> None:
         super().__init__()
         known = torchvision.models.list_models(module=torchvision.models)
         if name not in known:
@@ -122,7 +125,7 @@ def _takes(network: nn.Module, shape: Sequence[int]) -> bool:
     return True
 
 
-def _build(name: str, **options: Any) -> nn.Module:
+def _build(name: Text, **options: Any) -> nn.Module:
     network: nn.Module = torchvision.models.get_model(name, weights=None, **options)
     return network
 

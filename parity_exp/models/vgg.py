@@ -1,8 +1,12 @@
 """VGG-11 with batch normalisation, for images of any size."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
+
+from parity_exp.ranges import Width
 
 STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 """Channels of the convolutions of VGG-11; each stage ends with a pooling."""
@@ -23,7 +27,13 @@ class VGG11(nn.Module):
     Shapes: ``(B, C, H, W) -> (B, outputs)``.
     """
 
-    def __init__(self, input_shape: Sequence[int], outputs: int, hidden: int = 512, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        outputs: int,
+        hidden: Width = 512,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.5,
+    ) -> None:
         super().__init__()
         channels, height, width = input_shape
         layers: list[nn.Module] = []

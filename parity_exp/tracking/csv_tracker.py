@@ -7,6 +7,7 @@ import pandas as pd
 from filelock import FileLock
 
 from parity_exp.files import write_text
+from parity_exp.ranges import Text
 from parity_exp.tracking.tracker import Job, NoTracker
 
 
@@ -17,7 +18,7 @@ class CsvTracker(NoTracker):
         path: the table; below the outputs folder where it is not given.
     """
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, path: Text | None = None) -> None:
         self.path = path
 
     def start(self, job: Job) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlparse
 import pandas as pd
 import wandb
 
+from parity_exp.ranges import Text
 from parity_exp.tracking import wandb_environment as environment
 from parity_exp.tracking.tracker import Job, Tracker
 
@@ -41,10 +42,10 @@ class WandbTracker(Tracker):
 
     def __init__(
         self,
-        project: str | None = None,
-        entity: str | None = None,
-        name: str | None = None,
-        tags: Sequence[str] = (),
+        project: Text | None = None,
+        entity: Text | None = None,
+        name: Text | None = None,
+        tags: Sequence[Text] = (),
         checkpoints: bool = False,
     ) -> None:
         self.project = project

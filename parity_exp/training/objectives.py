@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
+from parity_exp.ranges import Factor, NotNegative
 from parity_exp.tasks import Classification, Task
 from parity_exp.training.coded_batch import CodedBatch
 
@@ -64,7 +65,7 @@ class DecodedDivergence(Objective):
         ValueError: a temperature that is not above 0.
     """
 
-    def __init__(self, temperature: float = 1.0) -> None:
+    def __init__(self, temperature: Factor = 1.0) -> None:
         if not temperature > 0:
             raise ValueError(f"temperature={temperature}: expected a number above 0")
         self.temperature = temperature
@@ -100,7 +101,7 @@ class WeightedSum(Objective):
         ValueError: names without a weight or weights without a name, or no weight above 0.
     """
 
-    def __init__(self, terms: Mapping[str, Objective], weights: Mapping[str, float]) -> None:
+    def __init__(self, terms: Mapping[str, Objective], weights: Mapping[str, NotNegative]) -> None:
         if set(terms) != set(weights):
             raise ValueError(f"terms are {sorted(terms)} but weights are given for {sorted(weights)}")
         self.terms = {name: (float(weights[name]), terms[name]) for name in terms if weights[name]}

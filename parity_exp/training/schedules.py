@@ -3,9 +3,14 @@
 Each takes the optimizer and the number of steps, and returns a scheduler that is stepped after every optimizer step.
 """
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge, Gt, Le
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+
+from parity_exp.ranges import Share
 
 
 def constant(optimizer: Optimizer, total_steps: int) -> LRScheduler | None:
@@ -14,7 +19,10 @@ def constant(optimizer: Optimizer, total_steps: int) -> LRScheduler | None:
 
 
 def one_cycle(
-    optimizer: Optimizer, total_steps: int, max_lr: float | None = None, warmup_fraction: float = 0.3
+    optimizer: Optimizer,
+    total_steps: int,
+    max_lr: Annotated[float, Gt(0), Le(1000)] | None = None,
+    warmup_fraction: Share = 0.3,
 ) -> LRScheduler:
     """Rise to ``max_lr`` and anneal to almost nothing (Smith and Topin, arXiv 1708.07120).
 
@@ -28,6 +36,6 @@ def one_cycle(
     return torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=total_steps, pct_start=warmup_fraction)
 
 
-def cosine(optimizer: Optimizer, total_steps: int, final_lr: float = 0.0) -> LRScheduler:
+def cosine(optimizer: Optimizer, total_steps: int, final_lr: Annotated[float, Ge(0), Le(1000)] = 0.0) -> LRScheduler:
     """Anneal from the optimizer's rate to ``final_lr`` along half a cosine (arXiv 1608.03983)."""
     return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=total_steps, eta_min=final_lr)

@@ -1,8 +1,10 @@
 """A process that keeps a processor or a GPU busy."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Le
 
 from parity_exp.serving.checks import whole
 from parity_exp.serving.helpers.helper import Helper, Work
@@ -20,7 +22,7 @@ class Burner(Helper):
             4096 on a GPU, which fills the whole device.
     """
 
-    size: int | None = None
+    size: Annotated[int, Ge(1), Le(2**15)] | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None:

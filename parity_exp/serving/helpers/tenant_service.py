@@ -1,11 +1,14 @@
 """A second inference service with queries of its own."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 from torch import nn
 
+from parity_exp.ranges import Few, Rate
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.helpers.helper import Helper, Work
 
@@ -23,10 +26,10 @@ class TenantService(Helper):
         batch: queries in a batch.
     """
 
-    rate_qps: float = 20.0
-    width: int = 1024
-    layers: int = 4
-    batch: int = 16
+    rate_qps: Rate = 20.0
+    width: Annotated[int, Ge(1), Le(2**14)] = 1024
+    layers: Few = 4
+    batch: Annotated[int, Ge(1), Le(10**4)] = 16
 
     def __post_init__(self) -> None:
         number(f"{KEY}.rate_qps", self.rate_qps, above=0)

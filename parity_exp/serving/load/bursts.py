@@ -1,10 +1,13 @@
 """Busy and quiet times in turn."""
 
 import math
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from parity_exp.errors import ConfigError
+from parity_exp.ranges import AnyQueries, Factor, Period, Positive, Queries, Rate
 from parity_exp.serving.checks import number
 from parity_exp.serving.load.load import OpenLoad
 
@@ -29,13 +32,13 @@ class Bursts(OpenLoad):
 
     def __init__(
         self,
-        queries: int,
-        warmup: int = 0,
-        rate_qps: float | None = None,
-        utilisation: float | None = None,
-        slo_ms: float | None = None,
-        on_s: float = 1.0,
-        off_s: float = 1.0,
+        queries: Queries,
+        warmup: AnyQueries = 0,
+        rate_qps: Rate | None = None,
+        utilisation: Factor | None = None,
+        slo_ms: Positive | None = None,
+        on_s: Period = 1.0,
+        off_s: Annotated[float, Ge(0), Le(1e7)] = 1.0,
         random_lengths: bool = True,
     ) -> None:
         super().__init__(queries, warmup, rate_qps, utilisation, slo_ms)

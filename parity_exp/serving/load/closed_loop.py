@@ -1,7 +1,11 @@
 """Clients that wait for their answers: the load under which a system shows its greatest throughput."""
 
-import numpy as np
+from typing import Annotated
 
+import numpy as np
+from annotated_types import Ge, Le
+
+from parity_exp.ranges import AnyQueries, Delay, Positive, Queries
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.load.load import Load
 
@@ -23,11 +27,11 @@ class ClosedLoop(Load):
 
     def __init__(
         self,
-        queries: int,
-        warmup: int = 0,
-        clients: int = 16,
-        think_ms: float = 0.0,
-        slo_ms: float | None = None,
+        queries: Queries,
+        warmup: AnyQueries = 0,
+        clients: Annotated[int, Ge(1), Le(10**6)] = 16,
+        think_ms: Delay = 0.0,
+        slo_ms: Positive | None = None,
     ) -> None:
         super().__init__(queries, warmup, slo_ms)
         self.clients = whole("load.clients", clients, 1)

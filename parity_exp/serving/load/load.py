@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from parity_exp.errors import ConfigError
+from parity_exp.ranges import AnyQueries, Factor, Positive, Queries, Rate
 from parity_exp.serving.checks import at_most_one, number, whole
 
 DEFAULT_UTILISATION = 0.5
@@ -36,7 +37,7 @@ class Load(ABC):
     open_loop = True
     """Whether arrivals do not wait for answers."""
 
-    def __init__(self, queries: int, warmup: int = 0, slo_ms: float | None = None) -> None:
+    def __init__(self, queries: Queries, warmup: AnyQueries = 0, slo_ms: Positive | None = None) -> None:
         self.queries = whole("load.queries", queries, 1)
         self.warmup = whole("load.warmup", warmup, 0)
         self.slo_ms = None if slo_ms is None else number("load.slo_ms", slo_ms, above=0)
@@ -88,11 +89,11 @@ class OpenLoad(Load):
 
     def __init__(
         self,
-        queries: int,
-        warmup: int = 0,
-        rate_qps: float | None = None,
-        utilisation: float | None = None,
-        slo_ms: float | None = None,
+        queries: Queries,
+        warmup: AnyQueries = 0,
+        rate_qps: Rate | None = None,
+        utilisation: Factor | None = None,
+        slo_ms: Positive | None = None,
     ) -> None:
         super().__init__(queries, warmup, slo_ms)
         at_most_one({"load.rate_qps": rate_qps, "load.utilisation": utilisation})

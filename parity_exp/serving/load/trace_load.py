@@ -8,6 +8,7 @@ import numpy as np
 
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.files import write_text
+from parity_exp.ranges import AnyQueries, Positive, Queries, Text
 from parity_exp.serving.checks import whole
 from parity_exp.serving.csv_rows import each_row, finite_number
 from parity_exp.serving.load.load import LONGEST_S, MOST_QUERIES, Load
@@ -35,7 +36,7 @@ class TraceLoad(Load):
     """
 
     def __init__(
-        self, path: str | None, queries: int | None = None, warmup: int = 0, slo_ms: float | None = None
+        self, path: Text | None, queries: Queries | None = None, warmup: AnyQueries = 0, slo_ms: Positive | None = None
     ) -> None:
         if path is None:
             raise ConfigError(

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 
-AUTO = "auto"
+AUTO: Final = "auto"
 
 PRECISIONS: Mapping[str, torch.dtype] = {
     "float32": torch.float32,

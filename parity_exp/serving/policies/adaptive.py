@@ -3,6 +3,7 @@
 ``docs/adaptive.md`` explains it on a page, with what it comes to over loads and stragglers.
 """
 
+from parity_exp.ranges import Delay, Few, Instance, Loads, Margin, Percentile
 from parity_exp.serving.policies.busyness import Busyness
 from parity_exp.serving.policies.shared_parity import SharedParity
 from parity_exp.serving.policies.slowness import Slowness
@@ -49,14 +50,14 @@ class Adaptive(SharedParity):
         self,
         k: int,
         r: int,
-        copy_limit: float = 0.27,
-        load_limit: float = 0.52,
-        reserve: int = 1,
-        delay_ms: float | None = None,
-        percentile: float = 90,
-        margin: float = 1.2,
-        idle_margin: float = 1.05,
-        copies: int = 2,
+        copy_limit: Loads = 0.27,
+        load_limit: Loads = 0.52,
+        reserve: Instance = 1,
+        delay_ms: Delay | None = None,
+        percentile: Percentile = 90,
+        margin: Margin = 1.2,
+        idle_margin: Margin = 1.05,
+        copies: Few = 2,
     ) -> None:
         super().__init__(k, r, load_limit, reserve, delay_ms, percentile, margin, idle_margin)
         if not 0 <= copy_limit <= load_limit:

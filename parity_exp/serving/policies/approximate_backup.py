@@ -1,5 +1,6 @@
 """Approximate backups: the extra machines hold a small, quick model that stands in when the base model is late."""
 
+from parity_exp.ranges import Delay, Margin, Percentile
 from parity_exp.serving.policies.lateness import Lateness
 from parity_exp.serving.policy import BACKUP, BASE, Batch, Policy, Role, Source, Task
 
@@ -18,7 +19,7 @@ class ApproximateBackup(Policy):
     """
 
     def __init__(
-        self, k: int, r: int, delay_ms: float | None = None, percentile: float = 90, margin: float = 1.2
+        self, k: int, r: int, delay_ms: Delay | None = None, percentile: Percentile = 90, margin: Margin = 1.2
     ) -> None:
         super().__init__(k, r)
         self.lateness = Lateness(delay_ms, percentile, margin)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from parity_exp.ranges import Delay, Instance, Loads, Margin, Percentile, ProperShare
 from parity_exp.serving.policies.parity import Parity
 from parity_exp.serving.policies.shared_parity import SharedParity
 from parity_exp.serving.policy import Group
@@ -20,7 +21,7 @@ class CheckedParity(Parity):
         ValueError: a rate outside of (0, 1).
     """
 
-    def __init__(self, k: int, r: int, false_alarm_rate: float = 0.01, **options: Any) -> None:
+    def __init__(self, k: int, r: int, false_alarm_rate: ProperShare = 0.01, **options: Any) -> None:
         super().__init__(k, r, **options)
         if not 0 < false_alarm_rate < 1:
             raise ValueError(f"false_alarm_rate={false_alarm_rate}: expected a share between 0 and 1")
@@ -56,13 +57,13 @@ class CheckedSharedParity(CheckedParity, SharedParity):
         self,
         k: int,
         r: int,
-        false_alarm_rate: float = 0.01,
-        load_limit: float = 0.52,
-        reserve: int = 1,
-        delay_ms: float | None = None,
-        percentile: float = 90,
-        margin: float = 1.2,
-        idle_margin: float = 1.05,
+        false_alarm_rate: ProperShare = 0.01,
+        load_limit: Loads = 0.52,
+        reserve: Instance = 1,
+        delay_ms: Delay | None = None,
+        percentile: Percentile = 90,
+        margin: Margin = 1.2,
+        idle_margin: Margin = 1.05,
     ) -> None:
         shared = {"load_limit": load_limit, "reserve": reserve, "delay_ms": delay_ms, "percentile": percentile}
         super().__init__(k, r, false_alarm_rate, **shared, margin=margin, idle_margin=idle_margin)

@@ -6,6 +6,7 @@ n tasks instead of k, whatever happens.
 
 from collections.abc import Sequence
 
+from parity_exp.ranges import Delay
 from parity_exp.serving.policy import BASE, TRIES, Batch, Group, Policy, Role, Source, State, Task
 
 
@@ -39,7 +40,7 @@ class Coded(Policy):
     replaces_queries = True
 
     def __init__(
-        self, k: int, r: int, order: Sequence[int], needed: int, fill_ms: float = 50, equal_resources: bool = True
+        self, k: int, r: int, order: Sequence[int], needed: int, fill_ms: Delay = 50, equal_resources: bool = True
     ) -> None:
         super().__init__(k, r)
         if fill_ms < 0:

@@ -1,5 +1,6 @@
 """Hedged requests: a query that is late is sent to a second instance (The Tail at Scale, CACM 2013)."""
 
+from parity_exp.ranges import Delay, Few, Margin, Percentile
 from parity_exp.serving.policies.equal_resources import EqualResources
 from parity_exp.serving.policies.lateness import Lateness
 from parity_exp.serving.policy import BASE, TRIES, Batch, State, Task
@@ -24,10 +25,10 @@ class Hedged(EqualResources):
         self,
         k: int,
         r: int,
-        delay_ms: float | None = None,
-        percentile: float = 90,
-        margin: float = 1.2,
-        copies: int = 1,
+        delay_ms: Delay | None = None,
+        percentile: Percentile = 90,
+        margin: Margin = 1.2,
+        copies: Few = 1,
         urgent: bool = False,
     ) -> None:
         super().__init__(k, r)

@@ -1,5 +1,9 @@
 """Replication: every query goes to several base instances, and the first answer counts."""
 
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
 from parity_exp.serving.policy import BASE, Batch, Policy, Role, Task
 
 
@@ -15,7 +19,7 @@ class Replication(Policy):
         ValueError: a factor below 2.
     """
 
-    def __init__(self, k: int, r: int, factor: int = 2) -> None:
+    def __init__(self, k: int, r: int, factor: Annotated[int, Ge(2), Le(100)] = 2) -> None:
         super().__init__(k, r)
         if factor < 2:
             raise ValueError(f"factor={factor}: expected 2 copies or more; redundancy=none sends one")

@@ -1,5 +1,6 @@
 """Shared parity: every instance holds base and parity models, and parity queries run on idle time only."""
 
+from parity_exp.ranges import Delay, Instance, Loads, Margin, Percentile
 from parity_exp.serving.policies.busyness import Busyness
 from parity_exp.serving.policies.lateness import Lateness
 from parity_exp.serving.policies.parity import Parity
@@ -38,12 +39,12 @@ class SharedParity(Parity):
         self,
         k: int,
         r: int,
-        load_limit: float = 0.52,
-        reserve: int = 1,
-        delay_ms: float | None = None,
-        percentile: float = 90,
-        margin: float = 1.2,
-        idle_margin: float = 1.05,
+        load_limit: Loads = 0.52,
+        reserve: Instance = 1,
+        delay_ms: Delay | None = None,
+        percentile: Percentile = 90,
+        margin: Margin = 1.2,
+        idle_margin: Margin = 1.05,
     ) -> None:
         super().__init__(k, r)
         if load_limit < 0:

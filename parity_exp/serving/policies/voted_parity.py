@@ -1,5 +1,6 @@
 """Voted parity: answers are held until their group has been checked, and wrong ones are replaced."""
 
+from parity_exp.ranges import Delay, ProperShare
 from parity_exp.serving.policies.checked_parity import CheckedParity
 from parity_exp.serving.policy import Batch, Group, Source, Task
 
@@ -22,7 +23,7 @@ class VotedParity(CheckedParity):
         ValueError: r = 1, a rate outside of (0, 1), or a negative time.
     """
 
-    def __init__(self, k: int, r: int, false_alarm_rate: float = 0.01, wait_ms: float = 50.0) -> None:
+    def __init__(self, k: int, r: int, false_alarm_rate: ProperShare = 0.01, wait_ms: Delay = 50.0) -> None:
         super().__init__(k, r, false_alarm_rate)
         if r < 2:
             raise ValueError(

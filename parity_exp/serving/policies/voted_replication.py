@@ -1,5 +1,10 @@
 """Voted replication: an answer goes out when a second copy says the same."""
 
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+from parity_exp.ranges import Delay
 from parity_exp.serving.policies.replication import Replication
 from parity_exp.serving.policy import Batch, Task
 
@@ -18,7 +23,7 @@ class VotedReplication(Replication):
         ValueError: a factor below 2, or a negative time.
     """
 
-    def __init__(self, k: int, r: int, factor: int = 3, wait_ms: float = 50.0) -> None:
+    def __init__(self, k: int, r: int, factor: Annotated[int, Ge(2), Le(100)] = 3, wait_ms: Delay = 50.0) -> None:
         super().__init__(k, r, factor)
         if wait_ms < 0:
             raise ValueError(f"wait_ms={wait_ms}: expected a time of 0 or more")

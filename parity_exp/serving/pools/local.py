@@ -24,11 +24,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import prod
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import MinLen
 from torch import Tensor
 
 from parity_exp.errors import ConfigError, UserError
+from parity_exp.ranges import NotNegative, Prefetch, ServiceTime, Text, Timeout
 from parity_exp.serving import instance as instance_process
 from parity_exp.serving.passes.acceleration import AUTO
 from parity_exp.serving.pool import Finished, Raised, ServedModel
@@ -112,21 +115,21 @@ class LocalPool(SupervisedPool[_Life]):
 
     def __init__(
         self,
-        devices: str | Sequence[str] = "auto",
+        devices: Text | Annotated[Sequence[Text], MinLen(1)] = "auto",
         pin_cores: bool = False,
-        prefetch: int = 1,
-        service_time_ms: float = 0.0,
-        shared_memory_kb: float = 256,
-        start_timeout_s: float = 60.0,
-        hang_timeout_s: float = 2.0,
-        task_timeout_s: float = 30.0,
-        max_failures: int = 5,
-        cuda_graphs: bool | str = AUTO,
-        precision: str = "float32",
+        prefetch: Prefetch = 1,
+        service_time_ms: ServiceTime = 0.0,
+        shared_memory_kb: NotNegative = 256,
+        start_timeout_s: Timeout = 60.0,
+        hang_timeout_s: Timeout = 2.0,
+        task_timeout_s: Timeout = 30.0,
+        max_failures: Prefetch = 5,
+        cuda_graphs: bool | Literal["auto"] = AUTO,
+        precision: Literal["float32", "bfloat16", "float16"] = "float32",
         compile: bool = False,  # noqa: A002
         tf32: bool = True,
         cudnn_benchmark: bool = False,
-        channels_last: bool | str = AUTO,
+        channels_last: bool | Literal["auto"] = AUTO,
     ) -> None:
         super().__init__(
             prefetch,

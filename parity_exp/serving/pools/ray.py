@@ -25,13 +25,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from parity_exp.errors import ConfigError, UserError
+from parity_exp.ranges import Prefetch, ServiceTime, Text, Timeout
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.passes.acceleration import AUTO
@@ -126,23 +128,23 @@ class RayPool(SupervisedPool[_Life]):
 
     def __init__(
         self,
-        address: str = ray_cluster.AUTO,
-        num_cpus: float = 1.0,
-        num_gpus: float = 0.0,
-        strategy: str = "SPREAD",
+        address: Text = ray_cluster.AUTO,
+        num_cpus: Annotated[float, Ge(0), Le(10**4)] = 1.0,
+        num_gpus: Annotated[float, Ge(0), Le(10**4)] = 0.0,
+        strategy: Literal["SPREAD", "PACK", "STRICT_SPREAD", "STRICT_PACK"] = "SPREAD",
         runtime_env: Mapping[str, Any] | None = None,
-        prefetch: int = 1,
-        service_time_ms: float = 0.0,
-        start_timeout_s: float = 120.0,
-        hang_timeout_s: float = 5.0,
-        task_timeout_s: float = 30.0,
-        max_failures: int = 5,
-        cuda_graphs: bool | str = AUTO,
-        precision: str = "float32",
+        prefetch: Prefetch = 1,
+        service_time_ms: ServiceTime = 0.0,
+        start_timeout_s: Timeout = 120.0,
+        hang_timeout_s: Timeout = 5.0,
+        task_timeout_s: Timeout = 30.0,
+        max_failures: Prefetch = 5,
+        cuda_graphs: bool | Literal["auto"] = AUTO,
+        precision: Literal["float32", "bfloat16", "float16"] = "float32",
         compile: bool = False,  # noqa: A002
         tf32: bool = True,
         cudnn_benchmark: bool = False,
-        channels_last: bool | str = AUTO,
+        channels_last: bool | Literal["auto"] = AUTO,
     ) -> None:
         acceleration = accelerated(
             cuda_graphs=cuda_graphs,

@@ -2,11 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import MinLen
 
 from parity_exp.errors import ConfigError
+from parity_exp.ranges import Instance, Period, PositiveShare
 from parity_exp.serving.checks import at_most_one, number, whole
 from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.stragglers.straggler import Straggler, those_there
@@ -30,10 +32,10 @@ class Spells(Straggler):
 
     def __init__(
         self,
-        instances: Sequence[int] | None = None,
-        fraction: float | None = None,
-        duty: float = ALL_THE_TIME,
-        period_s: float = 4.0,
+        instances: Annotated[Sequence[Instance], MinLen(1)] | None = None,
+        fraction: PositiveShare | None = None,
+        duty: PositiveShare = ALL_THE_TIME,
+        period_s: Period = 4.0,
     ) -> None:
         at_most_one({f"{self.key}.instances": instances, f"{self.key}.fraction": fraction})
         if isinstance(instances, str) or (instances is not None and not isinstance(instances, Sequence)):
@@ -95,10 +97,10 @@ class Background(Spells):
     def __init__(
         self,
         process: Helper,
-        instances: Sequence[int] | None = None,
-        fraction: float | None = None,
-        duty: float = ALL_THE_TIME,
-        period_s: float = 4.0,
+        instances: Annotated[Sequence[Instance], MinLen(1)] | None = None,
+        fraction: PositiveShare | None = None,
+        duty: PositiveShare = ALL_THE_TIME,
+        period_s: Period = 4.0,
     ) -> None:
         super().__init__(instances, fraction, duty, period_s)
         self.process = process

@@ -1,10 +1,13 @@
 """Some instances give wrong answers: silent faults of hardware or software, which no time-out notices."""
 
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Ge, Le, MinLen
 
 from parity_exp.errors import ConfigError
+from parity_exp.ranges import Delay, Factor, Instance, Period, Share
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.stragglers.slots import late_slots, slot_seconds
 from parity_exp.serving.stragglers.straggler import Straggler, those_there
@@ -34,14 +37,14 @@ class Corrupt(Straggler):
 
     def __init__(
         self,
-        kind: str = FAULTS[0],
-        count: int = 1,
-        instances: Sequence[int] | None = None,
-        probability: float = 0.1,
-        scale: float = 1.0,
-        start_s: float = 0.0,
-        end_s: float | None = None,
-        slot_ms: float | None = None,
+        kind: Literal["garbage", "stuck", "nan"] = "garbage",
+        count: Annotated[int, Ge(1), Le(10**6)] = 1,
+        instances: Annotated[Sequence[Instance], MinLen(1)] | None = None,
+        probability: Share = 0.1,
+        scale: Factor = 1.0,
+        start_s: Delay = 0.0,
+        end_s: Delay | None = None,
+        slot_ms: Period | None = None,
     ) -> None:
         if kind not in FAULTS:
             raise ConfigError(f"{KEY}.kind={kind}: expected one of {', '.join(FAULTS)}")

@@ -1,10 +1,13 @@
 """Instances are killed without warning (SIGKILL); the pool restarts them."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Gt, Le
 
 from parity_exp.errors import ConfigError
+from parity_exp.ranges import Delay, Instance, Period
 from parity_exp.serving.checks import at_most_one, number, whole
 from parity_exp.serving.stragglers.straggler import Straggler, those_there
 from parity_exp.serving.stragglers.trace_size import check_size
@@ -28,11 +31,11 @@ class Crash(Straggler):
 
     def __init__(
         self,
-        times_s: Sequence[float] | None = None,
-        interval_s: float | None = None,
-        rate_per_s: float | None = None,
-        instance: int | None = None,
-        mtbf_s: float | None = None,
+        times_s: Sequence[Delay] | None = None,
+        interval_s: Period | None = None,
+        rate_per_s: Annotated[float, Gt(0), Le(1000)] | None = None,
+        instance: Instance | None = None,
+        mtbf_s: Period | None = None,
     ) -> None:
         choices = {"times_s": times_s, "interval_s": interval_s, "rate_per_s": rate_per_s, "mtbf_s": mtbf_s}
         at_most_one({f"{KEY}.{name}": value for name, value in choices.items()})

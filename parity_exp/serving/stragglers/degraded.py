@@ -1,10 +1,13 @@
 """An instance, or some, are slow for good: a throttled processor, a bad disk, a noisy neighbour that stays."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from parity_exp.errors import ConfigError
+from parity_exp.ranges import Delay, Factor, Instance
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.stragglers.straggler import Straggler, those_there
 from parity_exp.serving.trace import SLOW, Disturbance
@@ -25,11 +28,11 @@ class Degraded(Straggler):
 
     def __init__(
         self,
-        factor: float = 4.0,
-        extra_ms: float = 0.0,
-        instance: int | None = None,
-        start_s: float = 0.0,
-        count: int = 1,
+        factor: Factor = 4.0,
+        extra_ms: Delay = 0.0,
+        instance: Instance | None = None,
+        start_s: Delay = 0.0,
+        count: Annotated[int, Ge(1), Le(10**6)] = 1,
     ) -> None:
         self.factor = number(f"{KEY}.factor", factor, above=0)
         self.extra_ms = number(f"{KEY}.extra_ms", extra_ms, least=0)

@@ -2,10 +2,13 @@
 
 import math
 from abc import ABC, abstractmethod
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Gt, Le
 
 from parity_exp.errors import ConfigError, UserError
+from parity_exp.ranges import NotNegative, Positive, Text
 from parity_exp.serving.checks import number
 from parity_exp.serving.csv_rows import finite_number, is_name, read_rows
 from parity_exp.serving.trace import LARGEST
@@ -32,7 +35,7 @@ class Constant(Distribution):
         value: the number.
     """
 
-    def __init__(self, value: float) -> None:
+    def __init__(self, value: NotNegative) -> None:
         self.value = number(f"{KEY}.value", value, least=0)
 
     def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
@@ -49,7 +52,7 @@ class Exponential(Distribution):
         mean: the mean.
     """
 
-    def __init__(self, mean: float) -> None:
+    def __init__(self, mean: NotNegative) -> None:
         self.mean = number(f"{KEY}.mean", mean, least=0)
 
     def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
@@ -67,7 +70,7 @@ class ShiftedExponential(Distribution):
         mean_extra: mean of what comes on top.
     """
 
-    def __init__(self, minimum: float, mean_extra: float) -> None:
+    def __init__(self, minimum: NotNegative, mean_extra: NotNegative) -> None:
         self.minimum = number(f"{KEY}.minimum", minimum, least=0)
         self.mean_extra = number(f"{KEY}.mean_extra", mean_extra, least=0)
 
@@ -86,7 +89,7 @@ class LogNormal(Distribution):
         sigma: standard deviation of the logarithm.
     """
 
-    def __init__(self, median: float, sigma: float) -> None:
+    def __init__(self, median: Positive, sigma: Annotated[float, Ge(0), Le(10)]) -> None:
         self.median = number(f"{KEY}.median", median, above=0)
         self.sigma = number(f"{KEY}.sigma", sigma, least=0)
 
@@ -105,7 +108,7 @@ class Pareto(Distribution):
         shape: the smaller, the heavier the tail; the mean is infinite at 1 and below, the variance at 2 and below.
     """
 
-    def __init__(self, minimum: float, shape: float) -> None:
+    def __init__(self, minimum: Positive, shape: Annotated[float, Gt(0), Le(1000)]) -> None:
         self.minimum = number(f"{KEY}.minimum", minimum, above=0)
         self.shape = number(f"{KEY}.shape", shape, above=0)
 
@@ -144,7 +147,7 @@ class Empirical(Resampled):
         UserError: the file is missing or wrong, with its name and the row's number.
     """
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: Text | None) -> None:
         if path is None:
             raise ConfigError(f"{KEY}.path=null: expected a CSV file with one number a row")
         rows = read_rows(path)

@@ -1,7 +1,11 @@
 """Somebody else at work beside an instance, as a slowdown: for simulations, which have no devices to share."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
+from annotated_types import Ge, Le, MinLen
+
+from parity_exp.ranges import Instance, Period, PositiveShare
 from parity_exp.serving.checks import number
 from parity_exp.serving.stragglers.background import ALL_THE_TIME, Spells
 from parity_exp.serving.trace import SLOW, Disturbance
@@ -22,11 +26,11 @@ class Neighbour(Spells):
 
     def __init__(
         self,
-        factor: float,
-        instances: Sequence[int] | None = None,
-        fraction: float | None = None,
-        duty: float = ALL_THE_TIME,
-        period_s: float = 4.0,
+        factor: Annotated[float, Ge(1), Le(10**6)],
+        instances: Annotated[Sequence[Instance], MinLen(1)] | None = None,
+        fraction: PositiveShare | None = None,
+        duty: PositiveShare = ALL_THE_TIME,
+        period_s: Period = 4.0,
     ) -> None:
         super().__init__(instances, fraction, duty, period_s)
         self.factor = number(f"{self.key}.factor", factor, least=1)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from parity_exp.errors import ConfigError
+from parity_exp.ranges import Text
 from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.stragglers.straggler import Straggler
 from parity_exp.serving.timeline import FAULTS
@@ -21,7 +22,7 @@ class Replay(Straggler):
         tenant: what processes of rows of kind ``tenant`` do.
     """
 
-    def __init__(self, path: str | None, contention: Helper, tenant: Helper) -> None:
+    def __init__(self, path: Text | None, contention: Helper, tenant: Helper) -> None:
         if path is None:
             raise ConfigError(
                 "straggler.trace.path=null: expected a CSV file with the columns instance, start_s, end_s and "

@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from parity_exp.errors import ConfigError
+from parity_exp.ranges import Period, Positive, Share
 from parity_exp.serving.checks import number, whole
 from parity_exp.serving.stragglers.slots import late_slots, slot_seconds
 from parity_exp.serving.stragglers.straggler import Straggler
@@ -50,14 +53,14 @@ class Shuffle(Straggler):
 
     def __init__(
         self,
-        transfers: int | None = None,
-        low_mb: float = 128,
-        high_mb: float = 256,
-        rate_mb_per_s: float = 125,
-        probability: float = 0.1,
-        mean_extra: float = 6.0,
-        unit_ms: float | None = None,
-        slot_ms: float | None = None,
+        transfers: Annotated[int, Ge(1), Le(10**4)] | None = None,
+        low_mb: Positive = 128,
+        high_mb: Positive = 256,
+        rate_mb_per_s: Positive = 125,
+        probability: Share = 0.1,
+        mean_extra: Annotated[float, Ge(0), Le(10**6)] = 6.0,
+        unit_ms: Positive | None = None,
+        slot_ms: Period | None = None,
     ) -> None:
         self.transfers = None if transfers is None else whole(f"{KEY}.transfers", transfers, 1)
         self.low_mb = number(f"{KEY}.low_mb", low_mb, above=0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from parity_exp.ranges import Period, Positive, Share
 from parity_exp.serving.checks import number
 from parity_exp.serving.stragglers.distribution import Distribution
 from parity_exp.serving.stragglers.slots import late_slots, slot_seconds
@@ -24,10 +25,10 @@ class Slowdown(Straggler):
 
     def __init__(
         self,
-        probability: float,
+        probability: Share,
         distribution: Distribution,
-        unit_ms: float | None = None,
-        slot_ms: float | None = None,
+        unit_ms: Positive | None = None,
+        slot_ms: Period | None = None,
     ) -> None:
         self.probability = number(f"{KEY}.probability", probability, least=0, most=1)
         self.distribution = distribution

@@ -1,0 +1,7 @@
+"""The schema of the config: every value's type and range, checked when the config is composed."""
+
+from parity_exp.schema.checks import check_component, check_config, component_at
+from parity_exp.schema.signatures import signature_of
+from parity_exp.schema.values import kinds
+
+__all__ = ["check_component", "check_config", "component_at", "kinds", "signature_of"]
