@@ -33,7 +33,8 @@ TRAINER: dict[str, Any] = {
     "use_distributed_sampler": bool,
 }  # fmt: skip
 
-Rate = Annotated[float, Gt(0), Le(1000)]
+Rate = Annotated[float, Gt(0), Le(1e30)]
+"""Which of them is too much shows in training alone, which then says so."""
 Decay = Annotated[float, Ge(0), Lt(1)]
 
 OPTIMIZER: dict[str, Any] = {

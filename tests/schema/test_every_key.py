@@ -125,7 +125,7 @@ def may_pass(key: str, default: Any, value: Any) -> bool:
     if value is None:
         return default is None or name in MAY_BE_NULL
     if value == HUGE:
-        return False
+        return name == "lr"  # training tells that it diverges
     if value == -1 and name not in MAY_BE_NEGATIVE:
         return False
     if isinstance(value, str):
