@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from tests.gpu import commands, training_speed
+from tests.gpu import commands, serving_speed, training_speed
 from tests.gpu.rows import Row, table
 
 
@@ -27,6 +27,7 @@ def main() -> int:
         parts: list[Callable[[], list[Row]]] = [
             lambda: commands.check(Path(folder)),
             training_speed.check,
+            serving_speed.serving_rows,
         ]
         for part in parts:
             try:
