@@ -10,7 +10,7 @@ import tempfile
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from parity_exp import suggestions
+from parity_exp import library_errors, suggestions
 from parity_exp.cli import config_folder
 from parity_exp.errors import UserError
 
@@ -57,6 +57,9 @@ def explanation(error: BaseException) -> str | None:
     if LONG_SOCKET in str(error):
         folder = tempfile.gettempdir()
         return f"TMPDIR={folder}: too long a path for the sockets of processes; set it to a short one, such as /tmp"
+    line = library_errors.explained(error)
+    if line is not None:
+        return line
     if isinstance(error, OSError) and error.filename is not None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free some space" if full else "make it a folder that can be written to"

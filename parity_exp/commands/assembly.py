@@ -17,6 +17,7 @@ from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 import parity_exp
+from parity_exp import library_errors
 from parity_exp.backends import load_backends
 from parity_exp.coding import Code, Decoder, NonSystematicCode
 from parity_exp.commands import world
@@ -192,8 +193,9 @@ class Experiment:
         try:
             with torch.no_grad():
                 output = network.eval()(torch.zeros(2, *shape))
-        except (RuntimeError, ValueError, AssertionError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except Exception as error:
+            # It may be anybody's network, which fails in whatever way it likes.
+            reason = library_errors.explained(error) or library_errors.in_one_line(error)
             raise ConfigError(f"{key} ({target}) cannot take queries of shape {shape}: {reason}") from None
         if not isinstance(output, Tensor) or output.shape != (2, outputs):
             raise ConfigError(f"{key} ({target}) must output ({outputs},) for a query of shape {shape}")
@@ -358,6 +360,9 @@ class Experiment:
         self.make_trainer(max_epochs=1)()
         module = self._coded_module(base)
         self._check_optimisation(self._optimisation(self.config, ""), module, "")
+        if self._trained["parity"] and 1 in (self.batch_groups, len(self.splits.train) // self.k):
+            for network in module.parity_models:
+                self._check_alone(network, self.code.encoder.parity_shape, "batch_groups")
         self._check_gradients(module.eval(), base.eval())
         # The rehearsal left gradients in the code and settled which of its parts are trained.
         self.code.zero_grad(set_to_none=True)
@@ -379,7 +384,19 @@ class Experiment:
         else:
             self._check_validated(f"{section}.max_epochs", settings.max_epochs)
         self._check_optimisation(self.base_optimisation(section), network, f"{section}.")
+        if settings.checkpoint is None and 1 in (settings.batch_size, len(self.splits.train)):
+            self._check_alone(network, self.splits.query_shape, f"{section}.batch_size")
         return network
+
+    @staticmethod
+    def _check_alone(network: nn.Module, shape: tuple[int, ...], key: str) -> None:
+        """Refuse a network that cannot learn from one sample at a time, where batches have no more."""
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                copy.deepcopy(network).train()(torch.zeros(1, *shape))
+        except Exception as error:
+            reason = library_errors.explained(error) or library_errors.in_one_line(error)
+            raise ConfigError(f"{key}: batches have one sample: {reason}") from None
 
     def _check_validated(self, key: str, epochs: Any) -> None:
         """Refuse a training none of whose epochs is validated, for the best one is chosen by that."""

@@ -12,6 +12,7 @@ import hydra
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
+from parity_exp import library_errors
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.schema import check_component, component_at, kinds, signature_of
 
@@ -48,6 +49,9 @@ def build(config: Any, key: str, **arguments: Any) -> Any:
         if cause is None or isinstance(cause, REFUSALS) or _is_lightnings_refusal(cause):
             reason = str(cause or error).strip().splitlines()[0]
             raise ConfigError(f"{key} ({config.get('_target_')}): {reason}") from None
+        line = library_errors.explained(cause)
+        if line is not None:
+            raise ConfigError(f"{key} ({config.get('_target_')}): {line}") from None
         raise
 
 

@@ -21,6 +21,7 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from parity_exp import library_errors
 from parity_exp.errors import UserError
 
 POLL_S = 0.5
@@ -90,6 +91,11 @@ def _process(function: Callable[..., Any], arguments: tuple[Any, ...], complaint
         complaint.write_text(str(error))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        line = library_errors.explained(error)
+        if line is None:
+            raise
+        complaint.write_text(line)
     sys.exit(1)
 
 

@@ -70,6 +70,11 @@ class Batches:
         even: give every process the same number of batches, dropping the round that not all have a part of.
             Training needs it, for processes wait for each other at every step; evaluation must not drop any.
         unchanging: whether ``make`` makes the same of the same rows, whatever the epoch and the batch's number are.
+        least: rows in a batch at least; where fewer are left over, they join the batch before.
+
+    Attributes:
+        total: batches of all processes together.
+        full: how many of them, the first ones, have just ``batch_size`` rows.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class Batches:
         world_size: int = 1,
         even: bool = True,
         unchanging: bool = False,
+        least: int = 1,
     ) -> None:
         self.draw = draw
         self.make = make
@@ -90,9 +96,16 @@ class Batches:
         self.epoch = epoch
         self.rank = rank
         self.world_size = world_size
-        self.total = -(-rows // batch_size)
+        joined = rows > batch_size and 0 < rows % batch_size < least
+        self.total = -(-rows // batch_size) - joined
+        self.full = rows // batch_size - joined
         self.even = even
         self.unchanging = unchanging
+
+    def span(self, batch: int) -> slice:
+        """The rows of the index tensor that a batch is made of; all that are left for the last one."""
+        start = batch * self.batch_size
+        return slice(start, None if batch == self.total - 1 else start + self.batch_size)
 
     def __len__(self) -> int:
         if self.even:
@@ -128,8 +141,7 @@ class Steps:
 
     def rows(self, turn: int) -> Tensor:
         """The rows of the index tensor that a batch is made of."""
-        batch, size = self._number(turn), self.batches.batch_size
-        return self.index[batch * size : (batch + 1) * size]
+        return self.index[self.batches.span(self._number(turn))]
 
     def make(self, turn: int) -> Any:
         """A batch."""

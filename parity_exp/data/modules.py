@@ -23,6 +23,9 @@ STEPS_IN_RUN, STEPS_IN_RUN_ON_GPU = 20, 100
 """Training batches that are handed to Lightning at once: what it does around them takes as long as ten small steps of
 a processor, or as fifty of a GPU."""
 
+LEAST_TO_LEARN_FROM = 2
+"""Rows in a training batch, where there are as many: of one alone, batch norm knows no variance."""
+
 AUGMENTATION = 1
 """The stream of an epoch's random numbers that augmentation draws from; the order of samples has stream 0."""
 
@@ -73,7 +76,9 @@ class _TensorDataModule(LightningDataModule):
     def _training(self, draw: Draw, make: Make, rows: int) -> Runs:
         rank, world_size = self._place()
         unchanging = self.splits.augmentation is None
-        batches = Batches(draw, make, rows, self.batch_size, self._epoch, rank, world_size, True, unchanging)
+        batches = Batches(
+            draw, make, rows, self.batch_size, self._epoch, rank, world_size, True, unchanging, LEAST_TO_LEARN_FROM
+        )
         # Processes that train together take turns with Lightning after every single backward pass.
         alone = STEPS_IN_RUN_ON_GPU if self._device().type == "cuda" else STEPS_IN_RUN
         return Runs(batches, alone if world_size == 1 else 1)
@@ -208,7 +213,7 @@ class GroupDataModule(_TensorDataModule):
     def train_dataloader(self) -> Runs:
         samples = len(self.train)
         device = self._device()
-        all_counted = torch.ones(self.batch_size, self.k, dtype=torch.bool, device=device)
+        all_counted = torch.ones(self.batch_size + LEAST_TO_LEARN_FROM, self.k, dtype=torch.bool, device=device)
 
         def draw(epoch: int) -> Tensor:
             return coding_groups(samples, self.k, self.seed, epoch).to(device)

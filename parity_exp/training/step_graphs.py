@@ -186,7 +186,7 @@ class StepGraphs:
     def _place_index(self, steps: Steps) -> None:
         """Put the epoch's index tensor where recorded operations read it: full batches by number, and the last one."""
         size = steps.batches.batch_size
-        full = len(steps.index) // size * size
+        full = steps.batches.full * size
         batches, last = steps.index[:full].unflatten(0, (-1, size)), steps.index[full:]
         if self._full_batches is None or self._last_batch is None:
             self._full_batches, self._last_batch = (part.to(self._device, copy=True) for part in (batches, last))
@@ -208,7 +208,7 @@ class StepGraphs:
         if not steps.batches.unchanging:
             return self._given[rows]
         assert self._full_batches is not None and self._last_batch is not None
-        if rows < steps.batches.batch_size:
+        if rows != steps.batches.batch_size:
             return steps.batches.make(self._last_batch, 0, 0)
         return steps.batches.make(self._full_batches.index_select(0, self._batch_number)[0], 0, 0)
 

@@ -53,6 +53,29 @@ def test_one_process_gets_every_row_in_order() -> None:
     assert indices(batches_of(7, 3)) == [[0, 1, 2], [3, 4, 5], [6]]
 
 
+@settings(max_examples=100, deadline=None)
+@given(rows=st.integers(1, 60), size=st.integers(1, 9), world_size=st.integers(1, 4))
+def test_a_row_that_is_left_over_joins_the_batch_before(rows: int, size: int, world_size: int) -> None:
+    def rank(number: int) -> Batches:
+        return Batches(
+            lambda _: torch.arange(rows),
+            lambda index, *_: index,
+            rows,
+            size,
+            rank=number,
+            world_size=world_size,
+            least=2,
+        )
+
+    shares = [indices(rank(number)) for number in range(world_size)]
+    lengths = [len(batch) for share in shares for batch in share]
+    assert min(lengths) >= 2 or size == 1 or rows == 1
+    assert max(lengths) <= size + 1
+    assert lengths.count(size) >= rank(0).full // world_size
+    if world_size == 1:
+        assert list(itertools.chain(*shares[0])) == list(range(rows))
+
+
 @settings(max_examples=50, deadline=None)
 @given(rows=st.integers(1, 60), size=st.integers(1, 9), world_size=st.integers(1, 4))
 def test_processes_share_an_epoch(rows: int, size: int, world_size: int) -> None:
