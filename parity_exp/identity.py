@@ -5,9 +5,10 @@ their own, and takes it only where they are the same.
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,13 @@ FILE = "identity.json"
 
 MOST_SHOWN = 6
 """Differences that a message shows."""
+
+LIBRARIES = ("parity_exp", "torch", "torchvision", "pytorch_lightning", "lightning")
+"""Packages whose classes do not change between two jobs."""
+
+MOST_FILES = 1_000
+"""Source files of a user's package that are looked at."""
+
 
 Facts = Mapping[str, Any]
 """Plain values by flat key: ``{"k": 2, "trainer.max_epochs": 30}``."""
@@ -92,6 +100,31 @@ def digest_of_weights(weights: "Mapping[str, Tensor]") -> str:
         digest.update(f"{name} {tuple(plain.shape)} {plain.dtype}\0".encode())
         digest.update(plain.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def sources_of(target: str) -> Iterator[Path]:
+    """The source files behind a class's dotted name, where it is of none of :data:`LIBRARIES`; nothing is imported."""
+    names = target.split(".")
+    if names[0] in LIBRARIES:
+        return
+    try:
+        spec = PathFinder.find_spec(names[0])
+        while spec is not None:
+            yield from _files_of(spec)
+            places = spec.submodule_search_locations
+            spec = PathFinder.find_spec(f"{spec.name}.{names[spec.name.count('.') + 1]}", places) if places else None
+    except (ImportError, IndexError, OSError, ValueError):
+        return
+
+
+def _files_of(spec: ModuleSpec) -> list[Path]:
+    """A module's file; of a package of the user's all of its files, of an installed one its own."""
+    if spec.origin is None or not spec.origin.endswith(".py"):
+        return []
+    origin = Path(spec.origin)
+    if spec.submodule_search_locations is None or "." in spec.name or "site-packages" in origin.parts:
+        return [origin]
+    return sorted(origin.parent.rglob("*.py"))[:MOST_FILES]
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,13 @@ Everything counts but a short list of what cannot matter: a value that nobody th
 not taken for the same.
 """
 
-from collections.abc import Iterator, Mapping
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from parity_exp.identity import digest_of_files, flat, without
+from parity_exp.identity import digest_of_files, flat, sources_of, without
 
 CANNOT_MATTER = (
     "hydra",
@@ -70,14 +69,8 @@ ACCELERATION = ("trainer.channels_last", "trainer.cuda_graphs", "trainer.strateg
 LENGTH_AND_MACHINE = (*MACHINE, *ACCELERATION, "trainer.max_epochs", "trainer.max_time")
 """What may change when training goes on: how long it is to be, and what it runs on."""
 
-LIBRARIES = ("parity_exp", "torch", "torchvision", "pytorch_lightning", "lightning")
-"""Packages whose classes do not change between two jobs."""
-
 NAMING_RUNS = ("run", "simulate.calibrate")
 """Keys whose values are run directories."""
-
-MOST_FILES = 1_000
-"""Source files of a user's package that are looked at."""
 
 
 def config_facts(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
@@ -113,28 +106,3 @@ def _of_run(folder: Path) -> list[Path]:
     """What others take from a run: weights, and what was recorded of tasks."""
     files = [path for path in folder.glob("checkpoints/*.ckpt") if path.name != "last.ckpt"]
     return files + list(folder.glob("tasks-*.parquet"))
-
-
-def sources_of(target: str) -> Iterator[Path]:
-    """The source files behind a class's dotted name, where it is of none of :data:`LIBRARIES`; nothing is imported."""
-    names = target.split(".")
-    if names[0] in LIBRARIES:
-        return
-    try:
-        spec = PathFinder.find_spec(names[0])
-        while spec is not None:
-            yield from _files_of(spec)
-            places = spec.submodule_search_locations
-            spec = PathFinder.find_spec(f"{spec.name}.{names[spec.name.count('.') + 1]}", places) if places else None
-    except (ImportError, IndexError, OSError, ValueError):
-        return
-
-
-def _files_of(spec: ModuleSpec) -> list[Path]:
-    """A module's file; of a package of the user's all of its files, of an installed one its own."""
-    if spec.origin is None or not spec.origin.endswith(".py"):
-        return []
-    origin = Path(spec.origin)
-    if spec.submodule_search_locations is None or "." in spec.name or "site-packages" in origin.parts:
-        return [origin]
-    return sorted(origin.parent.rglob("*.py"))[:MOST_FILES]

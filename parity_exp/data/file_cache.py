@@ -98,7 +98,8 @@ def cached(folder: Path, layout: Layout, read: Read, what: str) -> Samples:
 def _open(folder: Path, layout: Layout) -> Samples | None:
     """Map a cached set into memory; None where there is none, or not a whole one."""
     try:
-        digest = json.loads((folder / "samples.json").read_text())["digest"]
+        stored = json.loads((folder / "samples.json").read_text())
+        digest = stored["digest"]
         # Copy on write: nothing that happens to the tensors reaches the file.
         inputs = np.load(folder / "inputs.npy", mmap_mode="c")
         labels = np.load(folder / "labels.npy")
@@ -107,6 +108,7 @@ def _open(folder: Path, layout: Layout) -> Samples | None:
         return None
     fits = (
         isinstance(digest, str)
+        and stored.get("folder") == folder.name  # it says by its name what the samples depend on
         and (inputs.shape, inputs.dtype.name) == ((layout.count, *layout.shape), layout.dtype)
         and (labels.shape, labels.dtype.name) == ((layout.count, *layout.label_shape), layout.label_dtype)
     )
@@ -123,7 +125,9 @@ def _make(folder: Path, layout: Layout, read: Read, what: str) -> None:
     part.mkdir()
     try:
         digest = _write(part, layout, read, what)
-        (part / "samples.json").write_text(json.dumps({"digest": digest, "samples": layout.count, "of": what}))
+        (part / "samples.json").write_text(
+            json.dumps({"digest": digest, "folder": folder.name, "samples": layout.count, "of": what})
+        )
         part.rename(folder)
     finally:
         remove_files(part, FILES)

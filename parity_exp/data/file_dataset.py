@@ -21,13 +21,19 @@ from parity_exp.data.places import SYSTEM_FOLDERS, places, said
 from parity_exp.data.texts import decoded
 from parity_exp.data.whole_files import whole
 from parity_exp.errors import DataError
+from parity_exp.identity import digest_of_files, sources_of
 from parity_exp.ranges import Text
 
 CACHE = ".parity_exp_cache"
 """Folder below ``root`` where read samples are kept, unless ``cache`` says otherwise. May be deleted at any time."""
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 """Raised when what is read from a file changes in a way that no setting shows."""
+
+CHANGES_NO_READING = {
+    "augmentation", "cache", "folder", "limit", "listing", "mean", "name", "root", "split_seed", "std",
+}  # fmt: skip
+"""Attributes of a data set that change nothing of how a file is read."""
 
 DEFAULT_ROOT = "data"
 
@@ -202,17 +208,32 @@ class FileDataset(Dataset):
                 "with room that can be written"
             ) from None
 
+    def _other_settings(self) -> list[tuple[str, str]]:
+        """Plain settings beside those that only choose among samples, or change them once they are read."""
+        return sorted(
+            (name, repr(value))
+            for name, value in vars(self).items()
+            if name not in CHANGES_NO_READING and isinstance(value, bool | int | float | str | tuple | list | None)
+        )
+
     def _key(self, layout: Layout, files: Sequence[LabelledFile]) -> str:
-        """Hash of all that the samples depend on: settings, and the files' names, sizes and times of change."""
+        """Hash of all that the samples depend on: class and settings, and the files' names, sizes and times of change.
+
+        The time of a file's last change of any kind counts as well, for copying can preserve the time of its content.
+        """
         folder = f"{self.folder}{os.sep}"
-        digest = blake2b(repr((CACHE_VERSION, layout, sorted(self.reading().items()))).encode(), digest_size=8)
+        kind = f"{type(self).__module__}.{type(self).__qualname__}"
+        source = digest_of_files(sources_of(kind))
+        of_class = (CACHE_VERSION, kind, source, layout, sorted(self.reading().items()), self._other_settings())
+        digest = blake2b(repr(of_class).encode(), digest_size=8)
         for file in files:
             try:
                 status = os.stat(file.path)  # noqa: PTH116 - there may be 100,000 of them, and this is faster
             except FileNotFoundError:
                 raise self.error(f"{file.path} is missing; get a complete copy of {self.origin}") from None
             name = str(file.path).removeprefix(folder)
-            digest.update(repr((name, status.st_size, status.st_mtime_ns, file.label)).encode())
+            times = status.st_mtime_ns, status.st_ctime_ns
+            digest.update(repr((name, status.st_size, times, file.label)).encode())
         return digest.hexdigest()
 
 

@@ -58,6 +58,12 @@ def test_the_digest_tells_samples_apart(tmp_path: Path) -> None:
     assert len(set(digests)) == 3 and cached(tmp_path / "same", LAYOUT, numbered, "").digest == digests[0]
 
 
+def test_a_cache_under_anothers_name_is_made_anew(tmp_path: Path) -> None:
+    cached(tmp_path / "set-of-others", LAYOUT, lambda place: (numbered(place)[0] * 0, np.asarray(0)), "zeros")
+    (tmp_path / "set-of-others").rename(tmp_path / "set")
+    check(cached(tmp_path / "set", LAYOUT, numbered, "numbers"))
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
@@ -140,8 +146,32 @@ def test_files_are_read_again_only_when_something_has_changed(tmp_path: Path) ->
     status = (root / "test" / "a" / "0.jpg").stat()
     os.utime(root / "test" / "a" / "0.jpg", (status.st_atime, status.st_mtime + 10))
     assert files_read(root) == 10
+    os.utime(root / "test" / "a" / "0.jpg", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert files_read(root) == 10, "it may be another file with the time of the first one"
     root.rename(tmp_path / "moved")
     assert files_read(tmp_path / "moved") == 0
+
+
+class Inverted(Counting):
+    """Says nothing of a setting that its reading depends on."""
+
+    def __init__(self, inverted: bool = False, **settings: object) -> None:
+        super().__init__(**settings)  # type: ignore[arg-type]
+        self.inverted = inverted
+
+    def read_file(self, file: LabelledFile) -> tuple[Array, int | tuple[float, ...]]:
+        values, label = super().read_file(file)
+        return (255 - values if self.inverted else values), label
+
+
+def test_a_setting_that_a_class_does_not_speak_of_counts_all_the_same(tmp_path: Path) -> None:
+    write_image_folder(tmp_path)
+    plain, inverted, parent = (
+        kind(name="images", root=str(tmp_path), size=28, resize=32, **more).load().test.inputs.float().mean()
+        for kind, more in ((Inverted, {}), (Inverted, {"inverted": True}), (Counting, {}))
+    )
+    assert plain == parent != inverted
+    assert len(list((tmp_path / CACHE).glob("images-test-*"))) == 3, "each class has its own"
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
