@@ -17,6 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
+from parity_exp.analysis.best_settings import best_settings
 from parity_exp.analysis.comparison_tables import EQUALS, load_words
 from parity_exp.analysis.serving_figures import policy_colours
 
@@ -93,7 +94,7 @@ def degraded_by_k(measured: pd.DataFrame) -> Plate | None:
             some = rows[rows["encoder"] == encoder]
             shift = 0.06 * (place - (len(several) - 1) / 2)
             _dots(axis, some["k"].astype(float) + shift, some["test/degraded_accuracy"], colours[encoder])
-            best = best_setting(some, "k")
+            best = best_settings(some, ["k"])["degraded"]
             axis.plot(best.index.astype(float) + shift, best, color=colours[encoder], lw=1.8)
         axis.set(title=title, xlabel="k", xticks=sorted(rows["k"].unique()))
         _clean(axis)
@@ -102,13 +103,6 @@ def degraded_by_k(measured: pd.DataFrame) -> Plate | None:
     nothing_lost = Line2D([], [], color=GREY, ls="--", label="available accuracy")
     _legend(figure, [*lines, nothing_lost])
     return Plate(figure, left_out)
-
-
-def best_setting(rows: pd.DataFrame, by: str) -> pd.Series:
-    """Degraded accuracy of the best setting at each value of a column: the greatest of their means over seeds."""
-    means = rows.groupby([by, "r", "decoder", "variant"], dropna=False)["test/degraded_accuracy"].mean()
-    best: pd.Series = means.groupby(level=0).max()
-    return best
 
 
 def overall_accuracy(measured: pd.DataFrame) -> Plate | None:
@@ -123,7 +117,7 @@ def overall_accuracy(measured: pd.DataFrame) -> Plate | None:
     for axis, (title, rows) in zip(axes, shown, strict=False):
         lowest = 1.0
         for encoder, some in rows.groupby("encoder"):
-            best = best_setting(some, "k")
+            best = best_settings(some, ["k"])["degraded"]
             available = _nothing_lost(some).groupby(some["k"]).mean()
             for k in best.index.intersection(pd.Index(styles)):
                 line = (1 - fractions) * available[k] + fractions * best[k]

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from parity_exp.analysis.best_settings import best_settings
 from parity_exp.analysis.findings import BASELINE, NOISE
 from parity_exp.analysis.serving_tables import percent
 
@@ -10,7 +11,10 @@ MOST = 8
 
 
 def encoder_findings(measured: pd.DataFrame) -> list[str]:
-    """Which encoder is best at which k, each at its best setting: a sentence a data set and architecture."""
+    """Which encoder is best at which k, each at its best setting: a sentence a data set and architecture.
+
+    Settings and encoders are ranked by validation groups; the numbers are those of the test split.
+    """
     if measured.empty:
         return []
     sentences = []
@@ -18,14 +22,15 @@ def encoder_findings(measured: pd.DataFrame) -> list[str]:
     for (dataset, architecture), rows in measured.groupby(["dataset", "architecture"], dropna=False):
         parts = []
         for (k, r), some in rows.groupby(["k", "r"], dropna=False):
-            settings = some.groupby(["encoder", "decoder", "variant"], dropna=False)["test/degraded_accuracy"].mean()
-            best = settings.groupby(level=0).max().sort_values(ascending=False)
-            words = ", ".join(f"{name} {percent(value)}" for name, value in best.items())
+            best = best_settings(some, ["encoder"]).sort_values("chosen_by", ascending=False, kind="stable")
+            words = ", ".join(f"{name} {percent(value)}" for name, value in best["degraded"].items())
+            if open_choices := sorted({str(name) for name in some["encoder"]} - {str(name) for name in best.index}):
+                words += f"{', ' if words else ''}{' and '.join(open_choices)} without validation values to choose by"
             parts.append(f"k = {k}{f', r = {r}' if several_r else ''}: {words}")
         available = percent(float(rows["test/available_accuracy"].mean()))
         sentences.append(
-            f"{dataset}, {architecture}, available accuracy {available}; degraded accuracy, best encoder first, each "
-            f"at its best setting: {'; '.join(parts)}."
+            f"{dataset}, {architecture}, available accuracy {available}; degraded accuracy on the test split, best "
+            f"encoder first, each at its best setting, by validation: {'; '.join(parts)}."
         )
     return _some(sentences, "more data sets and architectures are in the table.")
 

@@ -35,13 +35,14 @@ from parity_exp.files import write_bytes, write_text
 CAPTIONS = {
     "degraded_by_k": (
         "Accuracy of reconstructed predictions by k. A dot is a run; a line joins an encoder's best setting at each k, "
-        "the mean over its seeds. The dashed line is what the base model itself has right: the nearer a line keeps to "
-        "it as k grows, the better the code. Few extra instances (1/k) are bought with what is lost to the right."
+        "chosen by validation and shown on the test split, the mean over its seeds. The dashed line is what the base "
+        "model itself has right: the nearer a line keeps to it as k grows, the better the code. Few extra instances "
+        "(1/k) are bought with what is lost to the right."
     ),
     "overall_accuracy": (
         "Accuracy over all queries when a fraction of the predictions is unavailable and reconstructed, computed from "
-        "the test split: A_o = (1 - f_u) A_a + f_u A_d, with each encoder's best setting. The flatter, the better; the "
-        "dotted line is what is left where lost predictions stay unanswered."
+        "the test split: A_o = (1 - f_u) A_a + f_u A_d, with each encoder's best setting by validation. The flatter, "
+        "the better; the dotted line is what is left where lost predictions stay unanswered."
     ),
     "delivered_accuracy": (
         "Accuracy of what clients really got, by the share of answers that did not come from the base model itself; a "

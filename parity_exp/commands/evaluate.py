@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from parity_exp.commands.assembly import Experiment
 from parity_exp.commands.job import overlaid, resolved, tracked
 from parity_exp.commands.own_folder import claim
-from parity_exp.commands.results import evaluate_test_split, load_trained
+from parity_exp.commands.results import evaluate_test_split, load_trained, validated_quality
 from parity_exp.errors import ConfigError
 from parity_exp.run_directory import RunDirectory
 
@@ -14,7 +14,7 @@ MAY_CHANGE = ("dataset", "evaluation", "trainer", "tracker", "outputs")
 
 
 def run(composed: DictConfig) -> float:
-    """Evaluate ``run=``, write a run directory of its own; return the degraded quality."""
+    """Evaluate ``run=``, write a run directory of its own; return degraded quality in validation."""
     if composed.run is None:
         raise ConfigError("run: evaluate needs the run directory of a `train`; give run=outputs/train/<date>/<time>")
     trained = RunDirectory.existing(composed.run, "run")
@@ -24,5 +24,5 @@ def run(composed: DictConfig) -> float:
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
     claim("evaluate", resolved(composed), directory, experiment.data_facts)
     with tracked("evaluate", config, directory) as tracker:
-        metrics = evaluate_test_split(experiment, base, parities, directory, tracker, {})
-    return metrics[f"test/degraded_{experiment.task.quality}"]
+        evaluate_test_split(experiment, base, parities, directory, tracker, {})
+    return validated_quality(experiment, base, parities)

@@ -108,6 +108,14 @@ def evaluate_test_split(
     return metrics
 
 
+def validated_quality(experiment: Experiment, base: nn.Module, parities: list[nn.Module]) -> float:
+    """Degraded quality on groups of the validation split: what sweepers and reports choose by."""
+    samples, task, seed = experiment.splits.validation, experiment.task, experiment.config.evaluation.seed
+    predictions = experiment.predictions(base, samples.inputs)
+    measured = experiment.evaluator(base, parities).evaluate(samples, predictions, task, (), seed)
+    return measured.metrics[f"degraded_{task.quality}"]
+
+
 def default_quality(task: Task, train_labels: Tensor, test_labels: Tensor) -> float:
     """How good the default prediction is, which clients get of what is lost without a code."""
     default = task.default(train_labels).expand(len(test_labels), -1)

@@ -12,12 +12,15 @@ from parity_exp.commands.job import overlaid, resolved, tracked
 from parity_exp.commands.non_systematic import choose_settings, code_settled
 from parity_exp.commands.own_folder import claim
 from parity_exp.commands.phases import obtain_base, train_code
-from parity_exp.commands.results import evaluate_test_split, load_trained
+from parity_exp.commands.results import evaluate_test_split, load_trained, validated_quality
 from parity_exp.errors import ConfigError
 from parity_exp.identity import differences, listed, without
 from parity_exp.run_directory import RunDirectory
 from parity_exp.tracking import Tracker
 from parity_exp.training import Fitted
+
+VALIDATED = "train/best_val_degraded"
+"""Metric of degraded quality in validation, before the quality's name."""
 
 MAY_CHANGE_ON_RESUME = ("trainer", "tracker", "evaluation")
 MAY_DIFFER_ON_RESUME = (*LENGTH_AND_MACHINE, *EVALUATION_ALONE)
@@ -25,7 +28,7 @@ MAY_DIFFER_ON_RESUME = (*LENGTH_AND_MACHINE, *EVALUATION_ALONE)
 
 
 def run(composed: DictConfig) -> float:
-    """Train, evaluate and write the run directory; return the degraded quality, for sweepers to maximise."""
+    """Train, evaluate and write the run directory; return what sweepers maximise, degraded quality in validation."""
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
     resumed = composed.resume is not None
     config = resolved(composed)
@@ -42,7 +45,7 @@ def run(composed: DictConfig) -> float:
     claim("train", asked, directory, experiment.data_facts, MAY_DIFFER_ON_RESUME if resumed else None)
     with tracked("train", config, directory, resumed) as tracker:
         metrics = train_and_evaluate(experiment, directory, tracker)
-    return metrics[f"test/degraded_{experiment.task.quality}"]
+    return metrics[f"{VALIDATED}_{experiment.task.quality}"]
 
 
 def check_unchanged(stored: DictConfig, config: DictConfig) -> None:
@@ -80,6 +83,7 @@ def train_and_evaluate(experiment: Experiment, directory: RunDirectory, tracker:
     else:
         training = choose_code(experiment, base, directory)
     base, parities = load_trained(experiment, directory, "run")
+    training[f"{VALIDATED}_{experiment.task.quality}"] = validated_quality(experiment, base, parities)
     metrics = evaluate_test_split(
         experiment,
         base,

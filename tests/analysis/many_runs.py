@@ -114,6 +114,7 @@ def training_metrics(k: int, encoder: str, dataset: str, rng: np.random.Generato
     return {
         "test/available_accuracy": available,
         "test/degraded_accuracy": degraded,
+        "train/best_val_degraded_accuracy": degraded,
         "test/reconstruction_accuracy": degraded + 0.02,
         "train/epochs": 30,
         "train/seconds_per_epoch": 0.5 * k,

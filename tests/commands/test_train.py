@@ -143,3 +143,12 @@ def test_a_killed_run_goes_on_to_the_same_number_of_epochs(run: Run, folder: Pat
     assert run("train", f"resume={run_dir}") == 0
     assert metrics(run_dir)["train/epochs"] == 150
     assert pd.read_csv(run_dir / "history.csv")["epoch"].tolist() == list(range(1, 151))
+
+
+def test_sweepers_get_what_validation_says(run: Run, folder: Path) -> None:
+    given = ["-m", *QUICK, "tracker=none", "+hydra.callbacks.values._target_=tests.commands.job_values.JobValues"]
+    assert run("train", *given, "code=parity,berrut") == 0
+    values = [float(line) for line in (folder / "values.txt").read_text().split()]
+    measured = [metrics(path) for path in run_dirs(folder)]
+    assert values == [one["train/best_val_degraded_accuracy"] for one in measured]
+    assert values != [one["test/degraded_accuracy"] for one in measured]
