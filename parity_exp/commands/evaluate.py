@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from parity_exp.commands.assembly import Experiment
 from parity_exp.commands.job import overlaid, resolved, tracked
 from parity_exp.commands.own_folder import claim
-from parity_exp.commands.results import evaluate_test_split, load_trained, validated_quality
+from parity_exp.commands.results import evaluate_test_split, load_trained, validated_quality, warn_if_unfinished
 from parity_exp.errors import ConfigError
 from parity_exp.run_directory import RunDirectory
 
@@ -23,6 +23,7 @@ def run(composed: DictConfig) -> float:
     base, parities = load_trained(experiment, trained, "run")
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
     claim("evaluate", resolved(composed), directory, experiment.data_facts)
+    warn_if_unfinished(trained)
     with tracked("evaluate", config, directory) as tracker:
         evaluate_test_split(experiment, base, parities, directory, tracker, {})
     return validated_quality(experiment, base, parities)

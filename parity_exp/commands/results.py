@@ -1,5 +1,6 @@
 """From trained networks to what a person and a script look at: metrics, tables, figures."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,15 @@ from parity_exp.tasks import Task
 from parity_exp.tracking import Tracker
 from parity_exp.training import code_costs
 
+log = logging.getLogger(__name__)
+
 EXAMPLE_GROUPS = 4
+
+
+def warn_if_unfinished(trained: RunDirectory) -> None:
+    """Say so where a run is measured or served whose training has not ended."""
+    if not trained.metrics.is_file():
+        log.warning("run=%s: it has no metrics.json, so its training has not ended; go on with resume=", trained.path)
 
 
 def load_trained(experiment: Experiment, trained: RunDirectory, key: str) -> tuple[nn.Module, list[nn.Module]]:

@@ -8,7 +8,7 @@ from parity_exp.commands.assembly import Experiment
 from parity_exp.commands.job import overlaid, resolved, tracked
 from parity_exp.commands.own_folder import claim
 from parity_exp.commands.phases import belongs
-from parity_exp.commands.results import load_trained
+from parity_exp.commands.results import load_trained, warn_if_unfinished
 from parity_exp.commands.scenario import SECTIONS
 from parity_exp.commands.serving import Serving, serve_policies
 from parity_exp.errors import ConfigError
@@ -31,6 +31,7 @@ def run(composed: DictConfig) -> float:
     # The run's own small model, where it has one and nobody asks for another.
     has_backup = serving.needs_backup and belongs(experiment, trained.checkpoint(BACKUP), BACKUP)
     claim("serve", resolved(composed), directory, experiment.data_facts)
+    warn_if_unfinished(trained)
     with tracked("serve", config, directory) as tracker:
         backup = trained if has_backup else directory
         metrics = serve_policies(serving, trained, backup, directory, tracker)

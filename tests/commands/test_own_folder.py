@@ -130,6 +130,20 @@ def test_another_base_checkpoint_under_the_same_name_is_noticed(
     assert run("train", "resume=d", "trainer.max_epochs=2") == 0
 
 
+def test_another_run_under_the_same_name_is_noticed_and_an_unfinished_one_told_of(
+    run: Run, folder: Path, copied: Path, trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = ("evaluate", f"run={copied}", "tracker=none", "hydra.run.dir=e")
+    assert run(*same) == 0
+    shutil.copyfile(
+        trained("k=2", "seed=8") / "checkpoints" / "parity-0.ckpt", copied / "checkpoints" / "parity-0.ckpt"
+    )
+    assert "run (content)" in refused(run, capsys, *same)
+    (copied / "metrics.json").unlink()
+    assert run("evaluate", f"run={copied}", "tracker=none") == 0
+    assert "its training has not ended" in capsys.readouterr().out
+
+
 # ---- resume
 
 
