@@ -20,13 +20,19 @@ FASHION_MNIST = any(Path(folder, "fashion-mnist").is_dir() for folder in SYSTEM_
 QUICK_SERVING = ("load.queries=40", "pool.service_time_ms=2")
 
 
+MEASURES = ("measured/", "base.checkpoint=model.t7")
+"""What commands have that repeat a measurement, for minutes to hours: tests/test_documents.py composes them."""
+
+
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
 
 
 def commands() -> list[list[str]]:
-    """The arguments of every ``python -m parity_exp`` that is not part of an installation."""
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    """The arguments of every ``python -m parity_exp`` that is neither part of an installation nor a measurement."""
+    lines = [
+        line for block in blocks("sh") for line in block.splitlines() if not any(part in line for part in MEASURES)
+    ]
     words = [shlex.split(line, comments=True)[3:] for line in lines if line.startswith("python -m parity_exp")]
     # Two processes are started, in a sweep moreover, by tests/commands/test_several_processes.py.
     return [given for given in words if "trainer=ddp_cpu" not in given]

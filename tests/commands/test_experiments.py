@@ -133,9 +133,17 @@ def test_each_experiment_of_the_papers_has_a_small_twin_and_a_row_in_the_table()
         assert f"`{name}`" in table
 
 
-def test_the_tables_commands_name_experiments_that_there_are() -> None:
-    named = re.findall(r"^python -m parity_exp .*experiment=(\S+)", (FOLDER / "README.md").read_text(), re.MULTILINE)
-    assert len(named) >= 8 and set(named) <= set(NAMES)
+def test_a_twin_that_several_experiments_share_has_its_numbers_once_in_the_table() -> None:
+    rows = re.findall(
+        r"^\| `((?:parm|learned_code)/\w+)` \|.*\| ([^|]*) \|$", (FOLDER / "README.md").read_text(), re.MULTILINE
+    )
+    assert {name for name, _ in rows} == set(PAPER)
+    with_numbers: dict[str, list[str]] = {}
+    for name, numbers in rows:
+        job = OmegaConf.to_yaml(resolved(f"{name}_small"))
+        with_numbers.setdefault(job, []).extend([name] if re.search(r"\d\.\d|\d+ / \d+", numbers) else [])
+    assert len(with_numbers) < len(rows), "some experiments share their twin"
+    assert [names for names in with_numbers.values() if len(names) != 1] == []
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("_small")])
