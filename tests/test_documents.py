@@ -19,6 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from parity_exp.cli import COMMANDS, config_folder
+from parity_exp.command_line import as_hydra_reads
 
 TOP = Path(__file__).parent.parent
 
@@ -129,7 +130,7 @@ def test_a_command_of_the_documents_composes(given: list[str], tmp_path: Path, m
     # The example of a component of one's own stands beside the command that uses it.
     Path("my_conf", "encoder").mkdir(parents=True)
     Path("my_conf", "encoder", "mean.yaml").write_text("_target_: my_codes.MeanEncoder\n")
-    flags, unknown = get_args_parser().parse_known_args(given[1:])
+    flags, unknown = get_args_parser().parse_known_args(as_hydra_reads(given[0], given[1:]))
     assert not unknown, f"not flags of Hydra's: {unknown}"
     sweeps = list(jobs(flags.overrides))
     assert len(sweeps) == 1 or flags.multirun, "values between commas need -m"
