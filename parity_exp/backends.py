@@ -12,19 +12,28 @@ that name with Lightning (``AcceleratorRegistry.register``), and ``pool.devices=
 
 import importlib
 import os
+from collections.abc import Iterable
 
 from parity_exp.errors import UserError
 
 MODULES = "PARITY_EXP_BACKENDS"
 
 
-def load_backends() -> None:
-    """Import the modules that the environment names; what is imported already costs nothing.
+def named_backends() -> tuple[str, ...]:
+    """The modules that the environment names; whoever starts a process tells it, since it may have another one."""
+    return tuple(word.strip() for word in os.environ.get(MODULES, "").split(",") if word.strip())
+
+
+def load_backends(names: Iterable[str] | None = None) -> None:
+    """Import modules that bring devices; what is imported already costs nothing.
+
+    Args:
+        names: which; None: those that the environment names.
 
     Raises:
         UserError: one cannot be imported, with the reason.
     """
-    for name in filter(None, (word.strip() for word in os.environ.get(MODULES, "").split(","))):
+    for name in named_backends() if names is None else names:
         try:
             importlib.import_module(name)
         except Exception as error:

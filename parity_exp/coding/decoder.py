@@ -85,7 +85,7 @@ class Decoder(nn.Module, ABC):
         nothing = torch.zeros_like(like)
 
         def stack(outputs: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
-            mask = torch.tensor([output is not None for output in outputs])
+            mask = torch.tensor([output is not None for output in outputs], device=like.device)
             return torch.stack([nothing if output is None else output for output in outputs])[None], mask[None]
 
         return self.decode(*stack(predictions), *stack(parities))[0, place]

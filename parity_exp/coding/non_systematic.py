@@ -187,7 +187,7 @@ class NonSystematicCode(nn.Module, ABC):
             left = [row for row, is_wrong in zip(rows, wrong.tolist(), strict=True) if not is_wrong]
             stacked = stacked[~wrong]
             pattern = tuple(row in left for row in range(self.n))
-        decoding = self._compact(pattern)
+        decoding = self._compact(pattern).to(stacked.device)
         return (decoding @ stacked.flatten(1)).unflatten(1, stacked.shape[1:])
 
     # ---- matrices, computed once

@@ -88,7 +88,8 @@ class ResidualDecoder(Decoder):
             [nothing if output is None else output for output in parities]
             + [nothing[:size] if output is None else output for output in predictions]
         )
-        there = torch.tensor([output is not None for output in (*predictions, *parities)], dtype=outputs.dtype)
+        arrived = [output is not None for output in (*predictions, *parities)]
+        there = torch.tensor(arrived, dtype=outputs.dtype, device=outputs.device)
         offset = torch.addmv(self.outputs.bias, self.pattern.weight, there)
         hidden = torch.addmv(offset, self.outputs.weight, outputs, alpha=1 / scale).relu_()
         rows = slice(place * size, (place + 1) * size)

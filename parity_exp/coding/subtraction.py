@@ -54,7 +54,7 @@ class SubtractionDecoder(Decoder):
         rows = [j for j in range(self.r) if parity_available[j]]
         if len(lost) > len(rows):
             raise ValueError(f"{len(lost)} predictions are missing, but only {len(rows)} parity outputs are there")
-        generator = self.generator.double()
+        generator = self.generator.cpu().double()
         solve = torch.linalg.pinv(generator[rows][:, lost])[lost.index(place)]
         parity_weights = torch.zeros(self.r, dtype=torch.float64)
         parity_weights[rows] = solve

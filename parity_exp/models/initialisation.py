@@ -104,15 +104,16 @@ class Split(Initialisation):
         with torch.no_grad():
             first = layers[0].weight
             units = first.view(-1, *encoder.query_shape)
-            place_of = torch.arange(len(units)) % k
+            place_of = torch.arange(len(units), device=units.device) % k
             split = torch.zeros_like(units)
             for place in range(k):
                 mine = place_of == place
                 split[mine] = _at_place(encoder, row, units[mine], place)
             first.copy_(math.sqrt(k) * split.view_as(first))
             for layer in layers[1:-1]:
-                reads, is_of = (torch.arange(size) % k for size in (layer.in_features, layer.out_features))
-                layer.weight.mul_(math.sqrt(k) * (is_of[:, None] == reads[None]))
+                weight, sizes = layer.weight, (layer.in_features, layer.out_features)
+                reads, is_of = (torch.arange(size, device=weight.device) % k for size in sizes)
+                weight.mul_(math.sqrt(k) * (is_of[:, None] == reads[None]))
 
 
 def _at_place(encoder: Encoder, row: int, weights: Tensor, place: int) -> Tensor:
@@ -127,9 +128,9 @@ def _at_place(encoder: Encoder, row: int, weights: Tensor, place: int) -> Tensor
         group[:, place] = query
         return encoder.encode(group)[:, row]
 
-    ones = encoded(torch.ones(1, *encoder.query_shape))
+    ones = encoded(weights.new_ones(1, *encoder.query_shape))
     energy = ones.square().sum()
-    factor = ones.numel() / energy if energy > 0 else torch.ones(())
+    factor = ones.numel() / energy if energy > 0 else torch.ones_like(energy)
     return factor * encoded(weights)
 
 

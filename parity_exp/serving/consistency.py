@@ -87,9 +87,12 @@ class Consistency:
         """
         k, r = self.decoder.k, self.decoder.r
         own = [place for place in range(k) if place not in erased]
-        every, rows = torch.arange(len(own)), len(predictions) * len(own)
-        available = torch.tensor([[place in own and place != lost for place in range(k)] for lost in own])
-        parity_available = torch.tensor([k + row not in erased for row in range(r)])
+        device, rows = predictions.device, len(predictions) * len(own)
+        every = torch.arange(len(own), device=device)
+        available = torch.tensor(
+            [[place in own and place != lost for place in range(k)] for lost in own], device=device
+        )
+        parity_available = torch.tensor([k + row not in erased for row in range(r)], device=device)
         decoded = self.decoder.decode(
             predictions.repeat_interleave(len(own), 0),
             available.repeat(len(predictions), 1),

@@ -20,6 +20,7 @@ from multiprocessing.context import ForkServerProcess
 
 import numpy as np
 
+from parity_exp.backends import named_backends
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.helpers.process import attend
@@ -167,7 +168,8 @@ class Disturber:
         context.set_forkserver_preload([attend.__module__])
         ours, theirs = context.Pipe()
         seed = int(np.random.default_rng([self._seed, instance]).integers(2**62))
-        arguments = (theirs, self._helpers[kind], spans, device, self._cores[instance], seed)
+        core = self._cores[instance]
+        arguments = (theirs, self._helpers[kind], spans, device, core, seed, named_backends())
         process = context.Process(target=attend, args=arguments, name=name, daemon=True)
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:

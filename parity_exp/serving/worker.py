@@ -5,12 +5,12 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from parity_exp.backends import load_backends
+from parity_exp.backends import load_backends, named_backends
 from parity_exp.errors import UserError
 from parity_exp.serving.corruptor import Corruptor
 from parity_exp.serving.passes import Acceleration, Hardware, Passes
@@ -38,6 +38,7 @@ class Assignment:
         timeline: what delays and faults to inject.
         acceleration: how to run the models.
         crowded: there are more processes than cores, so none may keep a core while it waits for its device.
+        backends: modules that bring devices.
     """
 
     index: int
@@ -51,6 +52,7 @@ class Assignment:
     timeline: Timeline
     acceleration: Acceleration
     crowded: bool
+    backends: tuple[str, ...] = field(default_factory=named_backends)
 
 
 class Worker:
@@ -73,7 +75,7 @@ class Worker:
         contents: Sequence[bytes | memoryview | None] = (),
         hardware: Hardware | None = None,
     ) -> None:
-        load_backends()
+        load_backends(assignment.backends)
         torch.set_num_threads(1)
         self._hardware = hardware or _hardware(assignment)
         self._hardware.prepare(assignment.acceleration)

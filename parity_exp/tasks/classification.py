@@ -83,7 +83,7 @@ class Classification(Task):
 
     def centre(self, labels: Tensor) -> Tensor:
         """Zero: only differences between logits mean anything."""
-        return torch.zeros(self.outputs)
+        return torch.zeros(self.outputs, device=labels.device)
 
     def columns(self, name: str, answers: Any) -> dict[str, Any]:
         return {name: answers}

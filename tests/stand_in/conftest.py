@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def two_devices(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Devices ``pretend:0`` and ``pretend:1``, here and in processes that are started from here."""
     monkeypatch.setenv(device.COUNT, "2")
-    monkeypatch.setenv(MODULES, device.__name__)
+    monkeypatch.setenv(MODULES, "tests.stand_in.two_devices")
     with device.factories():
         yield
 

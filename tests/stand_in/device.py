@@ -6,9 +6,8 @@ dimensions where numbers are combined element by element, and CPU indices and ma
 generators of its own, refuses numpy, and cannot be used in a fork of the process that has used it.
 
 Importing this registers the device, which cannot be undone. There are as many of them as the environment variable
-:data:`COUNT` says, by default none; whoever sets it also says :data:`parity_exp.backends.MODULES`, for processes of
-instances. Torch knows one registered device a process, and asks for it before its first backward pass: import this
-before. Backward passes work on ``pretend:0`` only.
+:data:`COUNT` says, by default none. Torch knows one registered device a process, and asks for it before its first
+backward pass: import this before. Backward passes work on ``pretend:0`` only.
 
 Not modelled: pinned memory, streams and graphs.
 """
@@ -17,7 +16,7 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -140,11 +139,16 @@ def _run(func: Any, *args: Any, **kwargs: Any) -> Any:
         return out
     # What is changed in place is returned as it is; everything else is a new tensor on the device.
     same = {id(tensor.on_cpu): tensor for tensor in held}
+    # In inference mode views of other tensors belong to these, and count their changes.
+    views = any(one.alias_info is not None for one in func._schema.returns) and not any(t.is_inference() for t in held)
 
     def wrapped(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
-        return same[id(leaf)] if id(leaf) in same else PretendTensor(leaf, index)
+        if id(leaf) in same:
+            return same[id(leaf)]
+        with torch.inference_mode(False) if views else nullcontext():
+            return PretendTensor(leaf, index)
 
     return pytree.tree_map(wrapped, out)
 
@@ -384,8 +388,14 @@ def factories() -> Iterator[None]:
             setattr(owner, name, value)
 
 
+_for_good = ExitStack()
+
+
+def plug_in() -> None:
+    """Have factory functions know the device from now on, in a process that is there for nothing else."""
+    if torch.Generator is not PretendGenerator:
+        _for_good.enter_context(factories())
+
+
 if unavailable() is None:
     _libraries = _register()
-    if _backend.is_available():
-        _factories = factories()
-        _factories.__enter__()

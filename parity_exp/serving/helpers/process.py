@@ -20,7 +20,13 @@ LONGEST_WAIT_S = 3600.0
 
 
 def attend(
-    pipe: Connection, helper: Helper, spans: Sequence[tuple[float, float]], device: str, core: int | None, seed: int
+    pipe: Connection,
+    helper: Helper,
+    spans: Sequence[tuple[float, float]],
+    device: str,
+    core: int | None,
+    seed: int,
+    backends: Sequence[str] = (),
 ) -> None:
     """Run a helper.
 
@@ -31,6 +37,7 @@ def attend(
         device: where.
         core: the processor core to stay on; None: any.
         seed: of what the work draws at random.
+        backends: modules that bring devices.
     """
     # Ctrl-C goes to every process of the terminal; it is the parent who ends the run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -38,7 +45,7 @@ def attend(
         if core is not None:
             os.sched_setaffinity(0, {core})
         torch.set_num_threads(1)
-        load_backends()
+        load_backends(backends)
         work = helper.prepare(device, seed)
         pipe.send(None)
         zero_s = pipe.recv()
