@@ -119,6 +119,7 @@ class Code(nn.Module):
         """
         if not losses.repairable:
             raise ValueError("a loss pattern has more missing predictions than parity outputs: it cannot be decoded")
+        predictions, parities = self.decoder.rounding.undone(self.decoder.generator, (predictions, parities))
 
         def seen(outputs: Tensor, patterns: Tensor) -> Tensor:
             mask = patterns.view(1, *patterns.shape, *[1] * (outputs.dim() - 2))

@@ -5,11 +5,13 @@ To write your own, subclass :class:`Decoder` and implement :meth:`Decoder.recons
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from parity_exp.coding.encoder import row_of_ones
+from parity_exp.coding.precision import Rounding, at_least_single
 
 
 class Decoder(nn.Module, ABC):
@@ -35,12 +37,26 @@ class Decoder(nn.Module, ABC):
         self.r = r
         self.output_shape = tuple(output_shape)
         self.register_buffer("generator", row_of_ones(k, r) if generator is None else generator, persistent=False)
+        self.rounding = Rounding()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Move to another device or format; the generator keeps its digits, for encoder and decoder share them."""
+        exact = self.generator
+        super()._apply(fn, recurse)
+        self.generator = exact.to(self.generator.device)
+        return self
 
     def targets(self, predictions: Tensor) -> Tensor:
-        """What the parity models must output, ``(B, k, *out) -> (B, r, *out)``: ``sum_i c[j, i] F(X_i)``."""
+        """What the parity models must output, ``(B, k, *out) -> (B, r, *out)``: ``sum_i c[j, i] F(X_i)``.
+
+        In single precision at least, whatever predictions have: rounded sums cannot be decoded.
+        """
+        predictions = at_least_single(predictions)
         if self.r == 1:
             return predictions.sum(dim=1, keepdim=True)
-        return torch.einsum("rk,bk...->br...", self.generator.to(predictions.dtype), predictions)
+        # Products of matrices would be rounded by autocast, and by TF32.
+        weights = self.generator.to(predictions.dtype).view(self.r, self.k, *[1] * (predictions.dim() - 2))
+        return (weights * predictions.unsqueeze(1)).sum(dim=2)
 
     def calibrate(self, predictions: Tensor) -> None:
         """See what predictions look like, ``(N, *out)``, once before training."""
@@ -56,9 +72,10 @@ class Decoder(nn.Module, ABC):
             parity_available: ``(B, r)``, true where a parity output has arrived.
 
         Returns:
-            ``(B, k, *out)``: available predictions unchanged, missing ones reconstructed, and NaN where a group
-            has lost more predictions than it has parity outputs.
+            ``(B, k, *out)``, in single precision at least: available predictions unchanged, missing ones
+            reconstructed, and NaN where a group has lost more predictions than it has parity outputs.
         """
+        predictions, parities = self.rounding.undone(self.generator, (predictions, parities))
         mask = _spread(available, predictions)
         known = torch.where(mask, predictions, 0)
         parity_known = torch.where(_spread(parity_available, parities), parities, 0)

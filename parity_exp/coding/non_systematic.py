@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from parity_exp.coding.error_location import locate_errors
 from parity_exp.coding.points import first_kind, second_kind
+from parity_exp.coding.precision import at_least_single
 from parity_exp.ranges import Few, SomeOrNone
 
 
@@ -126,8 +127,9 @@ class NonSystematicCode(nn.Module, ABC):
             answered: ``(B, n)``, true where an answer has arrived.
 
         Returns:
-            ``(B, k, *out)``; NaN where a group has no answer at all.
+            ``(B, k, *out)``, in single precision at least; NaN where a group has no answer at all.
         """
+        answers = at_least_single(answers)
         used = answered & ~self.wrong(answers, answered)
         known = torch.where(used.view(*used.shape, *[1] * (answers.dim() - 2)), answers, 0)
         patterns, which = torch.unique(used, dim=0, return_inverse=True)
@@ -178,7 +180,7 @@ class NonSystematicCode(nn.Module, ABC):
         Args:
             answers: n answers ``(*out)``, None where missing; one at least has to be there.
         """
-        arrived = [answer for answer in answers if answer is not None]
+        arrived = [at_least_single(answer) for answer in answers if answer is not None]
         pattern = tuple(answer is not None for answer in answers)
         stacked = torch.stack(arrived)
         if self.byzantine and len(arrived) >= self.needed:

@@ -9,6 +9,7 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from parity_exp.coding.decoder import Decoder
+from parity_exp.coding.precision import at_least_single
 from parity_exp.coding.subtraction import SubtractionDecoder
 from parity_exp.ranges import Width
 
@@ -81,6 +82,10 @@ class ResidualDecoder(Decoder):
         self, predictions: Sequence[Tensor | None], parities: Sequence[Tensor | None], place: int
     ) -> Tensor:
         size, scale = self.output_shape[0], float(self.scale)
+        predictions, parities = (
+            [output if output is None else at_least_single(output) for output in outputs]
+            for outputs in (predictions, parities)
+        )
         sums = [None if output is None else output[:size] for output in parities]
         linear = self.linear.decode_group(predictions, sums, place)
         nothing = self.nothing

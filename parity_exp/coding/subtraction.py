@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from parity_exp.coding.decoder import Decoder
+from parity_exp.coding.precision import at_least_single
 
 
 class SubtractionDecoder(Decoder):
@@ -39,6 +40,7 @@ class SubtractionDecoder(Decoder):
         for output, weight in zip((*parities, *predictions), weights, strict=True):
             if output is None or weight == 0:
                 continue
+            output = at_least_single(output)
             if decoded is None:
                 decoded = output * weight if weight != 1 else output
             else:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import parity_exp
 from parity_exp import library_errors
 from parity_exp.backends import load_backends
-from parity_exp.coding import Code, Decoder, NonSystematicCode
+from parity_exp.coding import Code, Decoder, NonSystematicCode, precision
 from parity_exp.commands import world
 from parity_exp.commands.components import (
     build,
@@ -214,9 +214,30 @@ class Experiment:
         return new_non_systematic_code(self.config.code, "code", self.k)
 
     @cached_property
+    def generator(self) -> Tensor:
+        """The generator matrix, ``(r, k)``.
+
+        Raises:
+            ConfigError: a pattern of up to r losses cannot be repaired with it.
+        """
+        generator: Tensor = build(self.config.generator, "generator").matrix(self.k, self.r)
+        if not precision.growth(generator) < precision.SINGULAR:
+            name = self.config.generator.get("_target_")
+            raise ConfigError(
+                f"generator ({name}): with k={self.k} and r={self.r} some losses cannot be repaired, for a square part "
+                "of its matrix has no inverse; choose generator=chebyshev"
+            )
+        return generator
+
+    def warn_of_precision(self, key: str, name: object) -> None:
+        """Say so where a precision that somebody chose is too low to decode."""
+        precision.warn_of(self.generator, precision.format_named(name), f"{key}={name}")
+        self.code.decoder.rounding.warned = True
+
+    @cached_property
     def code(self) -> Code:
         shape = self.splits.query_shape
-        generator = build(self.config.generator, "generator").matrix(self.k, self.r)
+        generator = self.generator
         with self._random_weights(CODE_WEIGHTS, self.seed):
             encoder = build(self.config.encoder, "encoder", k=self.k, r=self.r, query_shape=shape, generator=generator)
             decoder = build(
@@ -355,6 +376,7 @@ class Experiment:
                 "train; set one of them to true"
             )
         processes(self.config.trainer)
+        self.warn_of_precision("trainer.precision", self.config.trainer.precision)
         base = self.rehearse_network("base")
         self._check_validated("trainer.max_epochs", self.config.trainer.max_epochs)
         self.make_trainer(max_epochs=1)()

@@ -95,6 +95,8 @@ class Serving(Scenario):
         self._check_models()
         self.pool().check(self.most_instances)
         all_helpers(self.stragglers)
+        if experiment.systematic:
+            experiment.warn_of_precision("pool.precision", self.config.pool.get("precision", "float32"))
         if self.needs_backup:
             experiment.rehearse_network("backup")
 
