@@ -1,7 +1,7 @@
 """What the documents tell a reader to type composes, and every table of numbers has the command that gives it.
 
-No job is run here: a command is read as Hydra reads it, and every value that a sweep goes through has to be a choice or
-a key that there is.
+No job is run here: a command is read as Hydra reads it, for every value that a sweep goes through, and what comes of it
+is checked as the command does before it begins.
 """
 
 import re
@@ -16,10 +16,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
 from parity_exp.cli import COMMANDS, config_folder
 from parity_exp.command_line import as_hydra_reads
+from parity_exp.schema.composed import check_composed
 
 TOP = Path(__file__).parent.parent
 
@@ -76,12 +76,11 @@ COMMAND_LINES = [
 
 
 @cache
-def composes(overrides: tuple[str, ...]) -> None:
-    """Compose a config, and resolve it without what Hydra fills in when a job starts."""
+def composes(command: str, overrides: tuple[str, ...]) -> None:
+    """Compose a config, and check every value in it as the command itself does before it begins."""
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = compose("config", list(overrides))
-    del config.sweep
-    OmegaConf.resolve(config)
+    check_composed(config, [word for word in overrides if not word.startswith("hydra")], command)
 
 
 def jobs(overrides: list[str]) -> Iterator[list[str]]:
@@ -130,12 +129,16 @@ def test_a_command_of_the_documents_composes(given: list[str], tmp_path: Path, m
     # The example of a component of one's own stands beside the command that uses it.
     Path("my_conf", "encoder").mkdir(parents=True)
     Path("my_conf", "encoder", "mean.yaml").write_text("_target_: my_codes.MeanEncoder\n")
+    Path("my_codes.py").write_text(
+        "import parity_exp.coding\n\n\nclass MeanEncoder(parity_exp.coding.Encoder):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
     flags, unknown = get_args_parser().parse_known_args(as_hydra_reads(given[0], given[1:]))
     assert not unknown, f"not flags of Hydra's: {unknown}"
     sweeps = list(jobs(flags.overrides))
     assert len(sweeps) == 1 or flags.multirun, "values between commas need -m"
     for overrides in sweeps:
-        composes(tuple(overrides))
+        composes(given[0], tuple(overrides))
 
 
 # ---- numbers
