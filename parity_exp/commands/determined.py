@@ -20,6 +20,7 @@ CANNOT_MATTER = (
     "runs",
     "resume",
     "sweep",
+    "trust",
     "dataset.root",  # so it is of data
     "dataset.cache",
     "simulate.processes",

@@ -7,6 +7,7 @@ from parity_exp.commands.assembly import Experiment
 from parity_exp.commands.job import overlaid, resolved, tracked
 from parity_exp.commands.own_folder import claim
 from parity_exp.commands.results import evaluate_test_split, load_trained, validated_quality, warn_if_unfinished
+from parity_exp.commands.stored import stored_config
 from parity_exp.errors import ConfigError
 from parity_exp.run_directory import RunDirectory
 
@@ -18,7 +19,7 @@ def run(composed: DictConfig) -> float:
     if composed.run is None:
         raise ConfigError("run: evaluate needs the run directory of a `train`; give run=outputs/train/<date>/<time>")
     trained = RunDirectory.existing(composed.run, "run")
-    config = overlaid(trained.read_config(), resolved(composed), MAY_CHANGE, "run")
+    config = overlaid(stored_config(trained, "run", composed), resolved(composed), MAY_CHANGE, "run")
     experiment = Experiment(config)
     base, parities = load_trained(experiment, trained, "run")
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)

@@ -48,6 +48,7 @@ def overlaid(
         ConfigError: something else was given on the command line.
     """
     config = stored.copy()
+    OmegaConf.update(config, "trust", composed.get("trust") or [], force_add=True)
     for part in from_experiment:
         if part not in config:  # a run of before there was this part
             OmegaConf.update(config, part, composed[part], force_add=True)
@@ -59,7 +60,7 @@ def overlaid(
     for override, path in sorted(given, key=lambda pair: pair[1].count(".")):
         if path == "experiment" and from_experiment:
             continue
-        if re.split(r"[./]", path)[0] not in (*may_change, key):
+        if re.split(r"[./]", path)[0] not in (*may_change, key, "trust"):
             raise ConfigError(
                 f"{override}: with {key}= the experiment stays as it was; only {', '.join(may_change)} may change"
             )

@@ -11,6 +11,7 @@ from parity_exp.commands.phases import belongs
 from parity_exp.commands.results import load_trained, warn_if_unfinished
 from parity_exp.commands.scenario import SECTIONS
 from parity_exp.commands.serving import Serving, serve_policies
+from parity_exp.commands.stored import stored_config
 from parity_exp.errors import ConfigError
 from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.policy import BACKUP
@@ -23,7 +24,8 @@ def run(composed: DictConfig) -> float:
     if composed.run is None:
         raise ConfigError("run: serve needs the run directory of a `train`; give run=outputs/train/<date>/<time>")
     trained = RunDirectory.existing(composed.run, "run")
-    config = overlaid(trained.read_config(), resolved(composed), MAY_CHANGE, "run", SECTIONS)
+    stored = stored_config(trained, "run", composed, SECTIONS)
+    config = overlaid(stored, resolved(composed), MAY_CHANGE, "run", SECTIONS)
     experiment = Experiment(config)
     serving = Serving(experiment)
     load_trained(experiment, trained, "run")

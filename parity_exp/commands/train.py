@@ -13,6 +13,7 @@ from parity_exp.commands.non_systematic import choose_settings, code_settled
 from parity_exp.commands.own_folder import claim
 from parity_exp.commands.phases import obtain_base, train_code
 from parity_exp.commands.results import evaluate_test_split, load_trained, validated_quality
+from parity_exp.commands.stored import stored_config
 from parity_exp.errors import ConfigError
 from parity_exp.identity import differences, listed, without
 from parity_exp.run_directory import RunDirectory
@@ -35,7 +36,7 @@ def run(composed: DictConfig) -> float:
     if resumed:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise ConfigError("resume= goes on with one run and cannot be used with a multirun")
-        stored = RunDirectory.existing(composed.resume, "resume").read_config()
+        stored = stored_config(RunDirectory.existing(composed.resume, "resume"), "resume", composed)
         config = overlaid(stored, config, MAY_CHANGE_ON_RESUME, "resume")
         check_unchanged(stored, config)
         check_length(directory, config.trainer.max_epochs)

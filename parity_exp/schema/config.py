@@ -115,6 +115,7 @@ CONFIG: dict[str, Any] = {
     "run": Text | None,
     "runs": Text | Annotated[Sequence[Text], MinLen(1)] | None,
     "resume": Text | None,
+    "trust": Sequence[Annotated[str, Matches(r"[^\W\d]\w*(\.[^\W\d]\w*)*", "names of modules")]],
     "dataset": Component("parity_exp.data.Dataset", experiment=EPOCHS_OF_DATA_SETS, needed=("name",)),
     "architecture": _architecture(optional=False),
     "position_code": Component("parity_exp.coding.PositionCode"),
@@ -193,6 +194,18 @@ CONFIG: dict[str, Any] = {
     },
 }
 """Every key of the config."""
+
+CONFIG_KINDS = sorted(
+    {
+        component.kind
+        for entry in CONFIG.values()
+        for one in (entry.values() if isinstance(entry, dict) else [entry])
+        for component in [one.component if isinstance(one, Named) else one]
+        if isinstance(component, Component) and component.kind.startswith("parity_exp.")
+    }
+    | {CODE.kind}
+)
+"""Base classes of this package's components."""
 
 HYDRAS = {
     "_target_": Annotated[str, Matches(r"[^\W\d]\w*(\.[^\W\d]\w*)+", "a class in a module, such as my_codes.MyCode")],

@@ -31,7 +31,7 @@ TEXTS = {
 MAY_BE_NEGATIVE = {"shift", "mean", "num_sanity_val_steps", "devices"}
 """-1 passes: a number of any sign, and Lightning's word for all."""
 
-MAY_BE_NULL = {"trainable", "extra_outputs", "max_lr", "slo_ms", "root", "fused"}
+MAY_BE_NULL = {"trainable", "extra_outputs", "max_lr", "slo_ms", "root", "fused", "benchmark"}
 """Null passes though the default is another value: then the class decides."""
 
 MAPPINGS = {"sweep", "per_instance", "runtime_env"}
@@ -131,7 +131,7 @@ def may_pass(key: str, default: Any, value: Any) -> bool:
     if isinstance(value, str):
         return value != "" and name in TEXTS
     if isinstance(value, bool):
-        return isinstance(default, bool) or name == "deterministic"
+        return isinstance(default, bool) or name in ("deterministic", "cuda_graphs", "channels_last")
     if isinstance(default, bool):
         return False
     if default is None:

@@ -126,6 +126,9 @@ class RayPool(SupervisedPool[_Life]):
         UserError: Ray is not installed.
     """
 
+    FROM_USERS_ALONE = ("address", "runtime_env")
+    """Settings that are not taken from the config of another's run: whoever sets them runs code of his own."""
+
     def __init__(
         self,
         address: Text = ray_cluster.AUTO,
