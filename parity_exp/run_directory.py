@@ -142,6 +142,8 @@ class RunDirectory:
             where = "" if mark is None else f" in line {mark.line + 1}"
             what = getattr(error, "problem", None) or str(error).splitlines()[0]
             raise UserError(f"{self.config}: not readable as YAML ({what}{where}); restore it or run again") from None
+        except (ValueError, RecursionError, ArithmeticError) as error:  # of values that YAML takes for dates or numbers
+            raise UserError(f"{self.config}: not readable as YAML ({error}); restore it or run again") from None
         if not isinstance(config, dict) or not isinstance(config.get("k"), int):
             raise UserError(f"{self.config}: not the config of a run (it has no k); restore it or run again")
         return {str(key): value for key, value in config.items()}
@@ -172,7 +174,7 @@ class RunDirectory:
             "parity_exp": parity_exp.__version__,
             "git_revision": git_revision(),
             "python": platform.python_version(),
-            "packages": {name: metadata.version(name) for name in PACKAGES},
+            "packages": {name: _version(name) for name in PACKAGES},
             "platform": platform.platform(),
             "host": socket.gethostname(),
             "cpus": os.cpu_count(),
@@ -181,6 +183,14 @@ class RunDirectory:
             "command": sys.argv,
         }
         write_json(self.environment, content)
+
+
+def _version(package: str) -> str | None:
+    """What is installed; None where the package or its metadata is not, as in bundles and without some trackers."""
+    try:
+        return metadata.version(package)
+    except Exception:  # damaged metadata fail in whatever way their bytes lead to
+        return None
 
 
 def git_revision() -> str | None:

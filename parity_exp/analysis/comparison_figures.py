@@ -126,11 +126,11 @@ def overall_accuracy(measured: pd.DataFrame) -> Plate | None:
         highest = float(rows["test/available_accuracy"].mean())
         axis.plot(fractions, (1 - fractions) * highest, color=GREY, lw=1.2, ls=UNANSWERED)
         margin = max(0.1 * (highest - lowest), 0.002)
-        axis.set(title=title, xlabel="fraction unavailable $f_u$", xlim=(0, MOST_FRACTION))
+        axis.set(title=title, xlabel="fraction unavailable f_u", xlim=(0, MOST_FRACTION))
         axis.set_ylim(lowest - 2 * margin, highest + margin)
         axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
         _clean(axis)
-    _left_labels(axes, "overall accuracy $A_o$")
+    _left_labels(axes, "overall accuracy A_o")
     handles = [Line2D([], [], color=colour, label=name) for name, colour in colours.items()]
     handles += [Line2D([], [], color="black", ls=style, label=f"k = {k}") for k, style in styles.items()]
     handles.append(Line2D([], [], color=GREY, ls=UNANSWERED, label="lost ones unanswered"))

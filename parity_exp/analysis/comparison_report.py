@@ -31,6 +31,7 @@ from parity_exp.analysis.picture_files import save
 from parity_exp.analysis.policy_standings import standing_figures, standing_sentences, standings
 from parity_exp.analysis.tidy import Tidy, measured_codes
 from parity_exp.files import write_bytes, write_text
+from parity_exp.side_channels import beside
 
 CAPTIONS = {
     "degraded_by_k": (
@@ -144,8 +145,11 @@ def write_comparison(gathered: Sequence[GatheredRun], folder: Path, looked_for: 
         content = io.BytesIO()
         table.to_parquet(content, index=False)
         write_bytes(folder / f"{name}.parquet", content.getvalue())
-    plates = comparison_figures(measured, tidy.serving) | standing_figures(tidy)
-    page = _Comparison(gathered, folder, tidy, measured, _pictures(plates, folder / "figures"), looked_for)
+    pictures: dict[str, Picture] = {}
+    with beside("figures"):
+        pictures |= _pictures(comparison_figures(measured, tidy.serving), folder / "figures")
+        pictures |= _pictures(standing_figures(tidy), folder / "figures")
+    page = _Comparison(gathered, folder, tidy, measured, pictures, looked_for)
     path = folder / "report.html"
     warnings = comparison_warnings(tidy.runs, measured, tidy.serving)
     write_page(path, page.title, page.summary(), warnings, page.sections())

@@ -87,7 +87,7 @@ def overall_quality(overall: pd.DataFrame, quality: str, available: float, defau
     guess = (1 - fractions) * available + fractions * default
     axis.plot(fractions, guess, color="#888888", ls="--", label="default prediction")
     axis.axhline(available, color=AVAILABLE, lw=1, label="nothing lost")
-    axis.set(xlabel="fraction unavailable $f_u$", ylabel=f"overall {name} $A_o$", title=f"Overall {name}")
+    axis.set(xlabel="fraction unavailable f_u", ylabel=f"overall {name} A_o", title=f"Overall {name}")
     axis.legend(frameon=False, loc="lower left")
     _clean(axis)
     return figure

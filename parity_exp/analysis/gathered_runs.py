@@ -6,6 +6,7 @@ of recordings are not read, only looked at from both ends.
 
 import glob
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from parity_exp.analysis.recordings import QUERIES
 from parity_exp.analysis.serving_tables import metrics_by_policy, prefix_of
 from parity_exp.errors import UserError
 from parity_exp.run_directory import RunDirectory
+from parity_exp.serving.measures import PER_MILLE
 
 CONFIG, HYDRA, METRICS, ENVIRONMENT = "config.yaml", ".hydra", "metrics.json", "environment.json"
 MARKS = {HYDRA, METRICS, ENVIRONMENT}
@@ -27,6 +29,12 @@ TRACKERS = "wandb"  # a folder of other people's, with config files of its own
 COMMAND = re.compile(r"hydra\.job\.name=(\w+)")
 REPORT = "report"
 PARQUET, PARQUET_SHORTEST = b"PAR1", 12
+
+LARGEST = 2.0**60
+"""No metric of a job is larger: operations, queries, bytes and nanoseconds are all below."""
+
+LATENCIES = tuple(f"latency_ms/{name}" for name in PER_MILLE)
+"""What is known of every policy that was served or simulated."""
 
 State = Literal["finished", "unfinished", "damaged"]
 
@@ -102,10 +110,20 @@ def _roots(patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         # Whatever is below will be searched anyway, so there is no need to list it.
         start = re.sub(r"(^|/)\*\*$", "", str(Path(pattern).expanduser())) or "."
-        for name in glob.glob(start, recursive=True):  # noqa: PTH207 (pathlib's takes no absolute pattern)
+        for name in glob.glob(_literal_as_far_as_it_is_there(start), recursive=True):  # noqa: PTH207 (pathlib's takes no absolute pattern)
             path = Path(name)
             roots.add(path if path.is_dir() else path.parent)
     return sorted(roots, key=lambda root: len(root.parts))
+
+
+def _literal_as_far_as_it_is_there(pattern: str) -> str:
+    """A pattern whose first folders are taken by name where they exist: a folder may be called ``a[1]``."""
+    there, parts = Path(), Path(pattern).parts
+    for count, part in enumerate(parts):
+        if not (there / part).exists():
+            return str(Path(glob.escape(str(there)), *parts[count:]))
+        there /= part
+    return glob.escape(str(there))
 
 
 def _run_directories(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
@@ -176,13 +194,36 @@ def read_run(path: Path) -> GatheredRun:
     if METRICS in files:
         before = len(problems)
         values = _read_json(run.metrics, problems)
-        state = "damaged" if len(problems) > before else state
-        metrics = {key: value for key, value in values.items() if type(value) in (int, float)}
+        if len(problems) == before:
+            metrics = {key: value for key, value in values.items() if type(value) in (int, float)}
+            problems += _faults(metrics)
+        if len(problems) > before:
+            state, metrics = "damaged", {}
     elif state == "finished":
         state = "unfinished"
         problems.append(_how_far(files))
     problems += _recordings(path, files, metrics)
     return GatheredRun(path, state, problems, config, metrics, environment or {}, files)
+
+
+def _faults(metrics: dict[str, float]) -> Iterator[str]:
+    """A line for each thing that no metrics of a job are like: they cannot be shown beside others."""
+    if all(math.isnan(value) for value in metrics.values()):
+        yield f"{METRICS}: no numbers in it"
+        return
+    for key, value in metrics.items():
+        if not math.isnan(value) and abs(value) > LARGEST:
+            yield f"{METRICS}: {key} is {value:.3g}, which cannot have been measured"
+            return
+    for policy, values in metrics_by_policy(metrics).items():
+        missing = [name for name in LATENCIES if name not in values]
+        if missing:
+            yield f"{METRICS}: no {missing[0]} of {policy}"
+            return
+        impossible = [name for name in LATENCIES if values[name] <= 0]
+        if impossible:
+            yield f"{METRICS}: {impossible[0]} of {policy} is {values[impossible[0]]:g}"
+            return
 
 
 def _how_far(files: frozenset[str]) -> str:
@@ -232,7 +273,7 @@ def _read_json(path: Path, problems: list[str]) -> dict[str, Any]:
     except OSError as error:
         problems.append(f"{path.name} cannot be read ({error.strerror})")
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         problems.append(f"{path.name}: not readable as JSON ({error})")
         return {}
     if not isinstance(content, dict):

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from parity_exp.side_channels import beside
+
 MEASURED = re.compile(
     r"((?:losses_\d+/|first_answers/|wrong_\d+_sigma_[^/]+/)?(?:available|no_loss|degraded|reconstruction))_(.+)"
 )
@@ -48,16 +50,22 @@ def show(title: str, table: pd.DataFrame, footer: str | None = None) -> None:
 
     Numbers stand to the right, also those that are text already, such as "12.5 %".
     """
-    console = Console(file=sys.stdout, soft_wrap=False, width=None if sys.stdout.isatty() else 200)
-    shown = Table(title=title, title_justify="left", title_style="bold")
+    with beside("table in the terminal"):
+        _print(title, table, footer)
+
+
+def _print(title: str, table: pd.DataFrame, footer: str | None) -> None:
+    # Text is shown as it stands: to rich, [none] would be a style and :key: a picture.
+    width = None if sys.stdout.isatty() else 200
+    console = Console(file=sys.stdout, soft_wrap=False, width=width, markup=False, emoji=False)
+    shown = Table(title=Text(title), title_justify="left", title_style="bold")
     for name in table.columns:
         numeric = pd.api.types.is_numeric_dtype(table[name]) or all(
             str(cell)[:1] in "-0123456789" for cell in table[name]
         )
-        shown.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
+        shown.add_column(Text(str(name)), justify="right" if numeric else "left", overflow="fold")
     for row in table.itertuples(index=False):
-        # As it stands: to rich, [none] would be a style.
         shown.add_row(*(Text(f"{value:.4f}" if isinstance(value, float) else str(value)) for value in row))
     console.print(shown)
     if footer:
-        console.print(footer, soft_wrap=True, highlight=False)
+        console.print(Text(footer), soft_wrap=True)

@@ -233,6 +233,9 @@ def _load(flat: Mapping[str, Hashable], metrics: Mapping[str, float]) -> dict[st
     return load
 
 
+LARGEST = 2**63 - 1  # of the whole numbers that tables can hold as such
+
+
 def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """A table that CSV and Parquet can hold: a column of unlike values becomes text."""
     table = pd.DataFrame(list(rows))
@@ -241,11 +244,15 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         if column.dtype != object:
             continue
         kinds = {type(value) for value in column if value is not None and value == value}
-        if kinds and kinds <= {int}:
+        if kinds and kinds <= {int} and all(abs(value) <= LARGEST for value in column.dropna()):
             table[name] = column.astype("Int64")
         elif kinds <= {int, float}:
             table[name] = column.astype(float)
         elif kinds != {bool}:
             table[name] = [None if value is None or value != value else str(value) for value in column]
-    whole = [name for name in ("k", "r", "seed") if name in table and table[name].dtype.kind == "f"]
+    whole = [
+        name
+        for name in ("k", "r", "seed")
+        if name in table and table[name].dtype.kind == "f" and table[name].abs().max() <= LARGEST
+    ]
     return table.astype(dict.fromkeys(whole, "Int64"))

@@ -21,6 +21,7 @@ from parity_exp.commands.planning import Found, Plan, search_sizes
 from parity_exp.files import write_text
 from parity_exp.interrupts import ctrl_c_waits
 from parity_exp.run_directory import RunDirectory
+from parity_exp.side_channels import beside
 
 PREFIX = "plan"
 
@@ -46,8 +47,10 @@ def run_plan(config: DictConfig) -> float:
         metrics = _metrics(plan, answers, sizes)
         directory.write_metrics(metrics)
         tracker.results(metrics, {"plan": answers})
-        tracker.figures(picture_files.save(capacity_figures(answers, sizes), directory.figures))
-        write_report(directory.path)
+        with beside("figures"):
+            tracker.figures(picture_files.save(capacity_figures(answers, sizes), directory.figures))
+        with beside("report"):
+            write_report(directory.path)
         show(
             f"{plan.percentile_name} at {plan.rate_qps:,.0f} q/s, {plan.service_s * 1e3:.3g} ms each, simulated",
             capacity_table(answers),

@@ -13,10 +13,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from parity_exp.command_line import place_of
-from parity_exp.commands.components import build
+from parity_exp.commands.components import build_checked
 from parity_exp.errors import ConfigError
 from parity_exp.run_directory import RunDirectory
-from parity_exp.tracking import Job, Tracker
+from parity_exp.tracking import Guarded, Job, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def tracked(command: str, config: DictConfig, run: RunDirectory, resumed: bool =
     """
     run.write_config(config)
     run.write_environment(config.seed, devices())
-    tracker: Tracker = build(config.tracker, "tracker")
+    tracker = Guarded(build_checked(config.tracker, "tracker", Tracker))  # type: ignore[type-abstract]
     plain: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
     succeeded = False
     try:

@@ -4,6 +4,7 @@ It trains and serves nothing, so there is no config and no environment to keep, 
 has no config.yaml, and later reports pass it by.
 """
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def patterns_of(runs: object, outputs: str) -> list[str]:
         ConfigError: it is something else, or empty.
     """
     if runs is None:
-        return [f"{outputs}/**"]
+        return [f"{glob.escape(outputs)}/**"]
     parts: Sequence[object] = runs if isinstance(runs, ListConfig | list) else str(runs).split(",")
     patterns = [part.strip() for part in parts if isinstance(part, str) and part.strip()]
     if not patterns or len(patterns) < len(parts):

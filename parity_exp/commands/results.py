@@ -13,6 +13,7 @@ from parity_exp.commands.assembly import Experiment
 from parity_exp.files import write_text
 from parity_exp.models import load_weights
 from parity_exp.run_directory import RunDirectory
+from parity_exp.side_channels import beside
 from parity_exp.tasks import Task
 from parity_exp.tracking import Tracker
 from parity_exp.training import code_costs
@@ -88,22 +89,24 @@ def evaluate_test_split(
     for name, table in tables.items():
         write_text(run.path / f"{name}.csv", table.to_csv(index=False))
 
-    examples = evaluator.examples(test, predictions, settings.seed, EXAMPLE_GROUPS)
-    pictures = {
-        f"overall_{task.quality}": figures.overall_quality(
-            evaluation.overall,
-            task.quality,
-            evaluation.metrics.get(f"no_loss_{task.quality}", evaluation.metrics[f"available_{task.quality}"]),
-            default_quality(task, splits.train.labels, splits.test.labels),
-        ),
-        "groups": figures.groups(examples, task, splits.mean, splits.std),
-    }
-    if "per_class" in tables:
-        pictures["degraded_by_class"] = figures.quality_by_class(evaluation.per_class, task.quality)
-    curves = [pd.read_csv(path) for path in histories if path.is_file()]
-    if curves:
-        pictures["learning_curves"] = figures.learning_curves(curves[0], curves[1] if len(curves) > 1 else None)
-    paths = figures.save(pictures, run.figures)
+    paths: list[Path] = []
+    with beside("figures"):
+        examples = evaluator.examples(test, predictions, settings.seed, EXAMPLE_GROUPS)
+        pictures = {
+            f"overall_{task.quality}": figures.overall_quality(
+                evaluation.overall,
+                task.quality,
+                evaluation.metrics.get(f"no_loss_{task.quality}", evaluation.metrics[f"available_{task.quality}"]),
+                default_quality(task, splits.train.labels, splits.test.labels),
+            ),
+            "groups": figures.groups(examples, task, splits.mean, splits.std),
+        }
+        if "per_class" in tables:
+            pictures["degraded_by_class"] = figures.quality_by_class(evaluation.per_class, task.quality)
+        curves = [pd.read_csv(path) for path in histories if path.is_file()]
+        if curves:
+            pictures["learning_curves"] = figures.learning_curves(curves[0], curves[1] if len(curves) > 1 else None)
+        paths = figures.save(pictures, run.figures)
 
     # Last of the files: who sees metrics.json finds everything else in place.
     run.write_metrics(metrics)

@@ -11,6 +11,7 @@ from parity_exp.commands.own_folder import claim
 from parity_exp.commands.serving import Serving, serve_policies
 from parity_exp.commands.train import train_and_evaluate
 from parity_exp.run_directory import RunDirectory
+from parity_exp.side_channels import beside
 
 
 def run(composed: DictConfig) -> float:
@@ -25,8 +26,10 @@ def run(composed: DictConfig) -> float:
     with tracked("train", config, directory) as tracker:
         metrics = train_and_evaluate(experiment, directory, tracker)
     with tracked("serve", config, directory) as tracker:
-        metrics |= serve_policies(serving, directory, directory, directory, tracker)
+        served = serve_policies(serving, directory, directory, directory, tracker)
+        metrics |= served.metrics
         directory.write_metrics(metrics)
-        report = write_report(directory.path)
-    print(f"report: {report}")
+        with beside("report"):
+            write_report(directory.path)
+        served.show(directory)
     return metrics[f"serve/{serving.policies[-1]}/latency_ms/p99.9"]

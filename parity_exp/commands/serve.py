@@ -15,6 +15,7 @@ from parity_exp.commands.stored import stored_config
 from parity_exp.errors import ConfigError
 from parity_exp.run_directory import RunDirectory
 from parity_exp.serving.policy import BACKUP
+from parity_exp.side_channels import beside
 
 MAY_CHANGE = (*SECTIONS, "seed", "dataset", "trainer", "tracker", "outputs")
 
@@ -36,7 +37,10 @@ def run(composed: DictConfig) -> float:
     warn_if_unfinished(trained)
     with tracked("serve", config, directory) as tracker:
         backup = trained if has_backup else directory
-        metrics = serve_policies(serving, trained, backup, directory, tracker)
+        served = serve_policies(serving, trained, backup, directory, tracker)
+        metrics = served.metrics
         directory.write_metrics(metrics)
-        write_report(directory.path)
+        with beside("report"):
+            write_report(directory.path)
+        served.show(directory)
     return metrics[f"serve/{serving.policies[-1]}/latency_ms/p99.9"]

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from omegaconf import OmegaConf
 
@@ -47,6 +49,7 @@ from parity_exp.serving.recorder import Recorder
 from parity_exp.serving.stragglers import all_helpers
 from parity_exp.serving.timeline import Timeline
 from parity_exp.serving.trace import timelines, write_trace
+from parity_exp.side_channels import beside
 from parity_exp.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -285,10 +288,35 @@ class Serving(Scenario):
         return {f"serve/{name}/{key}": value for key, value in metrics.items()}
 
 
+@dataclass(frozen=True)
+class Served:
+    """What came out of serving every policy.
+
+    Attributes:
+        metrics: by their keys in ``metrics.json``.
+        title: what was served, in a line.
+        table: a row a policy.
+        wrong: a row a policy that was given wrong outputs; empty where none was.
+    """
+
+    metrics: dict[str, float]
+    title: str
+    table: pd.DataFrame
+    wrong: pd.DataFrame
+
+    def show(self, run: RunDirectory) -> None:
+        """Print the tables, once all is written that a script may read."""
+        if not self.wrong.empty:
+            show("Wrong answers, and who noticed", written(self.wrong))
+        report = run.path / "report.html"
+        place = f"run directory: {run.path}" + (f"\nreport: {report}" if report.is_file() else "")
+        show(self.title, written(self.table), place)
+
+
 def serve_policies(
     serving: Serving, trained: RunDirectory, backup: RunDirectory, run: RunDirectory, tracker: Tracker
-) -> dict[str, float]:
-    """Serve every policy; write recordings, tables and figures; tell the tracker; print a table.
+) -> Served:
+    """Serve every policy; write recordings and figures; tell the tracker.
 
     Args:
         serving: how to serve; the experiment's code with its trained encoder and decoder.
@@ -298,7 +326,7 @@ def serve_policies(
         tracker: is told everything.
 
     Returns:
-        The metrics, to be written with whatever else the job has measured.
+        What was measured, to be written with whatever else the job has measured, and then shown.
     """
     if serving.needs_backup:
         obtain_base(serving.experiment, backup, tracker.epoch, BACKUP)
@@ -321,21 +349,19 @@ def serve_policies(
     metrics |= chosen
     table = percentile_table(metrics_by_policy(metrics))
     wrong = wrong_answers_table(metrics_by_policy(metrics))
-    recordings = read_recordings(run.path, serving.policies)
-    pictures = serving_figures(
-        recordings.queries, recordings.tasks, recordings.trace, serving.load.slo_ms, serving.sizes
-    )
-    paths = figures.save(pictures, run.figures)
-    tracker.results(metrics, {"serving": table} if wrong.empty else {"serving": table, "wrong answers": wrong})
+    tables = {"serving": table} if wrong.empty else {"serving": table, "wrong answers": wrong}
+    paths: list[Path] = []
+    with beside("figures"):
+        found = read_recordings(run.path, serving.policies)
+        pictures = serving_figures(found.queries, found.tasks, found.trace, serving.load.slo_ms, serving.sizes)
+        paths = figures.save(pictures, run.figures)
+    tracker.results(metrics, tables)
     tracker.figures(paths)
     title = (
         f"{serving.load.queries:,} queries at {scene.rate_qps:.0f} q/s, {scene.service_s * 1e3:.3g} ms each, "
         f"{serving.instances} base instances that serve {scene.capacity_qps:,.0f} q/s together"
     )
-    if not wrong.empty:
-        show("Wrong answers, and who noticed", written(wrong))
-    show(title, written(table), f"run directory: {run.path}")
-    return metrics
+    return Served(metrics, title, table, wrong)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from parity_exp.commands.seeds import simulate_seeds
 from parity_exp.commands.simulation import PREFIX, Simulation, simulate_seed
 from parity_exp.files import write_text
 from parity_exp.run_directory import RunDirectory
+from parity_exp.side_channels import beside
 from parity_exp.simulation import over_seeds
 from parity_exp.tracking import Tracker
 
@@ -38,8 +39,10 @@ def run(composed: DictConfig) -> float:
     with tracked("simulate", config, directory) as tracker:
         metrics = _metrics(simulation, directory)
         directory.write_metrics(metrics)
-        _show(simulation, metrics, directory, tracker)
-        write_report(directory.path)
+        _draw(simulation, metrics, directory, tracker)
+        with beside("report"):
+            write_report(directory.path)
+        _show(simulation, metrics, directory)
     return metrics[f"{PREFIX}/{simulation.policies[-1]}/latency_ms/p99.9"]
 
 
@@ -69,15 +72,18 @@ def _write_seeds(directory: RunDirectory, by_seed: Mapping[int, Mapping[str, flo
         write_text(directory.path / "seeds.csv", pd.DataFrame(rows).to_csv(index=False))
 
 
-def _show(simulation: Simulation, metrics: Mapping[str, float], directory: RunDirectory, tracker: Tracker) -> None:
-    """Draw the first seed, tell the tracker, and print the table of all."""
+def _draw(simulation: Simulation, metrics: Mapping[str, float], directory: RunDirectory, tracker: Tracker) -> None:
+    """Tell the tracker, and draw the first seed."""
+    tracker.results(metrics, {"simulation": percentile_table(metrics_by_policy(metrics))})
+    with beside("figures"):
+        found = read_recordings(directory.path, simulation.policies)
+        pictures = serving_figures(found.queries, found.tasks, found.trace, simulation.load.slo_ms, simulation.sizes)
+        tracker.figures(picture_files.save(pictures, directory.figures))
+
+
+def _show(simulation: Simulation, metrics: Mapping[str, float], directory: RunDirectory) -> None:
+    """Print the table of all seeds."""
     policies = metrics_by_policy(metrics)
-    recordings = read_recordings(directory.path, simulation.policies)
-    pictures = serving_figures(
-        recordings.queries, recordings.tasks, recordings.trace, simulation.load.slo_ms, simulation.sizes
-    )
-    tracker.results(metrics, {"simulation": percentile_table(policies)})
-    tracker.figures(picture_files.save(pictures, directory.figures))
     title = (
         f"{simulation.load.queries:,} queries at {metrics[f'{PREFIX}/rate_qps']:.0f} q/s, "
         f"{metrics[f'{PREFIX}/service_time_ms']:.1f} ms each, {simulation.instances:,} base instances, simulated"

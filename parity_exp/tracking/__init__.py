@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from parity_exp.tracking.csv_tracker import CsvTracker
+from parity_exp.tracking.guarded import Guarded
 from parity_exp.tracking.tracker import Job, NoTracker, Tracker
 
 if TYPE_CHECKING:
     from parity_exp.tracking.wandb_tracker import WandbTracker
 
-__all__ = ["CsvTracker", "Job", "NoTracker", "Tracker", "WandbTracker"]
+__all__ = ["CsvTracker", "Guarded", "Job", "NoTracker", "Tracker", "WandbTracker"]
 
 
 def __getattr__(name: str) -> Any:

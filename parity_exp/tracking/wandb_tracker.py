@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pandas as pd
-import wandb
 
 from parity_exp.ranges import Text
 from parity_exp.tracking import wandb_environment as environment
@@ -56,6 +55,8 @@ class WandbTracker(Tracker):
         self.run: Any = None
 
     def start(self, job: Job) -> None:
+        import wandb  # here, for the package may be absent; then the job goes on without
+
         mode = environment.mode()
         if mode == "online" and not logged_in():
             mode = "offline"
@@ -75,6 +76,8 @@ class WandbTracker(Tracker):
         self.run.define_metric("backup/*", step_metric="backup/epoch")
 
     def _init(self, job: Job, mode: str) -> Any:
+        import wandb
+
         settings = wandb.Settings(
             init_timeout=environment.init_timeout_s(), root_dir=_folder(job), **environment.quiet_settings()
         )
@@ -98,6 +101,8 @@ class WandbTracker(Tracker):
     @staticmethod
     def _forget_online_run(job: Job, before: set[Path]) -> None:
         """End W&B's service, which still tries to start the run online, and remove what it wrote of it."""
+        import wandb
+
         wandb.teardown(exit_code=1)
         for attempt in _online_runs(job) - before:
             shutil.rmtree(attempt, ignore_errors=True)
@@ -106,15 +111,21 @@ class WandbTracker(Tracker):
         self.run.log({f"{phase}/{name}": value for name, value in row.items()})
 
     def results(self, metrics: Mapping[str, float], tables: Mapping[str, pd.DataFrame]) -> None:
+        import wandb
+
         self.run.summary.update(dict(metrics))
         self.run.log({name: wandb.Table(dataframe=table) for name, table in tables.items()})
 
     def figures(self, paths: Sequence[Path]) -> None:
+        import wandb
+
         self.run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in paths})
 
     def checkpoints(self, paths: Sequence[Path]) -> None:
         if not self.store_checkpoints:
             return
+        import wandb
+
         artifact = wandb.Artifact(f"checkpoints-{self.run.id}", type="model")
         for path in paths:
             artifact.add_file(str(path))
