@@ -44,7 +44,6 @@ from parity_exp.serving.output_judge import OutputJudge
 from parity_exp.serving.policies import Oracle
 from parity_exp.serving.policy import BACKUP, BASE, parity_model
 from parity_exp.serving.pool import Pool, ServedModel
-from parity_exp.serving.pools.cores import usable_cores
 from parity_exp.serving.recorder import Recorder
 from parity_exp.serving.stragglers import all_helpers
 from parity_exp.serving.timeline import Timeline
@@ -189,7 +188,7 @@ class Serving(Scenario):
         splits = self.experiment.splits
         queries = splits.normalise(splits.test.inputs).contiguous()
         capacity = self._capacity(pool, models[BASE], queries)
-        words = capacity.words([device for device, _ in pool.places()], usable_cores())
+        words = capacity.words([device for device, _ in pool.places()], pool.cores())
         if words is not None:
             log.warning(words)
         draw = self.draw(capacity.service_s, self.seed, capacity.together_qps)

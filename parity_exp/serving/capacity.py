@@ -50,15 +50,15 @@ class Capacity:
         """Whether they share something that does not suffice for all of them."""
         return self.together_qps < SHARING * self.apart_qps
 
-    def words(self, places: Sequence[str], cores: int) -> str | None:
+    def words(self, places: Sequence[str], cores: int | None) -> str | None:
         """What a user should know of what the instances share, in one line; None: nothing.
 
         Args:
             places: for each instance its device.
-            cores: that all of them have.
+            cores: that all of them have; None where nobody knows.
         """
         counts = Counter(places)
-        shared = {device: count for device, count in counts.items() if count > 1 and device != "cpu"}
+        shared = {device: count for device, count in counts.items() if count > 1 and not device.startswith("cpu")}
         if not shared and not self.in_each_others_way:
             return None
         measured = (
@@ -73,9 +73,8 @@ class Capacity:
                 less or "fewer instances",
                 "pool.service_time_ms above 0, which leaves the cores idle",
             ]
-            return (
-                f"{self.instances} base instances share {cores} cores: {measured}; what changes that: {_or(remedies)}"
-            )
+            what = "cores" if cores is None else f"{cores} cores"
+            return f"{self.instances} base instances share {what}: {measured}; what changes that: {_or(remedies)}"
         (device, count), *_ = sorted(shared.items(), key=lambda item: -item[1])
         others = f" (and others share {', '.join(sorted(set(shared) - {device}))})" if len(shared) > 1 else ""
         overlap = "" if mps_runs() else "NVIDIA's MPS (nvidia-cuda-mps-control -d), without which passes take turns"

@@ -13,6 +13,7 @@ Rules:
 
 import ctypes
 import math
+import multiprocessing
 import os
 import pickle
 import signal
@@ -59,6 +60,8 @@ def main(connection: socket.socket, slots: Slots | None, inline_bytes: int, parc
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection.setblocking(True)
     _leave_fork_server()
+    # Locks that libraries make from now on are nobody's to remove when this process is killed.
+    multiprocessing.set_start_method("fork", force=True)
     threading.Thread(target=_beat, args=(connection,), daemon=True).start()
     assignment: Assignment | None = None
     try:

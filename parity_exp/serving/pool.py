@@ -144,6 +144,10 @@ class Pool(ABC):
     def places(self) -> list[tuple[str, int | None]]:
         """For each instance its device, and the core it is kept on or None."""
 
+    def cores(self) -> int | None:
+        """Cores that all instances have together; None where that is not known."""
+        return None
+
     @abstractmethod
     def begin(self, zero_s: float) -> None:
         """Say at which time the timelines begin; until then nothing is injected."""

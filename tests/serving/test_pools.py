@@ -146,6 +146,15 @@ def test_poll_waits_as_long_as_it_is_told_and_no_shorter(steady: AnyPool) -> Non
         assert time.monotonic() - before_s >= timeout_s
 
 
+def test_a_pool_that_is_started_again_does_what_it_is_told_to_then(start: Start) -> None:
+    pool = start({"sums": SUMS, "corner": CORNER}, instances=2)
+    pool.start({"corner": CORNER}, [["corner"]] * 3, 2, [Timeline()] * 3)
+    queries = torch.rand(2, *SHAPE)
+    for instance in range(3):
+        assert torch.equal(answer(pool, instance, "corner", queries), queries[:, 0, 0, :10])
+    assert [device for device, _ in pool.places()] == ["cpu"] * 3
+
+
 # -- failures ---------------------------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from parity_exp.models.checkpoint import load_weights, save_weights
 from parity_exp.serving.helpers import Helper, Work
 from parity_exp.serving.pool import Down, ServedModel, Up
 from parity_exp.serving.pools import ray as ray_pool
+from parity_exp.serving.pools import ray_cluster as local_cluster
 from parity_exp.serving.pools.clock import Clock
 from parity_exp.serving.pools.ray import RayPool
 from parity_exp.serving.timeline import Timeline
@@ -57,6 +58,47 @@ class _Writing(Work):
         with self.path.open("a") as stream:
             print(now_s, self.device, os.getpid(), file=stream)
         return now_s + 0.01
+
+
+@pytest.mark.parametrize(
+    ("gpus", "each", "room"),
+    [
+        ([1], 0.25, 4),
+        ([1], 0.3, 3),
+        ([2], 0.1, 20),
+        ([1], 1, 1),
+        ([8, 4], 2, 6),
+        ([3], 2, 1),
+        ([0, 0], 0.5, 0),
+        ([], 1, 0),
+    ],
+)
+def test_gpus_have_room_for_as_many_instances_as_their_shares_fit(gpus: list[float], each: float, room: int) -> None:
+    assert local_cluster.room_on_gpus(gpus, each) == room
+
+
+def test_more_instances_than_this_machines_gpus_hold_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_cluster, "join", lambda *_: None)
+    monkeypatch.setattr(local_cluster, "_started", [64])
+    monkeypatch.setattr(ray_pool.ray, "nodes", lambda: [{"Alive": True, "Resources": {"GPU": 1.0}}])
+    pool = RayPool(num_gpus=0.25)
+    with pytest.raises(UserError, match=r"pool\.num_gpus=0\.25: 5 instances, .* 1 GPUs .* room for 4; take fewer"):
+        pool.start({}, [[]] * 5, 1, [Timeline()] * 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"num_gpus": 1.5}, "pool.num_gpus=1.5: expected a fraction of one GPU"),
+        ({"num_gpus": -1}, "pool.num_gpus=-1"),
+        ({"cuda_graphs": True}, "pool.cuda_graphs=true: with pool.num_gpus=0"),
+        ({"precision": "int8"}, "pool.precision=int8"),
+    ],
+)
+def test_settings_of_gpus_that_cannot_be_are_named(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        RayPool(**options)
+    assert words in str(refusal.value)
 
 
 def test_checkpoints_go_through_the_object_store_once_and_helpers_run_beside_their_instance(

@@ -173,6 +173,9 @@ class LocalPool(SupervisedPool[_Life]):
                 "graphs; take pool.cuda_graphs=auto, or GPUs as pool.devices"
             )
 
+    def cores(self) -> int:
+        return usable_cores()
+
     def start(
         self,
         models: dict[str, ServedModel],

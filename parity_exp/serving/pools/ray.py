@@ -229,6 +229,7 @@ class RayPool(SupervisedPool[_Life]):
         self._actors = remote(concurrency_groups={CONTROL: 1})(RayInstance)
         self._batch_size = batch_size
         device = "cuda:0" if self.num_gpus else "cpu"
+        self._check_gpus(len(held))
         try:
             needs = {"CPU": self.num_cpus, "GPU": self.num_gpus}
             bundle = {name: amount for name, amount in needs.items() if amount} or {"CPU": 0.001}
@@ -418,6 +419,29 @@ class RayPool(SupervisedPool[_Life]):
     def _let_go(self, life: _Life) -> None:
         with suppress(Exception):  # it may be gone
             ray.kill(life.actor, no_restart=True)
+
+    def _check_gpus(self, instances: int) -> None:
+        """Refuse at once what waiting would not help: more than this machine's GPUs have room for.
+
+        Raises:
+            UserError: with how many there is room for.
+        """
+        if not self.num_gpus or not ray_cluster.is_ours():
+            return
+        gpus = [node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]]
+        room = ray_cluster.room_on_gpus(gpus, self.num_gpus)
+        if instances > room:
+            raise UserError(
+                f"pool.num_gpus={self.num_gpus:g}: {instances} instances, and the {sum(gpus):g} GPUs of this machine "
+                f"have room for {room}; take fewer instances, a smaller share of a GPU, or a cluster (pool.address)"
+            )
+
+    def places(self) -> list[tuple[str, int | None]]:
+        nodes = self.nodes
+        several = len(set(filter(None, nodes))) > 1
+        devices = [spot.device for spot in self._instances]
+        named = [f"{device} of node {node}" for device, node in zip(devices, nodes, strict=True)]
+        return [(device, None) for device in (named if several else devices)]
 
     def _no_room(self, instances: int, bundle: Mapping[str, float]) -> str:
         there = ray.cluster_resources()

@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -67,6 +67,23 @@ def join(address: str, cpus: float, runtime_env: Mapping[str, Any] | None) -> No
     if found is None:
         _started.append(options["num_cpus"])
     _no_reports()
+
+
+def is_ours() -> bool:
+    """Whether the cluster was started by this process, on this machine: it has what it has, and gets no more."""
+    return bool(_started)
+
+
+def room_on_gpus(gpus: Iterable[float], each: float) -> int:
+    """How many instances nodes have room for, which Ray gives GPUs to one by one.
+
+    Args:
+        gpus: that each node has.
+        each: that an instance needs: a fraction of one, or a whole number.
+    """
+    if each < 1:
+        return sum(int(count) for count in gpus) * int(1 / each + 1e-9)
+    return sum(int(count / each) for count in gpus)
 
 
 def leave() -> None:

@@ -385,7 +385,8 @@ class SupervisedPool(Pool, Generic[L]):
         listening_s = now_s - self._away_s
         if not life.ready:
             if (life.placed or self._starting) and listening_s - life.began_s > self.start_timeout_s:
-                self._kill(spot, life, f"not ready after pool.start_timeout_s={self.start_timeout_s:g}", now_s)
+                hint = "; pool.compile=true takes minutes at the first start" if self.acceleration.compile else ""
+                self._kill(spot, life, f"not ready after pool.start_timeout_s={self.start_timeout_s:g}{hint}", now_s)
         elif listening_s - life.heard_s > self.hang_timeout_s:
             self._kill(spot, life, f"no sign of life for pool.hang_timeout_s={self.hang_timeout_s:g}", now_s)
         elif life.tasks and listening_s - life.task_since_s > self.task_timeout_s:
