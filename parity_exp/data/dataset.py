@@ -5,6 +5,7 @@ the class. A data set of many files subclasses :class:`parity_exp.data.FileDatas
 """
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,8 +92,17 @@ class Splits:
         return tuple(self.train.inputs.shape[1:])
 
     def normalise(self, inputs: Tensor) -> Tensor:
-        """Bring inputs ``(N, C, H, W)`` as they are kept to what networks see, float32."""
+        """Bring inputs ``(N, C, H, W)`` as they are kept to what networks see, float32.
+
+        Raises:
+            ConfigError: a mean or deviation a channel, of other channels than there are.
+        """
         values = as_floats(inputs)
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            if len(numbers) not in (1, inputs.shape[1]):
+                raise ConfigError(
+                    f"dataset.{name}={list(numbers)}: expected one number, or {inputs.shape[1]}, one for each channel"
+                )
         if all(mean == 0 for mean in self.mean) and all(std == 1 for std in self.std):
             return values
         mean, std = (_by_channel(values, inputs.device, inputs.dim() - 2) for values in (self.mean, self.std))
@@ -188,6 +198,7 @@ class Dataset(ABC):
                 f"of dataset={self.name} say where they are; leave dataset.augmentation out, or set it to null"
             )
         validation = self.read_validation()
+        self._check_normalisation()
         splits = {"training": train, "validation": validation, "test": test}
         for split, samples in splits.items():
             if samples is not None:
@@ -222,9 +233,25 @@ class Dataset(ABC):
                 f"dataset={self.name}: {split} samples have the shape {tuple(samples.inputs.shape[1:])} and training "
                 f"samples {shape}; bring them to one size"
             )
+        kind = samples.inputs.dtype
+        if not kind.is_floating_point and kind not in (torch.uint8, torch.bool):
+            raise DataError(
+                f"dataset={self.name}: {split} inputs are {str(kind).removeprefix('torch.')}; expected floats, or "
+                "uint8, which stands for [0, 1] in steps of 1/255"
+            )
+        if kind == torch.float32 and not samples.inputs.isfinite().all():
+            raise DataError(f"dataset={self.name}: {split} inputs hold values that are no finite numbers; repair them")
         problem = task.label_problem(samples.labels)
         if problem:
             raise DataError(f"dataset={self.name}: {split} {problem}")
+
+    def _check_normalisation(self) -> None:
+        """Refuse means and deviations that leave no numbers of inputs."""
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if not values or not all(map(math.isfinite, values)):
+                raise ConfigError(f"dataset.{name}={list(values)}: expected one number, or one for each channel")
+        if min(self.std) <= 0:
+            raise ConfigError(f"dataset.std={list(self.std)}: expected numbers above 0, for inputs are divided by them")
 
     def hold_out(self, samples: int) -> tuple[Tensor, Tensor]:
         """Draw which training samples are for validation: the indices of those, and of the rest."""

@@ -23,6 +23,7 @@ from parity_exp.data.whole_files import whole
 from parity_exp.errors import DataError
 from parity_exp.identity import digest_of_files, sources_of
 from parity_exp.ranges import Text
+from parity_exp.stand_ins import stand_in_at
 
 CACHE = ".parity_exp_cache"
 """Folder below ``root`` where read samples are kept, unless ``cache`` says otherwise. May be deleted at any time."""
@@ -193,7 +194,10 @@ class FileDataset(Dataset):
             try:
                 values, label = self.read_file(file)
             except DataError as error:
-                raise self.error(f"{file.path} {error}; put a complete copy in its place") from None
+                instead = stand_in_at(file.path)
+                raise self.error(
+                    f"{file.path} {error}; {f'it {instead}' if instead else 'put a complete copy in its place'}"
+                ) from None
             try:
                 return kept_as(values, self.dtype), kept_as(np.asarray(label), self.label_dtype)
             except ValueError as error:

@@ -19,7 +19,12 @@ from parity_exp.data.pictures import read_image
 from parity_exp.errors import DataError
 from parity_exp.ranges import Side
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
+SUFFIXES = {
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".ppm", ".pgm", ".pbm", ".bmp", ".gif", ".tif", ".tiff", ".webp",
+}  # fmt: skip
+
+MOST_NARROW = 200
+"""Times that an image may be longer than it is wide: brought to one width, it becomes longer still."""
 
 
 class ImageFolder(FileDataset):
@@ -63,7 +68,10 @@ class ImageFolder(FileDataset):
             raise self.error(str(error)) from None
 
     def read_file(self, file: LabelledFile) -> tuple[Array, Label]:
-        image = images.resize(read_image(file.path), [self.resize], interpolation=images.InterpolationMode.BILINEAR)
+        whole = read_image(file.path)
+        if max(whole.size) > MOST_NARROW * min(whole.size):
+            raise DataError(f"has {whole.width}x{whole.height} pixels, which is too narrow to cut a square from")
+        image = images.resize(whole, [self.resize], interpolation=images.InterpolationMode.BILINEAR)
         return _as_array(images.center_crop(image, [self.size, self.size])), file.label
 
 

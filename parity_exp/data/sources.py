@@ -26,6 +26,7 @@ from torchvision.datasets import VisionDataset
 
 from parity_exp.data.places import SYSTEM_FOLDERS, places, said
 from parity_exp.errors import DataError
+from parity_exp.stand_ins import stand_in_at
 
 DOWNLOAD_TIMEOUT_S = 20.0
 
@@ -82,8 +83,10 @@ class Source(ABC):
                     _stage(origin, staged / name)
                     self.check(staged / name)
                 except DataError as error:
+                    instead = stand_in_at(origin)
                     raise DataError(
-                        f"dataset={self.name}: {origin} {error}; delete it and put a complete copy in its place"
+                        f"dataset={self.name}: {origin} {error}; "
+                        f"{f'it {instead}' if instead else 'delete it and put a complete copy in its place'}"
                     ) from None
             yield temporary
 

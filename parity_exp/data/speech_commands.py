@@ -21,6 +21,9 @@ HOP_S = 0.01
 FRAMES = 101
 """Frames of a second of sound."""
 
+LONGEST_S = 60
+"""Seconds that are read of a recording, which has to be of a second."""
+
 OVERSHOOT = 2.0
 """Largest value of sound in floats: 1, and what filters may add to it. Sound kept as whole numbers never gets there."""
 
@@ -116,7 +119,9 @@ class SpeechCommands(FileDataset):
 
 
 def read_sound(path: Path) -> Tensor:
-    """The samples of a 16 kHz WAV file, ``(T,)`` in [-1, 1], whatever its depth; several channels are averaged.
+    """The samples of a 16 kHz WAV file, ``(T,)`` in [-1, 1], whatever its depth.
+
+    A minute of it at most; several channels are averaged.
 
     Raises:
         DataError: not a whole WAV file, empty, of another rate, or out of range.
@@ -124,7 +129,8 @@ def read_sound(path: Path) -> Tensor:
     import soundfile
 
     _check_length(path)
-    sound, rate_hz = whole(lambda: soundfile.read(path, dtype="float32", always_2d=True), "WAV file")
+    longest = LONGEST_S * RATE_HZ
+    sound, rate_hz = whole(lambda: soundfile.read(path, frames=longest, dtype="float32", always_2d=True), "WAV file")
     if rate_hz != RATE_HZ:
         raise DataError(f"has {rate_hz:,} Hz; expected {RATE_HZ:,} Hz, so convert it")
     if not len(sound):

@@ -83,7 +83,7 @@ def fitting_weights(network: nn.Module, content: Any) -> dict[str, Tensor]:
         for found in candidates:
             pairs = pairing(expected, wanted, tied, found.tensors)
             if pairs is not None:
-                _check_values(pairs, found.tensors)
+                _check_values(expected, pairs, found.tensors)
                 _report(found, pairs, candidates)
                 return expected | {ours: found.tensors[theirs] for ours, theirs in pairs.items()}
     nearest = max(candidates, key=lambda found: _shared(expected, wanted, found.tensors))
@@ -206,10 +206,10 @@ def _kind(tensor: Tensor) -> str:
     return "real" if tensor.is_floating_point() else "complex" if tensor.is_complex() else "whole"
 
 
-def _check_values(pairs: Pairs, found: Mapping[str, Tensor]) -> None:
-    for theirs in pairs.values():
+def _check_values(expected: Mapping[str, Tensor], pairs: Pairs, found: Mapping[str, Tensor]) -> None:
+    for ours, theirs in pairs.items():
         tensor = found[theirs]
-        if tensor.is_floating_point() and not tensor.float().isfinite().all():
+        if tensor.is_floating_point() and not tensor.to(expected[ours].dtype).isfinite().all():
             raise WeightsError(
                 f"{theirs} holds values that are no finite numbers, as after a training that diverged; take an earlier "
                 "checkpoint"

@@ -18,9 +18,7 @@ import numpy as np
 import torch
 
 from parity_exp.errors import CheckpointError
-
-HEAD = 512
-"""Bytes at a file's beginning that tell what it is."""
+from parity_exp.stand_ins import HEAD, stand_in
 
 ZIP = b"PK\x03\x04"
 OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -29,8 +27,6 @@ OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 EXPORTED = ("models/model.json", "archive_format", "serialized_exported_program.json")
 """How names end that torch.export's archives hold."""
 
-WEB_PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<body")
-
 SAVE_WEIGHTS = "write its weights alone, `torch.save(model.state_dict(), 'weights.pt')`"
 
 PACKED = "is packed by {}; unpack it first"
@@ -38,7 +34,6 @@ PACKED = "is packed by {}; unpack it first"
 LUA = f"is a file of the old Torch 7 for Lua; convert the model and {SAVE_WEIGHTS}"
 
 SIGNATURES = (
-    (b"version https://git-lfs", "is a Git LFS pointer, not the file itself; fetch that by `git lfs pull`"),
     (b"\x1f\x8b", PACKED.format("gzip")),
     (b"BZh", PACKED.format("bzip2")),
     (b"\xfd7zXZ", PACKED.format("xz")),
@@ -88,9 +83,7 @@ def read_weight_file(path: str | Path, key: str, content: bytes | memoryview | N
         raise CheckpointError(f"{key}={path}: {_absent(place)}")
     with place.open("rb") if content is None else io.BytesIO(content) as stream:
         head = stream.read(HEAD)
-        size = stream.seek(0, io.SEEK_END)
-        stream.seek(0)
-        reason = _other_kind(head, size, place, stream)
+        reason = _other_kind(head, place, stream)
         if reason is None:
             try:
                 return _read(head, stream)
@@ -125,10 +118,11 @@ def _absent(place: Path) -> str:
     return f"is a folder; give the path of a file{f', such as {place / inside[0]}' if inside else ''}"
 
 
-def _other_kind(head: bytes, size: int, place: Path, stream: IO[bytes]) -> str | None:
+def _other_kind(head: bytes, place: Path, stream: IO[bytes]) -> str | None:
     """What a file is that holds no weights to read, and what to do; None where it may hold some."""
-    if not size:
-        return "is empty (0 bytes), as after a copy or download that failed; get it again"
+    instead = stand_in(head)
+    if instead is not None:
+        return instead
     for start, meaning in SIGNATURES:
         if head.startswith(start):
             return meaning
@@ -187,9 +181,6 @@ def _text(head: bytes) -> str | None:
         words = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "strict" if len(head) < HEAD else "ignore").strip()
     except UnicodeDecodeError:
         return None
-    start = words.lower().encode()
-    if start.startswith(WEB_PAGES):
-        return "is a web page, not a checkpoint: the link leads to a page, or wants a login; download the file itself"
     if not words or not all(letter.isprintable() or letter.isspace() for letter in words):
         return None
     if words.startswith("{") and "weight_map" in words:

@@ -124,3 +124,36 @@ def test_samples_that_do_not_fit_their_classes_are_refused(bad: Samples, words: 
             Odd(*given).load()
         assert split in str(error.value)
     assert len(Odd(GOOD, GOOD).load().test) == 12
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        (torch.zeros(12, 1, 4, 4, dtype=torch.int64), "are int64; expected floats, or uint8"),
+        (torch.zeros(12, 1, 4, 4, dtype=torch.int32), "are int32"),
+        (torch.full((12, 1, 4, 4), torch.nan), "no finite numbers"),
+        (torch.full((12, 1, 4, 4), torch.inf), "no finite numbers"),
+    ],
+)
+def test_inputs_whose_scale_is_not_known_are_refused(inputs: torch.Tensor, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        Odd(Samples(inputs, GOOD.labels), GOOD).load()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"mean": (0.5, 0.5, 0.5)}, r"dataset.mean=\[0.5, 0.5, 0.5\]: expected one number, or 1"),
+        ({"std": (1.0, 1.0)}, "dataset.std"),
+        ({"std": (0.0,)}, "dataset.std.*above 0"),
+        ({"std": (-1.0,)}, "dataset.std.*above 0"),
+        ({"mean": (float("nan"),)}, "dataset.mean"),
+        ({"mean": ()}, "dataset.mean"),
+    ],
+)
+def test_a_normalisation_that_does_not_fit_the_channels_is_refused(
+    settings: dict[str, tuple[float, ...]], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        splits = Numbered(30, **settings).load()
+        splits.normalise(splits.train.inputs)

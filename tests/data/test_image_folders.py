@@ -200,3 +200,25 @@ def test_a_data_set_whose_values_its_type_cannot_hold_is_refused(tmp_path: Path)
 
     write_image_folder(tmp_path)
     assert "cannot be kept as uint8" in refusal(tmp_path, Floats)
+
+
+def test_a_pointer_of_git_lfs_is_said_to_be_one(tmp_path: Path) -> None:
+    write_image_folder(tmp_path)
+    (tmp_path / "test" / "a" / "0.jpg").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n")
+    line = refusal(tmp_path)
+    assert str(tmp_path / "test" / "a" / "0.jpg") in line and "git lfs pull" in line
+
+
+def test_an_image_of_one_line_is_refused(tmp_path: Path) -> None:
+    write_image_folder(tmp_path)
+    write_image(tmp_path / "train" / "a" / "line.png", width=1, height=5_000)
+    assert "line.png has 1x5000 pixels, which is too narrow" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.jfif", "x.jpe", "x.pbm"])
+def test_images_by_rarer_names_are_read(tmp_path: Path, name: str) -> None:
+    write_image_folder(tmp_path)
+    pattern = {"x.gif": "P", "x.pbm": "1"}
+    image = Image.new(pattern.get(name, "RGB"), (50, 40))
+    image.save(tmp_path / "train" / "a" / name, {"x.gif": "GIF", "x.pbm": "PPM"}.get(name, "JPEG"))
+    assert len(load(tmp_path).train) == 11

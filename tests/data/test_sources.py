@@ -293,6 +293,13 @@ def test_what_is_no_idx_file_is_named(tmp_path: Path, content: bytes, packed: bo
         MNIST(name="mnist", root=str(tmp_path)).read()
 
 
+def test_a_pointer_of_git_lfs_is_said_to_be_one(tmp_path: Path) -> None:
+    write_idx(tmp_path)
+    (tmp_path / IDX_NAMES["train"][0]).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n")
+    with pytest.raises(DataError, match="git lfs pull"):
+        MNIST(name="mnist", root=str(tmp_path)).read()
+
+
 def test_a_packed_file_damaged_inside_is_named(tmp_path: Path) -> None:
     write_idx(tmp_path, packed=True)
     path = tmp_path / "t10k-images-idx3-ubyte.gz"
