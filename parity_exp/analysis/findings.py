@@ -10,6 +10,7 @@ import pandas as pd
 
 from parity_exp.analysis.serving_tables import number, percent
 from parity_exp.analysis.tables import score_name
+from parity_exp.serving.troubles import Trouble
 
 BASELINE = "equal_resources"
 
@@ -129,10 +130,15 @@ def warnings(policies: Mapping[str, Metrics], queries: int | None = None) -> lis
             lines.append(f"{policy}: {values['duplicates']:,.0f} answers too many. This is a defect.")
         if values.get("fraction/error"):
             lines.append(f"{policy}: {percent(values['fraction/error'])} of the clients got an error.")
+        if values.get("fraction/not_finite"):
+            lines.append(
+                f"{policy}: {percent(values['fraction/not_finite'])} of the answers come from outputs that are NaN or "
+                "infinite, and mean nothing."
+            )
         if values.get("fraction/default", 0) > NOISE:
             lines.append(
                 f"{policy}: {percent(values['fraction/default'])} of the answers came too late and were replaced by "
-                "the default; latencies stop at the deadline, so they look better than they are."
+                "the default; latencies stop at the deadline, so they look better than they are." + _hanging(values)
             )
     few = min((int(values["queries"]) for values in policies.values()), default=0)
     if policies and few < 1000 * FEW:
@@ -140,6 +146,26 @@ def warnings(policies: Mapping[str, Metrics], queries: int | None = None) -> lis
             f"p99.9 of {few:,} queries rests on the slowest {max(1, few // 1000)}; serve more (load.queries) before "
             "reading much into it."
         )
+    return lines
+
+
+def _hanging(values: Metrics) -> str:
+    """That instances hung, where they did: it may be why answers came too late."""
+    hangs = values.get("hangs", 0)
+    return f" Instances hung {hangs:,.0f} time{'s' * (hangs != 1)} meanwhile; see what went wrong." if hangs else ""
+
+
+def error_warnings(errors: pd.DataFrame) -> list[str]:
+    """What went wrong with instances and their models, a line each.
+
+    Args:
+        errors: a row a distinct error, as ``errors-<policy>.csv`` has them.
+    """
+    lines = []
+    for row in errors.to_dict("records"):
+        instances = {int(number) for number in str(row["instances"]).split()}
+        trouble = Trouble(str(row["what"]), str(row["model"]), str(row["error"]), int(row["times"]), instances)
+        lines.append(f"{row['policy']}: {trouble.sentence()}.")
     return lines
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -19,12 +19,14 @@ class Recordings:
         tasks: for each policy a row a task.
         trace: the injected disturbances, or None.
         arrivals_s: scheduled arrivals, warm-up included, or None.
+        errors: what went wrong with instances and models, a row a distinct error; empty where nothing did.
     """
 
     queries: dict[str, pd.DataFrame]
     tasks: dict[str, pd.DataFrame]
     trace: pd.DataFrame | None
     arrivals_s: pd.Series | None
+    errors: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_recordings(folder: Path, order: Iterable[str] = ()) -> Recordings:
@@ -43,4 +45,12 @@ def read_recordings(folder: Path, order: Iterable[str] = ()) -> Recordings:
         tasks={policy: pd.read_parquet(path) for policy, path in tasks.items() if path.is_file()},
         trace=pd.read_csv(trace) if trace.is_file() else None,
         arrivals_s=pd.read_csv(arrivals)["scheduled_s"] if arrivals.is_file() else None,
+        errors=read_errors(folder, policies),
     )
+
+
+def read_errors(folder: Path, policies: Iterable[str]) -> pd.DataFrame:
+    """What went wrong, ``errors-<policy>.csv`` of all policies together; empty where nothing did."""
+    paths = [folder / f"errors-{policy}.csv" for policy in policies]
+    tables = [pd.read_csv(path, keep_default_na=False, dtype={"times": int}) for path in paths if path.is_file()]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

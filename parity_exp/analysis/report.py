@@ -166,7 +166,8 @@ class _Page:
         load = self.config.get("load")
         queries = load.get("queries") if isinstance(load, dict) else None
         measured = findings.warnings(self.policies, queries if isinstance(queries, int) else None)
-        return measured + findings.frontend_warnings(self.recordings.queries)
+        wrong = findings.error_warnings(self.recordings.errors)
+        return measured + wrong + findings.frontend_warnings(self.recordings.queries)
 
     @property
     def summary(self) -> list[str]:
@@ -222,6 +223,8 @@ class _Page:
         wrong = wrong_answers_table(self.policies)
         if not wrong.empty:
             tables.append(_table(written(wrong), "Wrong answers, and who noticed"))
+        if not self.recordings.errors.empty:
+            tables.append(_table(self.recordings.errors, "What went wrong with instances and models"))
         return Section(
             "serving", "Serving", load_sentences(self.config, self.recordings, self.metrics), tables, pictures
         )

@@ -34,12 +34,13 @@ WRONG_ANSWERS = {
     "corrupted": "fraction/corrupted",
     "flagged": "fraction/flagged",
     "unnoticed": "fraction/unnoticed",
+    "not finite": "fraction/not_finite",
     "checks": "checks",
     "detected": "detection_rate",
     "false alarms": "false_alarm_rate",
     "check us": "check_us",
 }
-RATES = ("corrupted", "flagged", "unnoticed", "detected", "false alarms")
+RATES = ("corrupted", "flagged", "unnoticed", "not finite", "detected", "false alarms")
 
 
 def prefix_of(metrics: Mapping[str, float]) -> str:
@@ -111,11 +112,13 @@ def interval_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
 def wrong_answers_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     """A row a policy: how many corrupted answers clients got, and how many of them a policy has noticed.
 
-    Empty where nothing was corrupted and nothing checked.
+    Empty where nothing was corrupted, nothing checked, and everything finite.
     """
-    if not any(values.get("fraction/corrupted") or "checks" in values for values in policies.values()):
+    telling = ("fraction/corrupted", "fraction/not_finite")
+    if not any(any(map(values.get, telling)) or "checks" in values for values in policies.values()):
         return pd.DataFrame()
-    return _table(policies, WRONG_ANSWERS)
+    not_finite = any(values.get("fraction/not_finite") for values in policies.values())
+    return _table(policies, {name: key for name, key in WRONG_ANSWERS.items() if not_finite or name != "not finite"})
 
 
 def _table(policies: Mapping[str, Mapping[str, float]], columns: Mapping[str, str]) -> pd.DataFrame:

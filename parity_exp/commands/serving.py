@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from parity_exp import interrupts
 from parity_exp.analysis import figures
-from parity_exp.analysis.recordings import read_recordings
+from parity_exp.analysis.recordings import read_errors, read_recordings
 from parity_exp.analysis.serving_figures import serving_figures
 from parity_exp.analysis.serving_tables import metrics_by_policy, percentile_table, written, wrong_answers_table
 from parity_exp.analysis.tables import show
@@ -48,6 +48,7 @@ from parity_exp.serving.recorder import Recorder
 from parity_exp.serving.stragglers import all_helpers
 from parity_exp.serving.timeline import Timeline
 from parity_exp.serving.trace import timelines, write_trace
+from parity_exp.serving.troubles import Troubles
 from parity_exp.side_channels import beside
 from parity_exp.tracking import Tracker
 
@@ -264,12 +265,13 @@ class Serving(Scenario):
         coder = self._coder(name) if policy.uses_groups else None
         wanted = {model: models[model] for names in held for model in names}
         disturber: Disturber | None = None
+        troubles = Troubles()
         try:
             pool.start(wanted, held, self.batch_size, timelines(trace, len(held)))
             disturber = pool.disturber(trace, all_helpers(self.stragglers), self.experiment.seed)
             disturber.start()
             with progress(name, self.load.total) as move:
-                frontend = Frontend(pool, desk, coder, scene.workload, recorder, disturber, move)
+                frontend = Frontend(pool, desk, coder, scene.workload, recorder, disturber, move, troubles)
                 frontend.run()
         finally:
             with ctrl_c_waits():
@@ -279,6 +281,9 @@ class Serving(Scenario):
                 finally:
                     if recorder.lost or not recorder.queries().empty:
                         recorder.save(run.path, name)
+                        troubles.save(run.path, name)
+                    for sentence in troubles.sentences():
+                        log.warning("%s: %s", name, sentence)
         for failure in disturber.failures:
             log.warning("%s: %s", name, failure)
         metrics = serving_metrics(recorder.queries(), recorder.lost, recorder.duplicates) | frontend.metrics()
@@ -296,17 +301,21 @@ class Served:
         title: what was served, in a line.
         table: a row a policy.
         wrong: a row a policy that was given wrong outputs; empty where none was.
+        errors: a row a distinct error of instances and models; empty where there was none.
     """
 
     metrics: dict[str, float]
     title: str
     table: pd.DataFrame
     wrong: pd.DataFrame
+    errors: pd.DataFrame
 
     def show(self, run: RunDirectory) -> None:
         """Print the tables, once all is written that a script may read."""
         if not self.wrong.empty:
             show("Wrong answers, and who noticed", written(self.wrong))
+        if not self.errors.empty:
+            show("What went wrong with instances and models", self.errors)
         report = run.path / "report.html"
         place = f"run directory: {run.path}" + (f"\nreport: {report}" if report.is_file() else "")
         show(self.title, written(self.table), place)
@@ -348,19 +357,20 @@ def serve_policies(
     metrics |= chosen
     table = percentile_table(metrics_by_policy(metrics))
     wrong = wrong_answers_table(metrics_by_policy(metrics))
-    tables = {"serving": table} if wrong.empty else {"serving": table, "wrong answers": wrong}
+    errors = read_errors(run.path, serving.policies)
+    tables = {"serving": table, "wrong answers": wrong, "errors": errors}
     paths: list[Path] = []
     with beside("figures"):
         found = read_recordings(run.path, serving.policies)
         pictures = serving_figures(found.queries, found.tasks, found.trace, serving.load.slo_ms, serving.sizes)
         paths = figures.save(pictures, run.figures)
-    tracker.results(metrics, tables)
+    tracker.results(metrics, {name: one for name, one in tables.items() if not one.empty})
     tracker.figures(paths)
     title = (
         f"{serving.load.queries:,} queries at {scene.rate_qps:.0f} q/s, {scene.service_s * 1e3:.3g} ms each, "
         f"{serving.instances} base instances that serve {scene.capacity_qps:,.0f} q/s together"
     )
-    return Served(metrics, title, table, wrong)
+    return Served(metrics, title, table, wrong, errors)
 
 
 @contextmanager

@@ -126,4 +126,7 @@ def correctable(k: int, r: int) -> list[tuple[int, ...]]:
 def _limits(disagreement: Tensor, false_alarm_rate: float) -> Tensor:
     """A limit a measure, ``(G, M) -> (M,)``, each exceeded in its part of the wanted share of the groups."""
     measures = disagreement.shape[1]
+    disagreement = disagreement[disagreement.isfinite().all(1)]  # of what a model cannot say nothing is normal
+    if not len(disagreement):
+        return torch.full((measures,), torch.finfo(torch.float32).tiny)
     return disagreement.quantile(1 - false_alarm_rate / measures, dim=0).clamp(min=torch.finfo(torch.float32).tiny)

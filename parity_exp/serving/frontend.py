@@ -25,9 +25,13 @@ from parity_exp.serving.group_coder import GroupCoder
 from parity_exp.serving.policy import Source, Task
 from parity_exp.serving.pool import Down, Finished, Pool, Raised, Up
 from parity_exp.serving.recorder import Answer, Outcome, Recorder
+from parity_exp.serving.troubles import DIED, HUNG, NOT_FINITE, RAISED, Troubles
 
 LEAD_S = 0.02
 """Time between the order to begin and the beginning of the run, for the order to reach everybody."""
+
+HANGS_S, HANGS_TIMES = 1.0, 20.0
+"""A task hangs that is under way for longer than this, and than so many typical ones, when the run ends."""
 
 LONGEST_POLL_S = 0.5
 TELL_S = 0.25
@@ -67,6 +71,7 @@ class Frontend:
         recorder: is told everything.
         disturber: started; carries out the straggler trace.
         progress: is told now and then how many queries have been answered.
+        troubles: is told what goes wrong.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class Frontend:
         recorder: Recorder,
         disturber: Disturber | None = None,
         progress: Callable[[int], None] = lambda _: None,
+        troubles: Troubles | None = None,
     ) -> None:
         self.pool = pool
         self.desk = desk
@@ -95,6 +101,7 @@ class Frontend:
         self.due_s: list[float] = workload.arrivals_s.tolist()
         self.tasks: dict[int, Task] = {}
         self.given = Given()
+        self.troubles = Troubles() if troubles is None else troubles
         self._placed = bytearray(len(self.sample_of))
         self.cpu_s = 0.0
         self._sent = 0
@@ -117,6 +124,7 @@ class Frontend:
                 self._loop(len(self.sample_of))
         finally:
             self.cpu_s = time.thread_time() - cpu_s
+            self._note_hanging()
             if collecting:
                 gc.enable()
 
@@ -198,18 +206,38 @@ class Frontend:
                 self._record(
                     task, event.started_s - self._zero_s, event.finished_s - self._zero_s, "done", event.corrupted
                 )
+                if not event.corrupted and not _is_finite(event.outputs):
+                    what = "NaN" if event.outputs.isnan().any() else "infinity"
+                    self.troubles.note(NOT_FINITE, task.model, event.instance, what)
                 self.desk.finished(task, now_s, event.outputs)
         elif isinstance(event, Raised):
             task = self.tasks.pop(event.task, None)
             if task is not None:
+                self.troubles.note(RAISED, task.model, event.instance, event.error)
                 self._record(task, math.nan, now_s, "raised")
                 self.desk.failed(task, now_s)
         elif isinstance(event, Down):
+            if not event.on_demand:
+                self.troubles.note(HUNG if event.hung else DIED, "", event.instance, event.reason)
             for number in [number for number, task in self.tasks.items() if task.instance == event.instance]:
                 self._record(self.tasks.pop(number), math.nan, now_s, "lost")
             self.desk.down(event.instance, now_s, event.final)
         else:
             self.desk.up(event.instance)
+
+    def _note_hanging(self) -> None:
+        """Take note of tasks that have been under way for so long that they seem to hang, now that the run ends."""
+        if not self.tasks:
+            return
+        now_s = time.monotonic() - self._zero_s
+        longest_s = max(HANGS_S, HANGS_TIMES * self.recorder.typical_task_s())
+        seen: set[int] = set()
+        for task in self.tasks.values():  # in the order in which an instance has them
+            spent_s = now_s - task.placed_s
+            if task.instance not in seen and spent_s > longest_s:
+                text = f"one task had been under way for {spent_s:.3g} s when the run ended"
+                self.troubles.note(HUNG, "", task.instance, text)
+            seen.add(task.instance)
 
     def _record(
         self, task: Task, started_s: float, finished_s: float, outcome: Outcome, corrupted: bool = False
@@ -244,11 +272,22 @@ class Frontend:
             return [self.workload.task.no_answer] * len(response.elements)
         if response.source is Source.RECONSTRUCTED:
             assert self.coder is not None
-            return [self.answer(self.coder.decode(response, element)).tolist() for element in response.elements]
+            decoded = [self.coder.decode(response, element) for element in response.elements]
+            for element, prediction in zip(response.elements, decoded, strict=True):
+                if not _is_finite(prediction):
+                    self._note_not_finite(response, element)
+            return [self.answer(prediction).tolist() for prediction in decoded]
         assert response.task is not None
         outputs: Tensor = response.task.result
+        if not _is_finite(outputs):
+            for element in response.elements:
+                if not _is_finite(outputs[element]):
+                    self._note_not_finite(response, element)
         answers: list[Answer] = self.answer(outputs).tolist()
         return [answers[element] for element in response.elements]
+
+    def _note_not_finite(self, response: Response, element: int) -> None:
+        self.recorder.not_finite(response.batch.queries[element], self.desk.policy.flags_answers)
 
     def metrics(self) -> dict[str, float]:
         """What answering has cost, warm-up included: :meth:`Given.costs`, and what encoding and decoding took.
@@ -257,7 +296,13 @@ class Frontend:
         """
         costs = {"frontend_us": self.cpu_s / max(self._answered, 1) * 1e6}
         costs |= self.given.costs(self._answered, self.desk.policy.replaces_queries)
+        costs |= self.troubles.metrics() | self.recorder.not_finite_metrics()
         return costs | (self.coder.metrics() if self.coder is not None else {})
+
+
+def _is_finite(outputs: Tensor) -> bool:
+    """Whether all numbers are finite; quick where they are."""
+    return math.isfinite(float(outputs.numpy().sum())) or bool(outputs.isfinite().all())
 
 
 def _origin(response: Response) -> Iterator[int]:

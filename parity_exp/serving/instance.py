@@ -25,6 +25,7 @@ from typing import NoReturn
 
 import torch
 
+from parity_exp.serving.error_text import MAX_TEXT
 from parity_exp.serving.passes.losses import loss
 from parity_exp.serving.transport import (
     ANSWER,
@@ -33,7 +34,6 @@ from parity_exp.serving.transport import (
     FINISHED,
     HEARTBEAT,
     INLINE,
-    MAX_TEXT,
     RAISED,
     READY,
     TASK,

@@ -41,10 +41,10 @@ class OutputJudge(Judge):
         numbers = [task.number for task in (*own, *parities)]
         suspects: set[int] = set()
         for element in range(group.elements):
-            wrong = self.consistency.wrong(
-                torch.stack([task.result[element] for task in own]),
-                torch.stack([task.result[element] for task in parities]),
-            )
+            outputs = [task.result[element] for task in (*own, *parities)]
+            wrong = self.consistency.wrong(torch.stack(outputs[: len(own)]), torch.stack(outputs[len(own) :]))
+            if wrong == ():  # but for what cannot be right
+                wrong = tuple(place for place, output in enumerate(outputs) if not output.isfinite().all())
             places = wrong or range(len(own))  # where it cannot be told which, any may be
             suspected = [] if wrong is None else [place for place in places if place < len(own)]
             queries = [group.members[place].queries[element] for place in suspected]

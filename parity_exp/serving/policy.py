@@ -254,6 +254,9 @@ class Policy(ABC):
     replaces_queries = False
     """Whether what it encodes goes out in the place of the queries, and not beside them."""
 
+    flags_answers = False
+    """Whether it flags answers that may be wrong; then those that are not finite are flagged whatever it compares."""
+
     rests_instances = False
     """Whether it lets slow instances rest, which a queue discipline has to know how to do."""
 

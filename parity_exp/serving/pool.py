@@ -84,11 +84,15 @@ class Down:
         instance: which.
         reason: one line for people.
         final: it failed so often that it is left out for the rest of the run.
+        on_demand: somebody wanted it.
+        hung: it was killed because it said nothing, or ended no task, for too long.
     """
 
     instance: int
     reason: str
     final: bool = False
+    on_demand: bool = False
+    hung: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ Outcome = Literal["done", "raised", "lost"]
 
 NOT_SENT, WAITING = -2, -1  # states of a query without an answer, beside the sources
 
+LATEST_TASKS = 1_000
 INTERVAL_S = 1.0
 LONGEST_US = 3_600_000_000  # an hour: what the histograms reach at least
 SIGNIFICANT_DIGITS = 3
@@ -87,6 +88,7 @@ class Recorder:
         self._state = np.full(total, NOT_SENT, dtype=np.int8)
         self._corrupted = np.zeros(total, dtype=bool)
         self._flagged = np.zeros(total, dtype=bool)
+        self._not_finite = np.zeros(total, dtype=bool)
         self._tasks: list[tuple[int, str, int, float, float, float, Outcome, int, int, bool]] = []
         self._corrupted_tasks: set[int] = set()
         self._checks = np.zeros((2, 2), dtype=np.int64)
@@ -168,6 +170,11 @@ class Recorder:
         if corrupted:
             self._corrupted_tasks.add(task)
 
+    def typical_task_s(self) -> float:
+        """The median of what the latest tasks took that are done, 0 while there are none."""
+        times_s = [row[5] - row[4] for row in self._tasks[-LATEST_TASKS:] if row[6] == "done"]
+        return float(np.median(times_s)) if times_s else 0.0
+
     def is_corrupted(self, tasks: Iterable[int]) -> bool:
         """Whether the outputs of any of these tasks were spoilt."""
         return not self._corrupted_tasks.isdisjoint(tasks)
@@ -183,6 +190,23 @@ class Recorder:
         self._checks[int(self.is_corrupted(tasks)), int(alarm)] += 1
         for query in suspected:
             self._flagged[query] = True
+
+    def not_finite(self, query: int, flag: bool) -> None:
+        """A query's answer comes from outputs that are NaN or infinite.
+
+        Args:
+            query: its number.
+            flag: it counts as one that may be wrong.
+        """
+        self._not_finite[query] = True
+        self._flagged[query] |= flag
+
+    def not_finite_metrics(self) -> dict[str, float]:
+        """``fraction/not_finite``: the share of such answers among those measured, where there were any."""
+        rows = self._state >= 0
+        rows[: self.warmup] = False
+        share = float(self._not_finite[rows].mean()) if rows.any() else 0.0
+        return {"fraction/not_finite": share} if share else {}
 
     def check_metrics(self) -> dict[str, float]:
         """How many comparisons there were, warm-up included, and how good; without any there is nothing to say.

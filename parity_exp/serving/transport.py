@@ -46,9 +46,6 @@ _LAYOUT = struct.Struct("<QQQ")
 INLINE = -1
 """In the place of a slot: the numbers are in the message itself."""
 
-MAX_TEXT = 1000
-"""Characters of an error text at most."""
-
 SEND_BUFFER_BYTES = 4 * 2**20
 """Size of socket buffers to ask for; the system grants ``net.core.wmem_max``, doubled, at most."""
 
@@ -71,12 +68,6 @@ def channel() -> tuple[socket.socket, socket.socket, int]:
     frontend, instance = ends
     frontend.setblocking(False)
     return frontend, instance, min(granted) - _KERNEL_RESERVE_BYTES - max(TASK.size, ANSWER.size)
-
-
-def one_line(text: str) -> str:
-    """An error text as one line, cut to what goes into a message."""
-    line = " ".join(text.split())
-    return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 3] + "..."
 
 
 class Parcel:

@@ -13,12 +13,12 @@ from torch import Tensor
 from parity_exp.backends import load_backends, named_backends
 from parity_exp.errors import UserError
 from parity_exp.serving.corruptor import Corruptor
+from parity_exp.serving.error_text import one_line
 from parity_exp.serving.passes import Acceleration, Hardware, Passes
 from parity_exp.serving.passes.hardware import PlainHardware
 from parity_exp.serving.passes.losses import loss
 from parity_exp.serving.pool import ServedModel
 from parity_exp.serving.timeline import Timeline
-from parity_exp.serving.transport import one_line
 
 
 @dataclass(frozen=True)
@@ -180,10 +180,13 @@ def _hardware(assignment: Assignment) -> Hardware:
 
 
 def text_of(error: BaseException) -> str:
-    """What an error says, in one line; with its kind in front, unless it was written for users."""
-    if isinstance(error, UserError):
-        return one_line(str(error))
-    return one_line("".join(traceback.format_exception_only(error)))
+    """What an error says, in one line; with its kind in front, unless it was written for users. Never raises."""
+    try:
+        if isinstance(error, UserError):
+            return one_line(str(error))
+        return one_line("".join(traceback.format_exception_only(error)))
+    except Exception:  # what a user's exception does when it is asked for its text is not ours to know
+        return one_line(type(error).__name__)
 
 
 def _sleep_until(deadline_s: float) -> None:

@@ -166,3 +166,36 @@ def no_device() -> nn.Module:
 
 PID = ServedModel(Pid, SHAPE, (2,))
 LOSES_ITS_DEVICE = ServedModel(LosesItsDevice, (2,), (1,))
+
+
+class NastyError(Exception):
+    """Has no text to give."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+NASTY_ERRORS: list[BaseException] = [
+    ValueError("caf\udce9 \ud800"),
+    ValueError("\x1b[31mred\x00\x07"),
+    ValueError("much " * 3_000_000),
+    ValueError("\ud800" * 100_000),
+    NastyError(),
+    SystemExit("over"),
+    KeyboardInterrupt(),
+    ValueError(),
+    ExceptionGroup("several", [ValueError("one\ntwo"), TypeError("three")]),
+]
+
+
+class Nasty(nn.Module):
+    """Raises that of the nasty errors which a task's first number says, counted from 1; of 0 none."""
+
+    def forward(self, queries: Tensor) -> Tensor:
+        order = int(queries.flatten()[0])
+        if order:
+            raise NASTY_ERRORS[order - 1]
+        return queries.flatten(1)[:, :1]
+
+
+NASTY = ServedModel(Nasty, (2,), (1,))

@@ -35,8 +35,9 @@ def coder_of(policy: Policy) -> GroupCoder | None:
         return WholeGroupCoder(BerrutCode(2, workers=3, stragglers=1), 1)
     if not policy.uses_groups:
         return None
-    matrix = Chebyshev().matrix(2, 1)
-    return ParityGroupCoder(Code(AdditionEncoder(2, 1, (4,), matrix), SubtractionDecoder(2, 1, (4,), matrix)), 1)
+    k, r, shape = policy.k, policy.r, (4,)
+    matrix = Chebyshev().matrix(k, r)
+    return ParityGroupCoder(Code(AdditionEncoder(k, r, shape, matrix), SubtractionDecoder(k, r, shape, matrix)), 1)
 
 
 def served(policy: Policy) -> Frontend:

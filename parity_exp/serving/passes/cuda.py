@@ -6,9 +6,9 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
+from parity_exp.serving.error_text import one_line
 from parity_exp.serving.passes.acceleration import Acceleration
 from parity_exp.serving.passes.hardware import CaptureError, Hardware, Pass, Replay
-from parity_exp.serving.transport import one_line
 
 _PORTABLE = 1
 """Flag of cudaHostRegister: pinned for every context."""

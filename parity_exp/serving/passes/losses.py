@@ -2,7 +2,7 @@
 
 import torch
 
-from parity_exp.serving.transport import one_line
+from parity_exp.serving.error_text import one_line
 
 SIGNS = (
     "CUDA error",
@@ -32,7 +32,10 @@ def loss(error: BaseException, device: str) -> str | None:
         error: what a pass has raised.
         device: where, for the text.
     """
-    text = str(error).strip()
+    try:
+        text = str(error).strip()
+    except Exception:  # a model's own exception, whose text cannot be had
+        return None
     said = text.partition("\n")[0]
     if isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in OUT_OF_MEMORY):
         return one_line(f"{device} is out of memory: {said}")

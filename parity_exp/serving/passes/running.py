@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from parity_exp.errors import UserError
+from parity_exp.serving.error_text import one_line
 from parity_exp.serving.passes.acceleration import AUTO, Acceleration
 from parity_exp.serving.passes.hardware import CaptureError, Hardware, Replay
-from parity_exp.serving.transport import one_line
 
 WARM_UP_PASSES = 3
 

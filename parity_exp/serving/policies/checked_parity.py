@@ -21,6 +21,8 @@ class CheckedParity(Parity):
         ValueError: a rate outside of (0, 1).
     """
 
+    flags_answers = True
+
     def __init__(self, k: int, r: int, false_alarm_rate: ProperShare = 0.01, **options: Any) -> None:
         super().__init__(k, r, **options)
         if not 0 < false_alarm_rate < 1:

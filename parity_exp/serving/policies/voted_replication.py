@@ -23,6 +23,8 @@ class VotedReplication(Replication):
         ValueError: a factor below 2, or a negative time.
     """
 
+    flags_answers = True
+
     def __init__(self, k: int, r: int, factor: Annotated[int, Ge(2), Le(100)] = 3, wait_ms: Delay = 50.0) -> None:
         super().__init__(k, r, factor)
         if wait_ms < 0:

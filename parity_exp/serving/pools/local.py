@@ -33,6 +33,7 @@ from torch import Tensor
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.ranges import NotNegative, Prefetch, ServiceTime, Text, Timeout
 from parity_exp.serving import instance as instance_process
+from parity_exp.serving.error_text import MAX_TEXT
 from parity_exp.serving.passes.acceleration import AUTO
 from parity_exp.serving.pool import Finished, Raised, ServedModel
 from parity_exp.serving.pools.cores import usable_cores
@@ -56,7 +57,6 @@ from parity_exp.serving.transport import (
     FAILED,
     FINISHED,
     INLINE,
-    MAX_TEXT,
     RAISED,
     READY,
     TASK,
@@ -373,11 +373,11 @@ class LocalPool(SupervisedPool[_Life]):
                 life.task_since_s = now_s - self._away_s
                 if slot != INLINE:
                     life.free_slots.append(slot)
-                events.append(Raised(spot.index, task, buffer[ANSWER.size : size].decode()))
+                events.append(Raised(spot.index, task, buffer[ANSWER.size : size].decode(errors="replace")))
             elif kind == READY:
                 self._is_ready(spot, life, buffer[ANSWER.size : size].decode(errors="replace").splitlines())
             elif kind == FAILED:
-                life.reason = buffer[ANSWER.size : size].decode()
+                life.reason = buffer[ANSWER.size : size].decode(errors="replace")
 
     def _take_from_slot(self, life: _Life, slot: int, shape: tuple[int, ...]) -> Tensor:
         assert life.slots is not None

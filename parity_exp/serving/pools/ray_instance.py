@@ -131,7 +131,7 @@ class RayInstance:
             queries = torch.from_numpy(np.frombuffer(numbers, np.float32).reshape(shape).copy())
             with torch.inference_mode():
                 outputs, corrupted = self._worker.work(model, queries, started_s, zero_s)
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # whatever a model raises
             lost = self._worker.loss(error)
             return text_of(error) if lost is None else Lost(lost)
         return started_s, time.monotonic(), payload(outputs.numpy()), corrupted

@@ -17,6 +17,7 @@ import logging
 import pickle
 import time
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from math import prod
@@ -26,10 +27,11 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor
 
 from parity_exp.errors import ConfigError, UserError
+from parity_exp.serving.error_text import one_line
 from parity_exp.serving.passes import Acceleration
 from parity_exp.serving.pool import Down, Event, ModelLoader, Pool, ServedModel, Up
 from parity_exp.serving.pools.restarts import LONGEST_DELAY_S, Restarts
-from parity_exp.serving.transport import one_line
+from parity_exp.serving.troubles import VARYING
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,9 @@ EXIT_STATUS_S = 0.05
 
 DRAIN_S = 2.0
 """How long an instance may go on with what it has in hand when a pool is started again; then it is replaced."""
+
+TELL_DEATHS = 3
+"""Of deaths for the same reason so many are told of when they come; the run tells at its end how many there were."""
 
 KILLED_S = 1.0
 """How long to wait for the end of a life that has been killed."""
@@ -96,6 +101,7 @@ class Life:
         worked: it has finished one.
         reason: why it ends, where that is known.
         on_demand: somebody wanted its end.
+        hung: it was killed for its silence, or for one task.
         ended: it is over.
         patience_s: when to stop waiting for its end, or to hear how it came.
     """
@@ -110,6 +116,7 @@ class Life:
     worked: bool = False
     reason: str | None = None
     on_demand: bool = False
+    hung: bool = False
     ended: bool = False
     patience_s: float = float("inf")
 
@@ -193,6 +200,7 @@ class SupervisedPool(Pool, Generic[L]):
         # What send() looks at: the life of each instance that takes tasks.
         self._open: list[L | None] = []
         self._events: list[Event] = []
+        self._told: Counter[str] = Counter()
         self._notes: set[str] = set()
         self._starting = False
         self._zero_s = float("nan")
@@ -345,15 +353,23 @@ class SupervisedPool(Pool, Generic[L]):
         if delay_s is None:
             reason = f"given up after {spot.restarts.failures} failures in a row, the last one: {reason}"
             log.warning("instance %d is left out for the rest of the run: %s", spot.index, reason)
-            self._events.append(Down(spot.index, reason, final=True))
+            self._events.append(Down(spot.index, reason, final=True, hung=life.hung))
             return
-        log.log(logging.INFO if life.on_demand else logging.WARNING, "instance %d is down: %s", spot.index, reason)
+        log.log(self._level(life, reason), "instance %d is down: %s", spot.index, reason)
         if life.ready:
-            self._events.append(Down(spot.index, reason))
+            self._events.append(Down(spot.index, reason, on_demand=life.on_demand, hung=life.hung))
         spot.restart_s = now_s + delay_s
         self._check_s = min(self._check_s, spot.restart_s)
         if delay_s <= 0:
             self._launch(spot, now_s)
+
+    def _level(self, life: L, reason: str) -> int:
+        """How loudly the end of a life is told: not again and again what has been told before."""
+        if life.on_demand:
+            return logging.INFO
+        kind = VARYING.sub("#", reason)
+        self._told[kind] += 1
+        return logging.WARNING if self._told[kind] <= TELL_DEATHS else logging.DEBUG
 
     def _try_again(self, spot: Spot[L], life: L) -> bool:
         """Whether an instance is given another chance: one that was there before, or that somebody has killed."""
@@ -388,8 +404,10 @@ class SupervisedPool(Pool, Generic[L]):
                 hint = "; pool.compile=true takes minutes at the first start" if self.acceleration.compile else ""
                 self._kill(spot, life, f"not ready after pool.start_timeout_s={self.start_timeout_s:g}{hint}", now_s)
         elif listening_s - life.heard_s > self.hang_timeout_s:
+            life.hung = True
             self._kill(spot, life, f"no sign of life for pool.hang_timeout_s={self.hang_timeout_s:g}", now_s)
         elif life.tasks and listening_s - life.task_since_s > self.task_timeout_s:
+            life.hung = True
             self._kill(spot, life, f"one task took longer than pool.task_timeout_s={self.task_timeout_s:g}", now_s)
 
     def _count_away(self, late_s: float) -> None:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from parity_exp.serving.error_text import one_line
 from parity_exp.serving.passes.acceleration import Acceleration
 from parity_exp.serving.passes.hardware import CaptureError, Hardware, Pass, Replay
-from parity_exp.serving.transport import one_line
 
 
 class CapturingHardware(Hardware):
