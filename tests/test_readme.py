@@ -20,7 +20,7 @@ FASHION_MNIST = any(Path(folder, "fashion-mnist").is_dir() for folder in SYSTEM_
 QUICK_SERVING = ("load.queries=40", "pool.service_time_ms=2")
 
 
-MEASURES = ("measured/", "base.checkpoint=model.t7")
+MEASURES = ("measured/", "base.checkpoint=model.t7", "experiment=tail_")
 """What commands have that repeat a measurement, for minutes to hours: tests/test_documents.py composes them."""
 
 
