@@ -37,11 +37,11 @@ PLUGINS = {
 CODE = re.compile(r"^```.*?^```|`[^`]+`", re.MULTILINE | re.DOTALL)
 """Blocks and spans of code in Markdown."""
 
-CALL = re.compile(rf"(?:-m parity_exp|parity-exp) +(?P<words>(?:{'|'.join(COMMANDS)})\b.*)")
+CALL = re.compile(rf"(?:-m parity_exp|parity-exp) +(?P<words>(?:{'|'.join(COMMANDS)})(?: .*|$))")
 """The command line itself, whatever starts it: ``python``, ``torchrun``, a cluster's."""
 
-SPAN = re.compile(rf"(?P<words>(?:{'|'.join(COMMANDS)}) .*\w=.*)")
-"""A span of code that leaves out ``python -m parity_exp``."""
+SPAN = re.compile(rf"(?P<words>(?:{'|'.join(COMMANDS)}) .*\w=\S.*)")
+"""A span of code that leaves out ``python -m parity_exp``; without a value it only names a key."""
 
 
 def written_in(text: str) -> Iterator[list[str]]:
@@ -100,13 +100,14 @@ def jobs(overrides: list[str]) -> Iterator[list[str]]:
 def test_commands_are_found_wherever_they_stand() -> None:
     text = """
 Say `simulate load.queries=10` or `train
--m k=2,3`, not `train` alone, nor `k=2`.
+-m k=2,3`, not `train` alone, nor `k=2`, nor `serve run=`.
 
 ```sh
 python -m parity_exp train k=2 'redundancy=[none]' # with a comment
 torchrun --nnodes 2 -m parity_exp train trainer=ddp && echo done
 ray exec cluster.yaml 'parity-exp serve run=trained pool=ray'
 python -m pip install parity_exp
+parity-exp train: k=1: expected 2 or more
 ```
 """
     assert list(written_in(text)) == [
