@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from parity_exp.analysis.capacity_tables import machines_by_policy, name_of
-from parity_exp.analysis.serving_figures import policy_colours
+from parity_exp.analysis.looks import policy_colours
 
 MARKERS = "osD^vPX*"
 CROSS: dict[str, Any] = {"ls": "", "marker": "x", "ms": 7, "mew": 1.8}

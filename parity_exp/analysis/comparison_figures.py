@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentF
 
 from parity_exp.analysis.best_settings import best_settings
 from parity_exp.analysis.comparison_tables import EQUALS, load_words
-from parity_exp.analysis.serving_figures import policy_colours
+from parity_exp.analysis.looks import LOOKS, policy_colours
 
 ENCODER_COLOURS = {
     "addition": "#332288",
@@ -153,7 +153,7 @@ def delivered_accuracy(serving: pd.DataFrame) -> Plate | None:
     shown, left_out = panels(late, ["dataset", "architecture"], lambda rows: len(rows) > 1 and rows["late"].max() > 0)
     if not shown:
         return None
-    colours = policy_colours(_policies(late))
+    colours = policy_colours(_policies(late), serving.attrs.get(LOOKS))
     figure, axes = _grid(len(shown))
     for axis, (title, rows) in zip(axes, shown, strict=False):
         for policy, some in rows.groupby("policy"):
@@ -189,7 +189,7 @@ def latency_by_load(serving: pd.DataFrame, by_rate: bool) -> Plate | None:
     shown, left_out = panels(rows, [*ENVIRONMENT, *CODE], lambda some: some[load].nunique() > 1)
     if not shown:
         return None
-    colours = policy_colours(_policies(rows))
+    colours = policy_colours(_policies(rows), serving.attrs.get(LOOKS))
     figure, axes = _grid(len(shown))
     for axis, (title, some) in zip(axes, shown, strict=False):
         for _, own in some.groupby("policy_variant"):
@@ -227,7 +227,7 @@ def gap_by_resources(serving: pd.DataFrame, resource: str) -> Plate | None:
     shown, left_out = panels(rows, [*ENVIRONMENT, "load"], lambda some: some["amount"].round(3).nunique() > 1)
     if not shown:
         return None
-    colours = policy_colours(_policies(rows))
+    colours = policy_colours(_policies(rows), serving.attrs.get(LOOKS))
     figure, axes = _grid(len(shown))
     for axis, (title, some) in zip(axes, shown, strict=False):
         for policy, own in some.groupby("policy"):
@@ -257,7 +257,7 @@ def accuracy_against_latency(serving: pd.DataFrame) -> Plate | None:
     shown, left_out = panels(rows, [*ENVIRONMENT, "load"], lambda some: len(some[keys].drop_duplicates()) > 1)
     if not shown:
         return None
-    colours = policy_colours(_policies(rows))
+    colours = policy_colours(_policies(rows), serving.attrs.get(LOOKS))
     figure, axes = _grid(len(shown))
     for axis, (title, some) in zip(axes, shown, strict=False):
         means = some.groupby(keys, dropna=False)[["latency_ms/p99.9", "accuracy"]].mean().reset_index()

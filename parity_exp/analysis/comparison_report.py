@@ -202,7 +202,7 @@ class _Comparison:
     def sections(self) -> list[Section]:
         serving = self.tidy.serving
         return [
-            guide(() if serving.empty else set(serving["policy"])),
+            guide(() if serving.empty else set(serving["policy"]), self.tidy.looks),
             self._accuracy(),
             self._serving(),
             self._cost(),

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from parity_exp.analysis.comparison_figures import CODE, ENVIRONMENT, Plate
 from parity_exp.analysis.comparison_tables import load_words
 from parity_exp.analysis.findings import BASELINE, NOISE
-from parity_exp.analysis.serving_figures import policy_colours
+from parity_exp.analysis.looks import LOOKS, policy_colours
 from parity_exp.analysis.tidy import Tidy
 
 BOUND = "oracle"
@@ -134,7 +134,7 @@ def gap_ratio(tidy: Tidy) -> Plate | None:
     if not shown:
         return None
     several = list(shown.items())[:MOST_PANELS]
-    colours = policy_colours([str(policy) for policy in rows["policy"].unique()])
+    colours = policy_colours([str(policy) for policy in rows["policy"].unique()], tidy.serving.attrs.get(LOOKS))
     columns = 2 if len(several) == 4 else min(len(several), 3)
     lines = -(-len(several) // columns)
     figure = Figure(figsize=(1.2 + 2.8 * columns, 0.6 + 2.7 * lines), layout="constrained")

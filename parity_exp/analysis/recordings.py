@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from parity_exp.analysis.looks import read_looks
+
 QUERIES = re.compile(r"queries-(.+)\.parquet")
 
 
@@ -40,8 +42,13 @@ def read_recordings(folder: Path, order: Iterable[str] = ()) -> Recordings:
     policies = [*(policy for policy in order if policy in found), *(name for name in found if name not in set(order))]
     tasks = {policy: folder / f"tasks-{policy}.parquet" for policy in policies}
     trace, arrivals = folder / "straggler-trace.csv", folder / "arrivals.csv"
+    queries = {policy: pd.read_parquet(folder / f"queries-{policy}.parquet") for policy in policies}
+    looks = read_looks(folder)
+    for policy, table in queries.items():
+        if policy in looks and looks[policy].colour is not None:
+            table.attrs["colour"] = looks[policy].colour
     return Recordings(
-        queries={policy: pd.read_parquet(folder / f"queries-{policy}.parquet") for policy in policies},
+        queries=queries,
         tasks={policy: pd.read_parquet(path) for policy, path in tasks.items() if path.is_file()},
         trace=pd.read_csv(trace) if trace.is_file() else None,
         arrivals_s=pd.read_csv(arrivals)["scheduled_s"] if arrivals.is_file() else None,

@@ -17,6 +17,7 @@ from parity_exp.analysis import findings
 from parity_exp.analysis.capacity_figures import capacity_figures
 from parity_exp.analysis.capacity_tables import capacity_findings, capacity_table
 from parity_exp.analysis.field_guide import guide
+from parity_exp.analysis.looks import read_looks
 from parity_exp.analysis.page import Picture, Section, Table, picture, write_page
 from parity_exp.analysis.picture_files import png
 from parity_exp.analysis.recordings import Recordings, read_recordings
@@ -188,7 +189,7 @@ class _Page:
             self._injected(),
             self._code(_chosen(pictures, CODE_PICTURES)),
             Section("figures", "Other figures", pictures=[pictures[name] for name in others]),
-            guide(self.policies),
+            guide(self.policies, read_looks(self.run.path)),
             self._what_was_run(),
             Section("terms", "Terms", tables=[Table(("term", "meaning"), list(TERMS.items()))]),
             self._environment(),

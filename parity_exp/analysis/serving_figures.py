@@ -4,7 +4,7 @@ Every function returns a Matplotlib figure and leaves saving to the caller. Poli
 figures of a run (Okabe and Ito's palette, which people with colour-blindness can tell apart).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
 from typing import Literal
 
@@ -18,29 +18,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
+from parity_exp.analysis.looks import policy_colours
 from parity_exp.serving.measures import percentiles
 from parity_exp.serving.policy import SOURCES
 from parity_exp.serving.timeline import FAULTS
 from parity_exp.serving.trace import CLUSTER, CONTENTION, KILL, SLOW, TENANT
-
-POLICY_COLOURS = {
-    "equal_resources": "#4d4d4d",
-    "parity": "#0072b2",
-    "shared_parity": "#009e73",
-    "hedged": "#e69f00",
-    "replication": "#cc79a7",
-    "none": "#a6a6a6",
-    "approximate_backup": "#d55e00",
-    "coded": "#56b4e9",
-    "berrut": "#332288",
-    "nercc": "#b8a000",
-    "checked_parity": "#6baed6",
-    "checked_shared_parity": "#66c2a5",
-    "voted_parity": "#08306b",
-    "voted_replication": "#7a3b69",
-}
-SPARE_COLOURS = ("#882255", "#117733", "#aa4499", "#999933", "#44aa99", "#661100")
-"""For policies of users, in the order of the run."""
 
 SOURCE_COLOURS = dict(zip(SOURCES, ("#8c9aa8", "#0072b2", "#cc79a7", "#e69f00", "#b2182b"), strict=True))
 MODEL_COLOURS = ("#5b7fa6", "#7a5ba6", "#5ba68f", "#a6825b")
@@ -60,10 +42,9 @@ STEPS, DOTS, SHOWN, LINES = 4_000, 40_000, 24, 4_000
 QueriesByPolicy = Mapping[str, pd.DataFrame]
 
 
-def policy_colours(policies: Iterable[str]) -> dict[str, str]:
-    """A colour for each policy; those of other people get what the known ones leave."""
-    spare = cycle(SPARE_COLOURS)
-    return {policy: POLICY_COLOURS.get(policy) or next(spare) for policy in policies}
+def _colours(queries: QueriesByPolicy) -> dict[str, str]:
+    """A colour for each policy; tables bring what their policy has declared."""
+    return policy_colours(queries, {policy: table.attrs.get("colour") for policy, table in queries.items()})
 
 
 def serving_figures(
@@ -117,7 +98,7 @@ def latency_ccdf(queries: QueriesByPolicy, slo_ms: float | None = None) -> Figur
     figure = Figure(figsize=(9, 5.2), layout="constrained")
     axis = figure.subplots()
     most = max(len(table) for table in queries.values())
-    for policy, colour in policy_colours(queries).items():
+    for policy, colour in _colours(queries).items():
         latency_ms = np.sort(queries[policy]["latency_ms"].to_numpy())
         longer = 1 - np.arange(len(latency_ms)) / len(latency_ms)
         at = percentiles(latency_ms)
@@ -144,7 +125,7 @@ def accuracy_against_tail(queries: QueriesByPolicy) -> Figure:
     axes = figure.subplots(1, 2, sharey=True)
     at = {policy: percentiles(table["latency_ms"].to_numpy()) for policy, table in queries.items()}
     for axis, name in zip(axes, ("p99", "p99.9"), strict=True):
-        for policy, colour in policy_colours(queries).items():
+        for policy, colour in _colours(queries).items():
             accuracy = float(queries[policy]["correct"].mean())
             axis.plot(at[policy][name], accuracy, ls="", marker="o", ms=9, color=colour, label=policy)
         axis.set(xscale="log", xlabel=f"{name}, ms", title=f"Accuracy and {name}")
@@ -167,7 +148,7 @@ def accuracy_against_slo(queries: QueriesByPolicy, slo_ms: float | None = None) 
     zoom_ms = min(1.5 * min(medians), longest)
     deadlines_ms = np.geomspace(first_ms, longest, 600)
     zoomed: list[float] = []
-    for policy, colour in policy_colours(queries).items():
+    for policy, colour in _colours(queries).items():
         accuracy = accuracy_at(queries[policy], deadlines_ms)
         whole.plot(deadlines_ms, accuracy, color=colour, label=policy)
         top.plot(deadlines_ms, accuracy, color=colour)
@@ -238,7 +219,7 @@ def latency_over_time(queries: QueriesByPolicy, slo_ms: float | None = None) -> 
     """Every query's latency by its scheduled arrival, a row a policy, with median and p99 of short intervals."""
     figure = Figure(figsize=(9, 0.8 + 1.6 * len(queries)), layout="constrained")
     axes = figure.subplots(len(queries), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axis, (policy, colour) in zip(axes, policy_colours(queries).items(), strict=True):
+    for axis, (policy, colour) in zip(axes, _colours(queries).items(), strict=True):
         table = queries[policy]
         due_s, latency_ms = table["scheduled_s"].to_numpy(), table["latency_ms"].to_numpy()
         drawn = _dots(latency_ms)

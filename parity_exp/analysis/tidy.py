@@ -21,6 +21,7 @@ from parity_exp.analysis.config_differences import (
     written,
 )
 from parity_exp.analysis.gathered_runs import GatheredRun
+from parity_exp.analysis.looks import FILE, LOOKS, read_looks
 from parity_exp.analysis.serving_tables import SIMULATED, prefix_of
 
 CODE = ["dataset", "architecture", "encoder", "decoder", "k", "r"]
@@ -50,6 +51,7 @@ class Tidy:
         serving: a row a finished run and policy: what it is about, and the policy's metrics by their names without
             ``serve/<policy>/``; ``setting`` says what sets its stragglers, pool and load apart from others'.
         differing: keys that differ between runs, with those that go with each.
+        looks: how policies of users appear, by name.
     """
 
     def __init__(self, gathered: Sequence[GatheredRun]) -> None:
@@ -60,6 +62,9 @@ class Tidy:
         by_path = {run.path: facts for run, facts in zip(self._readable, self._facts, strict=True)}
         self.runs = _frame([self._run_row(run, by_path.get(run.path, {})) for run in gathered])
         self.serving = self._serving()
+        told = [read_looks(run.path) for run in gathered if FILE in run.files]
+        self.looks = {name: look for looks in told for name, look in looks.items()}
+        self.serving.attrs[LOOKS] = {name: look.colour for name, look in self.looks.items()}
 
     def _describe(self) -> list[dict[str, Any]]:
         """For each readable run what it is about."""

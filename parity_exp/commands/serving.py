@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from parity_exp import interrupts
 from parity_exp.analysis import figures
+from parity_exp.analysis.looks import write_looks
 from parity_exp.analysis.recordings import read_errors, read_recordings
 from parity_exp.analysis.serving_figures import serving_figures
 from parity_exp.analysis.serving_tables import metrics_by_policy, percentile_table, written, wrong_answers_table
@@ -343,6 +344,7 @@ def serve_policies(
     consistencies = serving.consistencies(trained)
     with _one_thread(), _open(serving.pool()) as pool:
         scene = serving.scene(pool, models)
+        write_looks(run.path, {name: serving.policy(name) for name in serving.policies})
         write_trace(run.path / "straggler-trace.csv", scene.trace)
         write_arrivals(run.path / "arrivals.csv", scene.workload.arrivals_s)
         metrics = {

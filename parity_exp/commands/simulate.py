@@ -8,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from parity_exp.analysis import picture_files
+from parity_exp.analysis.looks import write_looks
 from parity_exp.analysis.recordings import read_recordings
 from parity_exp.analysis.report import write_report
 from parity_exp.analysis.serving_figures import serving_figures
@@ -37,6 +38,7 @@ def run(composed: DictConfig) -> float:
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
     claim("simulate", config, directory, {})
     with tracked("simulate", config, directory) as tracker:
+        write_looks(directory.path, {name: simulation.policy(name) for name in simulation.policies})
         metrics = _metrics(simulation, directory)
         directory.write_metrics(metrics)
         _draw(simulation, metrics, directory, tracker)

@@ -24,7 +24,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
+
+from parity_exp.serving.look import Look
 
 BASE, BACKUP = "base", "backup"
 """Names of models: the base model, and the small one of an approximate backup."""
@@ -248,6 +250,10 @@ class Policy(ABC):
         r: parity queries of a group; also what the extra machines of other policies are counted by.
     """
 
+    looks: ClassVar[tuple[Look, ...]] = ()
+    """How the policy appears in figures and reports, where its class itself says so: what a parent says is the
+    parent's. Several where YAML files offer it by several names."""
+
     uses_groups = False
     """Whether the policy encodes and decodes."""
 
@@ -274,6 +280,12 @@ class Policy(ABC):
     @abstractmethod
     def roles(self, base_instances: int) -> list[Role]:
         """The instances it runs on, where ``base_instances`` would serve without redundancy."""
+
+    @classmethod
+    def look(cls, name: str) -> Look | None:
+        """How it appears under a name of the config; None where the class says nothing of that."""
+        looks: tuple[Look, ...] = cls.__dict__.get("looks", ())
+        return next((look for look in looks if look.name in ("", name)), None)
 
     def extra_instances(self, base_instances: int) -> int:
         """The extra machines of a code: ``ceil(m r / k)`` (Parity Models, section 5.1)."""

@@ -5,16 +5,12 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_rgb
 
 from parity_exp.analysis import findings
 from parity_exp.analysis.serving_figures import (
-    POLICY_COLOURS,
-    SPARE_COLOURS,
     accuracy_at,
     instance_timeline,
     latency_ccdf,
-    policy_colours,
     serving_figures,
     worst_window,
 )
@@ -77,13 +73,6 @@ def test_a_single_query_is_enough_for_figures() -> None:
     recorder.task(0, "base", 0, 0.0, 0.0, 0.02, "done", 0, 0)
     names = drawn({"none": recorder.queries()}, {"none": recorder.tasks()}, None, 100.0)
     assert names == PICTURES | {"instance_timeline-none"}
-
-
-def test_policies_keep_their_colours_whatever_else_was_served() -> None:
-    alone = policy_colours(["parity"])
-    assert policy_colours(["equal_resources", "mine", "parity"])["parity"] == alone["parity"]
-    everything = policy_colours([*POLICY_COLOURS, *(f"mine_{index}" for index in range(len(SPARE_COLOURS)))])
-    assert len({to_rgb(colour) for colour in everything.values()}) == len(everything)
 
 
 def test_the_ccdf_shows_percentiles_where_they_are(recordings: Recordings) -> None:

@@ -30,3 +30,9 @@ __all__ = [
     "VotedParity",
     "VotedReplication",
 ]
+
+IN_ORDER = (
+    "NoRedundancy", "EqualResources", "Replication", "Hedged", "ApproximateBackup", "Parity", "SharedParity",
+    "Adaptive", "CheckedParity", "CheckedSharedParity", "VotedParity", "VotedReplication", "Coded", "Oracle",
+)  # fmt: skip
+"""Their names in the order in which a newcomer should meet them."""

@@ -4,6 +4,7 @@
 """
 
 from parity_exp.ranges import Delay, Few, Instance, Loads, Margin, Percentile
+from parity_exp.serving.look import Look
 from parity_exp.serving.policies.busyness import Busyness
 from parity_exp.serving.policies.shared_parity import SharedParity
 from parity_exp.serving.policies.slowness import Slowness
@@ -43,6 +44,18 @@ class Adaptive(SharedParity):
     Raises:
         ValueError: a value outside its range.
     """
+
+    looks = (
+        Look(
+            "adaptive",
+            "#e31a1c",
+            idea="Copies of every query while there is room, then parity, then hedging; slow instances rest.",
+            machines="m r / k",
+            answer="exact or approximate, whichever is first",
+            weakness="as for shared_parity",
+            source="parity_exp",
+        ),
+    )
 
     rests_instances = True
 

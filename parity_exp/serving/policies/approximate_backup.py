@@ -1,6 +1,7 @@
 """Approximate backups: the extra machines hold a small, quick model that stands in when the base model is late."""
 
 from parity_exp.ranges import Delay, Margin, Percentile
+from parity_exp.serving.look import Look
 from parity_exp.serving.policies.lateness import Lateness
 from parity_exp.serving.policy import BACKUP, BASE, Batch, Policy, Role, Source, Task
 
@@ -17,6 +18,18 @@ class ApproximateBackup(Policy):
         percentile: of the times from arrival to own prediction.
         margin: factor on the percentile.
     """
+
+    looks = (
+        Look(
+            "approximate_backup",
+            "#d55e00",
+            idea="Every query also goes to a small, fast model.",
+            machines="m r / k",
+            answer="the small model's",
+            weakness="a second model to train, and its answers wherever the first is late",
+            source="Parity Models, section 6",
+        ),
+    )
 
     def __init__(
         self, k: int, r: int, delay_ms: Delay | None = None, percentile: Percentile = 90, margin: Margin = 1.2

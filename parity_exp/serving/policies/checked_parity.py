@@ -3,6 +3,7 @@
 from typing import Any
 
 from parity_exp.ranges import Delay, Instance, Loads, Margin, Percentile, ProperShare
+from parity_exp.serving.look import Look
 from parity_exp.serving.policies.parity import Parity
 from parity_exp.serving.policies.shared_parity import SharedParity
 from parity_exp.serving.policy import Group
@@ -20,6 +21,18 @@ class CheckedParity(Parity):
     Raises:
         ValueError: a rate outside of (0, 1).
     """
+
+    looks = (
+        Look(
+            "checked_parity",
+            "#6baed6",
+            idea="ParM that also compares: own predictions that do not fit the parity output are flagged.",
+            machines="m r / k",
+            answer="approximate, where a task is late",
+            weakness="says that an answer is wrong after it has gone out",
+            source="error detection of MDS codes",
+        ),
+    )
 
     flags_answers = True
 
@@ -54,6 +67,18 @@ class CheckedParity(Parity):
 
 class CheckedSharedParity(CheckedParity, SharedParity):
     """The same for :class:`SharedParity`, with its settings: what idle time allows is checked."""
+
+    looks = (
+        Look(
+            "checked_shared_parity",
+            "#66c2a5",
+            idea="The same on a shared pool: groups are checked while there is time for parity.",
+            machines="m r / k",
+            answer="exact or approximate, whichever is first",
+            weakness="checks fewer groups the higher the load",
+            source="error detection of MDS codes",
+        ),
+    )
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ n tasks instead of k, whatever happens.
 from collections.abc import Sequence
 
 from parity_exp.ranges import Delay
+from parity_exp.serving.look import Look
 from parity_exp.serving.policy import BASE, TRIES, Batch, Group, Policy, Role, Source, State, Task
 
 
@@ -35,6 +36,29 @@ class Coded(Policy):
     Raises:
         ValueError: a value outside its range.
     """
+
+    looks = (
+        Look("coded", "#56b4e9"),
+        Look(
+            "berrut",
+            "#332288",
+            idea="Copies of the base model see n mixtures of k queries; any n - S answers give all predictions "
+            "by rational interpolation. No training.",
+            machines="m (n - k) / k",
+            answer="every answer is approximate",
+            weakness="the group has to fill first, and nothing is exact",
+            source="ApproxIFER, AAAI 2022",
+        ),
+        Look(
+            "nercc",
+            "#b8a000",
+            idea="The same with smoothing splines, whose stiffness is chosen on validation data.",
+            machines="m (n - k) / k",
+            answer="every answer is approximate",
+            weakness="as for berrut",
+            source="NeRCC, arXiv 2402.04377; LeTCC, NeurIPS 2024",
+        ),
+    )
 
     uses_groups = True
     replaces_queries = True

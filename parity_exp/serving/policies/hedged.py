@@ -1,6 +1,7 @@
 """Hedged requests: a query that is late is sent to a second instance (The Tail at Scale, CACM 2013)."""
 
 from parity_exp.ranges import Delay, Few, Margin, Percentile
+from parity_exp.serving.look import Look
 from parity_exp.serving.policies.equal_resources import EqualResources
 from parity_exp.serving.policies.lateness import Lateness
 from parity_exp.serving.policy import BASE, TRIES, Batch, State, Task
@@ -20,6 +21,18 @@ class Hedged(EqualResources):
         copies: further copies under way at most, each after another delay.
         urgent: copies go to the head of the queue; otherwise they are requests like any other.
     """
+
+    looks = (
+        Look(
+            "hedged",
+            "#e69f00",
+            idea="Send a query again when its task takes longer than nine in ten do.",
+            machines="m r / k, or none",
+            answer="exact",
+            weakness="waits first: no late answer before the delay and a second service time",
+            source="The Tail at Scale, CACM 2013",
+        ),
+    )
 
     def __init__(
         self,

@@ -1,10 +1,23 @@
 """No redundancy: m base instances, and every query waits for its own prediction."""
 
+from parity_exp.serving.look import Look
 from parity_exp.serving.policy import BASE, Batch, Policy, Role, Task
 
 
 class NoRedundancy(Policy):
     """What a service looks like that spends nothing on its tail."""
+
+    looks = (
+        Look(
+            "none",
+            "#a6a6a6",
+            idea="Wait.",
+            machines="none",
+            answer="-",
+            weakness="the slowest instance decides the tail",
+            source="-",
+        ),
+    )
 
     def roles(self, base_instances: int) -> list[Role]:
         return [Role("base", base_instances, (BASE,))]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from math import inf
 
+from parity_exp.serving.look import Look
 from parity_exp.serving.policy import BASE, Batch, Policy, Role, Task
 
 Foresee = Callable[[Task, Sequence[float]], list[float]]
@@ -18,6 +19,18 @@ class Oracle(Policy):
     Attributes:
         foresee: set by the simulation.
     """
+
+    looks = (
+        Look(
+            "oracle",
+            "#1a1a1a",
+            idea="Knows all service times in advance: a bound, for simulations only.",
+            machines="m r / k",
+            answer="exact",
+            weakness="does not exist",
+            source="-",
+        ),
+    )
 
     foresee: Foresee
 

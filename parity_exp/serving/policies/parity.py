@@ -5,11 +5,24 @@ the k-th batch arrives. As soon as predictions and parity outputs together suffi
 and work that has become useless is taken out of the queues.
 """
 
+from parity_exp.serving.look import Look
 from parity_exp.serving.policy import BASE, TRIES, Batch, Group, Policy, Role, Source, State, Task, parity_model
 
 
 class Parity(Policy):
     """m base instances and ``ceil(m r / k)`` parity instances; each of these holds all r parity models."""
+
+    looks = (
+        Look(
+            "parity",
+            "#0072b2",
+            idea="k queries make one parity query, for a network trained to output the sum of their predictions.",
+            machines="m r / k",
+            answer="approximate, where a task is late",
+            weakness="base instances have none of the extra machines: it collapses when they are full",
+            source="ParM: Parity Models, SOSP 2019",
+        ),
+    )
 
     uses_groups = True
     base_role = "base"

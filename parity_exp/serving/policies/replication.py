@@ -4,6 +4,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
+from parity_exp.serving.look import Look
 from parity_exp.serving.policy import BASE, Batch, Policy, Role, Task
 
 
@@ -18,6 +19,18 @@ class Replication(Policy):
     Raises:
         ValueError: a factor below 2.
     """
+
+    looks = (
+        Look(
+            "replication",
+            "#cc79a7",
+            idea="Send every query to two instances; the first answer counts.",
+            machines="m",
+            answer="exact",
+            weakness="twice the work; tips over at half the load",
+            source="-",
+        ),
+    )
 
     def __init__(self, k: int, r: int, factor: Annotated[int, Ge(2), Le(100)] = 2) -> None:
         super().__init__(k, r)

@@ -1,6 +1,7 @@
 """Shared parity: every instance holds base and parity models, and parity queries run on idle time only."""
 
 from parity_exp.ranges import Delay, Instance, Loads, Margin, Percentile
+from parity_exp.serving.look import Look
 from parity_exp.serving.policies.busyness import Busyness
 from parity_exp.serving.policies.lateness import Lateness
 from parity_exp.serving.policies.parity import Parity
@@ -30,6 +31,18 @@ class SharedParity(Parity):
     Raises:
         ValueError: a value outside its range.
     """
+
+    looks = (
+        Look(
+            "shared_parity",
+            "#009e73",
+            idea="All instances hold all models; parity runs on idle time only, late queries are hedged.",
+            machines="m r / k",
+            answer="exact or approximate, whichever is first",
+            weakness="every instance needs room for both models",
+            source="parity_exp",
+        ),
+    )
 
     base_role = "shared"
     parity_role = "shared"

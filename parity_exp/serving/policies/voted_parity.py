@@ -1,6 +1,7 @@
 """Voted parity: answers are held until their group has been checked, and wrong ones are replaced."""
 
 from parity_exp.ranges import Delay, ProperShare
+from parity_exp.serving.look import Look
 from parity_exp.serving.policies.checked_parity import CheckedParity
 from parity_exp.serving.policy import Batch, Group, Source, Task
 
@@ -22,6 +23,18 @@ class VotedParity(CheckedParity):
     Raises:
         ValueError: r = 1, a rate outside of (0, 1), or a negative time.
     """
+
+    looks = (
+        Look(
+            "voted_parity",
+            "#08306b",
+            idea="Waits for r >= 2 parity outputs, and answers with what most of them agree on.",
+            machines="m r / k",
+            answer="approximate, where a task is late or wrong",
+            weakness="every answer waits for its group",
+            source="error correction of MDS codes",
+        ),
+    )
 
     def __init__(self, k: int, r: int, false_alarm_rate: ProperShare = 0.01, wait_ms: Delay = 50.0) -> None:
         super().__init__(k, r, false_alarm_rate)

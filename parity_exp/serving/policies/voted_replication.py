@@ -5,6 +5,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from parity_exp.ranges import Delay
+from parity_exp.serving.look import Look
 from parity_exp.serving.policies.replication import Replication
 from parity_exp.serving.policy import Batch, Task
 
@@ -22,6 +23,18 @@ class VotedReplication(Replication):
     Raises:
         ValueError: a factor below 2, or a negative time.
     """
+
+    looks = (
+        Look(
+            "voted_replication",
+            "#7a3b69",
+            idea="Sends every query to three instances and answers with what two agree on.",
+            machines="2 m",
+            answer="exact",
+            weakness="three times the work",
+            source="triple modular redundancy",
+        ),
+    )
 
     flags_answers = True
 

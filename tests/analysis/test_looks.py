@@ -1,0 +1,96 @@
+"""Each policy has a colour and words of its own, which it declares itself, whatever else is listed in what order."""
+
+import itertools
+import random
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+
+from parity_exp.analysis.looks import CLASSES, FILE, KNOWN, policy_colours, read_looks, write_looks
+from parity_exp.analysis.recordings import read_recordings
+from parity_exp.analysis.serving_figures import latency_ccdf
+from parity_exp.serving import policies
+from parity_exp.serving.look import Look
+from parity_exp.serving.policies import Hedged, Parity, Replication
+from parity_exp.serving.policy import Policy
+
+REDUNDANCY = Path(__file__).parents[2] / "conf" / "redundancy"
+NAMES = sorted(path.stem for path in REDUNDANCY.glob("*.yaml"))
+USERS = [f"mine_{number}" for number in range(30)]
+
+
+class Coloured(Hedged):
+    """Says how it appears."""
+
+    looks = (Look(colour="#123456", idea="Hedges in blue."),)
+
+
+class Silent(Parity):
+    """Says nothing."""
+
+
+class Odd(Replication):
+    """Says what is no colour."""
+
+    looks = (Look(colour="colourful"),)
+
+
+def test_every_policy_that_can_be_chosen_declares_a_colour_of_its_own() -> None:
+    assert set(KNOWN) == set(NAMES)
+    assert {one.__name__ for one in CLASSES} == set(policies.__all__)
+    colours = [to_rgb(look.colour) for look in KNOWN.values() if look.colour is not None]
+    assert len(colours) == len(NAMES)
+    for one, other in itertools.combinations(colours, 2):
+        assert np.linalg.norm(np.subtract(one, other)) > 0.09
+
+
+def test_a_colour_depends_on_neither_the_order_nor_the_others() -> None:
+    everything = policy_colours([*NAMES, *USERS])
+    assert len(set(everything.values())) == len(everything)
+    for seed in range(5):
+        some = random.Random(seed).sample([*NAMES, *USERS], 12)
+        assert policy_colours(some) == {name: everything[name] for name in some}
+    known = np.array([to_rgb(everything[name]) for name in NAMES])
+    assert all(np.linalg.norm(known - to_rgb(everything[name]), axis=1).min() > 0.2 for name in USERS)
+
+
+@pytest.mark.parametrize("made", [Coloured, Silent, Odd])
+def test_what_a_class_says_is_not_said_by_who_derives_from_it(made: type[Policy]) -> None:
+    class Derived(made):  # type: ignore[misc, valid-type]
+        """Another policy."""
+
+    assert Derived.look("derived") is None
+
+
+def test_a_run_directory_keeps_what_policies_of_users_say(tmp_path: Path) -> None:
+    write_looks(tmp_path, {"mine": Coloured(2, 1), "silent": Silent(2, 1), "odd": Odd(2, 1), "hedged": Hedged(2, 1)})
+    looks = read_looks(tmp_path)
+    assert looks == {"mine": Coloured.looks[0], "odd": Odd.looks[0]}
+    colours = policy_colours(["mine", "odd", "hedged"], {name: look.colour for name, look in looks.items()})
+    assert colours["mine"] == "#123456" and colours["odd"] == policy_colours(["odd"])["odd"]
+    assert colours["hedged"] == KNOWN["hedged"].colour
+
+
+def test_figures_of_a_run_draw_a_policy_as_it_says(tmp_path: Path) -> None:
+    write_looks(tmp_path, {"mine": Coloured(2, 1)})
+    table = pd.DataFrame({"latency_ms": np.arange(1.0, 50.0)})
+    for name in ("mine", "parity"):
+        table.to_parquet(tmp_path / f"queries-{name}.parquet")
+    (axis,) = latency_ccdf(read_recordings(tmp_path).queries).axes
+    lines = [line for line in axis.lines if "p99.9" in str(line.get_label())]
+    drawn = {str(line.get_label()).split()[0]: line.get_color() for line in lines}
+    assert drawn == {"mine": "#123456", "parity": KNOWN["parity"].colour}
+
+
+def test_runs_of_this_packages_policies_need_no_file(tmp_path: Path) -> None:
+    write_looks(tmp_path, {"hedged": Hedged(2, 1), "silent": Silent(2, 1)})
+    assert not list(tmp_path.iterdir()) and read_looks(tmp_path) == {}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"mine": 3}', '{"mine": {"colour": 3}}', "[" * 10_000])
+def test_a_damaged_file_costs_the_colour_and_nothing_else(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text)
+    assert policy_colours(["mine"], {name: look.colour for name, look in read_looks(tmp_path).items()})
