@@ -21,7 +21,7 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from parity_exp import library_errors
+from parity_exp import library_errors, temporary_folder
 from parity_exp.errors import UserError
 
 POLL_S = 0.5
@@ -54,7 +54,8 @@ def run_in_processes(
         KeyboardInterrupt: Ctrl-C; all processes are ended.
         RuntimeError: a process failed in another way.
     """
-    with tempfile.TemporaryDirectory(prefix="parity-exp-ranks-") as folder:
+
+    with tempfile.TemporaryDirectory(prefix="ranks-", dir=temporary_folder.own()) as folder:
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,

@@ -20,6 +20,7 @@ from multiprocessing.context import ForkServerProcess
 
 import numpy as np
 
+from parity_exp import temporary_folder
 from parity_exp.backends import named_backends
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving.helpers.helper import Helper
@@ -163,6 +164,7 @@ class Disturber:
     def _companion(self, kind: str, instance: int, spans: list[tuple[float, float]]) -> _Companion:
         device = self._devices[instance]
         name = f"{kind} process beside instance {instance} on {device}"
+        temporary_folder.own()
         context = get_context("forkserver")
         # Counts only where no fork server runs yet; the pool's has torch as well.
         context.set_forkserver_preload([attend.__module__])

@@ -15,6 +15,7 @@ from multiprocessing import connection, forkserver, get_context, resource_tracke
 from multiprocessing.context import ForkServerProcess
 from typing import Any, Protocol, cast
 
+from parity_exp import temporary_folder
 from parity_exp.serving.pools.supervised import KILLED, NOT_KNOWN
 
 GRACE_S = 0.3
@@ -72,6 +73,7 @@ class Keeper:
     def __init__(self, preload: Iterable[str]) -> None:
         self.news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        temporary_folder.own()
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
         self._orders: deque[Birth] = deque()

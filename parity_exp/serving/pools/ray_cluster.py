@@ -7,12 +7,16 @@ an experiment starts a pool for every policy.
 import logging
 import math
 import os
+import signal
 import socket
+import tempfile
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from typing import Any
 
 from parity_exp.errors import UserError
+from parity_exp.temporary_folder import place
 
 AUTO, LOCAL = "auto", "local"
 
@@ -21,6 +25,9 @@ OBJECT_STORE_BYTES = 256 * 2**20
 
 LEAST_CPUS = 64
 """CPUs that a local cluster is said to have at least, so that it rarely has to start again for a larger pool."""
+
+LONGEST_PLACE = 30
+"""How long the path of a folder may be so that the paths of Ray's sockets in it are not too long."""
 
 ANSWER_S = 5.0
 """How long a cluster may take to accept a connection."""
@@ -50,6 +57,8 @@ def join(address: str, cpus: float, runtime_env: Mapping[str, Any] | None) -> No
         leave()
     if ray.is_initialized():
         return  # by us, or by whoever uses this as a library
+    if len(tempfile.gettempdir()) > LONGEST_PLACE:
+        os.environ.setdefault("RAY_TMPDIR", str(place(LONGEST_PLACE)))
     found = _find(address)
     options: dict[str, Any] = {"address": found or LOCAL}
     if found is None:
@@ -60,10 +69,13 @@ def join(address: str, cpus: float, runtime_env: Mapping[str, Any] | None) -> No
             # No workers that nobody has asked for; and instances that wait for the processor no longer than others.
             "_system_config": {"prestart_worker_first_driver": False, "worker_niceness": 0},
         }
+    sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options, log_to_driver=False, configure_logging=False, runtime_env=dict(runtime_env or {}))
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"pool.address={address}: {' '.join(str(error).split())}") from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, sigterm)  # Ray's own would end this process without a word
     if found is None:
         _started.append(options["num_cpus"])
     _no_reports()
