@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from parity_exp import library_errors, suggestions
 from parity_exp.cli import config_folder
+from parity_exp.commands.hydra_record import HydraRecord
 from parity_exp.errors import UserError
 
 HYDRAS_FLAGS = ("Only one of --run", "The --resolve flag")
@@ -60,11 +61,20 @@ def explanation(error: BaseException) -> str | None:
     line = library_errors.explained(error)
     if line is not None:
         return line
-    if isinstance(error, OSError) and error.filename is not None:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        remedy = "free some space" if full else "make it a folder that can be written to"
-        return f"{os.fsdecode(error.filename)}: {error.strerror}; {remedy}, or set outputs=FOLDER to another place"
+    if isinstance(error, OSError):
+        return _about_a_place(error)
     return None
+
+
+def _about_a_place(error: OSError) -> str | None:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    place = None if error.filename is None else os.fsdecode(error.filename)
+    if place is None and full:  # as when a file is closed that Hydra has written
+        place = "the disk" if HydraRecord.before is None else str(HydraRecord.before.folder)
+    if place is None:
+        return None
+    remedy = "free some space" if full else "make it a folder that can be written to"
+    return f"{place}: {error.strerror}; {remedy}, or set outputs=FOLDER to another place"
 
 
 def _how_to_quote(override: str) -> str:

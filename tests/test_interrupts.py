@@ -7,7 +7,7 @@ import sys
 import textwrap
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import cycle
 from pathlib import Path
 
@@ -16,9 +16,14 @@ import pytest
 from parity_exp import interrupts
 from parity_exp.cli import main
 from parity_exp.errors import UserError
+from tests.child_signals import SIGNALS, heard_by_default, heard_here
 from tests.conftest import Run
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    with heard_here():
+        yield
 
 
 class Thing:
@@ -185,7 +190,7 @@ def program(folder: Path, job: str, *, wait_for: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+        preexec_fn=heard_by_default,
     )
     assert process.stdout is not None
     assert process.stdout.readline().strip() == wait_for

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from parity_exp import temporary_folder
+from tests.child_signals import heard_by_default
 
 CODE = """
 import sys, time
@@ -40,6 +41,7 @@ def start(*arguments: str) -> tuple[subprocess.Popen[str], Path]:
         [sys.executable, "-c", CODE, *arguments],
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=heard_by_default,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     assert process.stdout is not None

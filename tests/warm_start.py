@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from tests.child_signals import heard_by_default
+
 POLL_S = 0.01
 IMPORTED_S = 240.0
 
@@ -92,7 +94,8 @@ def start(folder: Path, arguments: Sequence[str], terminal: str | None = None, *
 def _warm_process() -> IO[str]:
     """Where requests go to; the process ends when this one does."""
     command = [sys.executable, "-u", "-c", f"from {__name__} import attend; attend()"]
-    process = subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdin=subprocess.PIPE, text=True)
+    place = Path(__file__).parent.parent
+    process = subprocess.Popen(command, cwd=place, stdin=subprocess.PIPE, text=True, preexec_fn=heard_by_default)
     assert process.stdin is not None
     return process.stdin
 
@@ -141,5 +144,6 @@ def _run(request: dict[str, Any]) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    heard_by_default()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main(request["arguments"]))

@@ -1,5 +1,6 @@
 """A job that is refused or interrupted before it has begun leaves every folder as it was."""
 
+import resource
 import shutil
 from pathlib import Path
 
@@ -137,3 +138,19 @@ def test_no_tree_of_a_users_is_removed_anywhere() -> None:
     }
     # The only one left removes folders that W&B has made within the same job.
     assert {name: count for name, count in calls.items() if count} == {"tracking/wandb_tracker.py": 1}
+
+
+@pytest.mark.parametrize("limit", [0, 100, 20_000])
+def test_a_full_disk_while_hydra_writes_its_record_is_explained_and_leaves_nothing(
+    run: Run, mine: Path, limit: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, limits = tree(mine), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+    try:
+        status = run("simulate", "hydra.run.dir=new/run", "load.queries=100", "tracker=none", "k=1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    shown = capsys.readouterr().err
+    assert status == 2 and shown.count("\n") == 1
+    assert ("new/run" in shown and "space" in shown) or (limit == 20_000 and "k=1" in shown)
+    assert tree(mine) == before

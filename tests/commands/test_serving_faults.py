@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from parity_exp.cli import config_folder
 from parity_exp.commands.components import build
+from tests.child_signals import heard_by_default
 from tests.commands.conftest import Trained
 from tests.commands.processes import instances, kill, session, wait_until
 from tests.conftest import QUICK, Run, metrics, run_dirs, start
@@ -36,6 +37,7 @@ def serve_from_scratch(folder: Path, *arguments: str) -> "subprocess.Popen[bytes
         stdout=(folder / "shown").open("w"),
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        preexec_fn=heard_by_default,
     )
 
 

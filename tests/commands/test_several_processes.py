@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from parity_exp.errors import ConfigError
+from tests.child_signals import heard_by_default
 from tests.conftest import Run, metrics, run_dirs, start
 from tests.tracking.wandb_file import read_run
 
@@ -50,6 +51,7 @@ def node(folder: Path, rank: int, port: int, *arguments: str) -> "subprocess.Pop
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=heard_by_default,
     )
 
 

@@ -24,6 +24,7 @@ from parity_exp.serving.pool import Down, Event, ServedModel, Up
 from parity_exp.serving.pools import LocalPool
 from parity_exp.serving.timeline import Timeline
 from parity_exp.serving.trace import Disturbance
+from tests.child_signals import heard_by_default
 
 LONG_S = 3600.0
 PATIENCE_S = 20.0
@@ -232,6 +233,7 @@ class TestProcesses:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            preexec_fn=heard_by_default,
         )
         try:
             assert parent.stdout is not None

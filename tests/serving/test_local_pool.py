@@ -22,6 +22,7 @@ from parity_exp.serving import transport
 from parity_exp.serving.pool import Down, Event, Finished, Raised, ServedModel, Up
 from parity_exp.serving.pools import LocalPool, supervised
 from parity_exp.serving.timeline import Fault, Timeline
+from tests.child_signals import heard_by_default
 from tests.serving.pool_driver import PATIENCE_S, answer, gather, gone, has, wait_until
 from tests.serving.small_models import (
     CORNER,
@@ -414,6 +415,7 @@ def script(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heard_by_default,
     )
     yield process
     process.kill()

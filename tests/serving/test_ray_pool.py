@@ -27,6 +27,7 @@ from parity_exp.serving.pools.clock import Clock
 from parity_exp.serving.pools.ray import RayPool
 from parity_exp.serving.timeline import Timeline
 from parity_exp.serving.trace import Disturbance
+from tests.child_signals import heard_by_default
 from tests.commands.processes import session, wait_until
 from tests.serving.pool_driver import answer, has
 
@@ -175,6 +176,7 @@ def test_ctrl_c_leaves_no_process_of_a_local_cluster_and_no_traceback(tmp_path: 
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=heard_by_default,
     )
     try:
         assert job.stdout is not None
