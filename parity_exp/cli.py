@@ -171,8 +171,10 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
 
     from parity_exp.command_line import as_hydra_reads
     from parity_exp.commands.hydra_record import HydraRecord
+    from parity_exp.searching.own_configs import prefer_own_configs
 
     HydraRecord.before = None
+    prefer_own_configs()
     from parity_exp.schema.composed import check_composed
 
     # The console script and `python -m` shall find the same classes of the user's: those in the current folder.

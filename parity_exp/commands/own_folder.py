@@ -26,7 +26,13 @@ MULTIRUN = "multirun.yaml"
 PRODUCTS = ("checkpoints", "metrics.json", "history.csv", "base_history.csv", "queries-*.parquet", "plan.csv")
 """What only jobs of ours write: a folder with one of them is a run's, though it may lack its config."""
 
-NOT_OF_A_SWEEP = ("launcher", "sweeper.n_trials", "sweeper.n_jobs", "sweeper.max_batch_size")
+NOT_OF_A_SWEEP = (
+    "launcher",
+    "sweeper.n_trials",
+    "sweeper.n_jobs",
+    "sweeper.max_failure_rate",
+    "sweeper.max_batch_size",
+)
 """Settings of a sweep that say how its jobs are run, and how many of them, but not which."""
 
 REMEDY = "give another hydra.run.dir"

@@ -17,6 +17,7 @@ from parity_exp.commands.stored import stored_config
 from parity_exp.errors import ConfigError
 from parity_exp.identity import differences, listed, without
 from parity_exp.run_directory import RunDirectory
+from parity_exp.searching.pruning import pruned
 from parity_exp.tracking import Tracker
 from parity_exp.training import Fitted
 
@@ -78,9 +79,10 @@ def check_length(run: RunDirectory, wanted: object) -> None:
 
 def train_and_evaluate(experiment: Experiment, directory: RunDirectory, tracker: Tracker) -> dict[str, float]:
     """Train what is not trained yet, measure it on the test split, and return the metrics."""
-    base = obtain_base(experiment, directory, tracker.epoch)
+    listener = pruned(tracker.epoch, experiment.task.quality)
+    base = obtain_base(experiment, directory, listener)
     if experiment.systematic:
-        training = training_metrics(experiment, directory, train_code(experiment, directory, tracker.epoch))
+        training = training_metrics(experiment, directory, train_code(experiment, directory, listener))
     else:
         training = choose_code(experiment, base, directory)
     base, parities = load_trained(experiment, directory, "run")

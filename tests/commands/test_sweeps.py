@@ -39,11 +39,41 @@ def test_slurms_launcher_can_be_chosen(run: Run, capsys: pytest.CaptureFixture[s
     assert "partition: gpu" in capsys.readouterr().out
 
 
-def test_optuna_maximises_what_a_job_returns(run: Run, folder: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="parity_exp[optuna] is not installed")
-    sweeper = ["hydra/sweeper=optuna", "hydra.sweeper.direction=maximize", "hydra.sweeper.n_trials=3"]
-    assert run("train", "-m", *sweeper, "k=choice(2,3)", *QUICK, "tracker=none") == 0
-    (found,) = folder.rglob("optimization_results.yaml")
-    table = pd.read_csv(found.parent / "sweep.csv")
-    assert len(table) == 3
-    assert yaml.safe_load(found.read_text())["best_value"] == pytest.approx(table["test/degraded_accuracy"].max())
+OPTUNA = ("train", "-m", "hydra/sweeper=optuna", *QUICK, "tracker=none", "recipe=parm")
+
+
+def test_optuna_maximises_validation_quality_and_ends_the_sweep_in_a_table(run: Run, folder: Path) -> None:
+    pytest.importorskip("optuna", reason="parity_exp[optuna] is not installed")
+    lines = ["hydra/sweeper/sampler=grid", "hydra.sweep.dir=s", "k=choice(2,3)"]
+    assert run(*OPTUNA, *lines) == 0
+    table = pd.read_csv(folder / "s" / "sweep.csv")
+    found = yaml.safe_load((folder / "s" / "optimization_results.yaml").read_text())
+    best = table.loc[table["train/best_val_degraded_accuracy"].idxmax()]
+    assert found["best_value"] == pytest.approx(best["train/best_val_degraded_accuracy"])
+    assert sorted(table["k"]) == [2, 3]
+    assert run(*OPTUNA, *lines) == 0, "it has nothing left to do, and says so by doing nothing"
+    assert len(list((folder / "s").glob("*/metrics.json"))) == 2
+    assert run(*OPTUNA, "hydra.sweep.dir=s", "k=choice(2,3,4)") == 2, "another search"
+
+
+def test_optunas_pruner_ends_a_training_that_falls_behind(run: Run, folder: Path) -> None:
+    optuna = pytest.importorskip("optuna", reason="parity_exp[optuna] is not installed")
+    pruner = ["hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=1", "hydra.sweeper.n_trials=4"]
+    given = [*OPTUNA, *pruner, "hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=0", "hydra.sweep.dir=s"]
+    assert run(*given, "base.max_epochs=10", "trainer.max_epochs=6", "optimizer.lr=tag(log,interval(1e-9,1e-2))") == 0
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend("s/study.journal"))
+    trials = optuna.load_study(study_name="sweep", storage=storage).trials
+    assert len(trials) == 4
+    for trial in trials:
+        epochs = pd.read_csv(folder / "s" / str(trial.number) / "history.csv")["val/degraded_accuracy"].tolist()
+        assert trial.intermediate_values == pytest.approx(dict(enumerate(epochs, 1)))
+        finished = (folder / "s" / str(trial.number) / "metrics.json").is_file()
+        assert finished == (trial.state.name == "COMPLETE") == (len(epochs) == 6)
+    assert "PRUNED" in {trial.state.name for trial in trials}
+
+
+def test_a_word_that_cannot_be_is_one_line(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("optuna", reason="parity_exp[optuna] is not installed")
+    for word in ("hydra.sweeper.direction=up", "hydra/sweeper/pruner=median hydra.sweeper.direction=minimize"):
+        assert run(*OPTUNA, "k=choice(2,3)", *word.split()) == 2
+        assert "hydra.sweeper." in capsys.readouterr().err.splitlines()[-1]
