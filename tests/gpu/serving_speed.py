@@ -72,12 +72,13 @@ def serving_rows(device: str = "cuda:0", size: Size = LARGE) -> list[Row]:
     for percent in (50, 99):
         value = _percentile(paced_ms, percent)
         rows.append(Row(f"direct call, one every 10 ms, p{percent}", value, "ms", direct_ms, "one after the other"))
-    for graphs in ("auto", False):
-        name = "captured" if graphs else "not captured"
-        pool = LocalPool(devices=device, cuda_graphs=graphs)
+    for graphs, prefetch in (("auto", 1), ("auto", 2), (False, 1)):
+        name = ("captured" if graphs else "not captured") + (", prefetch=2" if prefetch == 2 else "")
+        pool = LocalPool(devices=device, cuda_graphs=graphs, prefetch=prefetch)
         try:
             rows.append(Row(f"start of one instance, {name}", _start(pool, size.model, 1), "s"))
-            rows += _idle(pool, size, query, direct_ms, name)
+            if prefetch == 1:
+                rows += _idle(pool, size, query, direct_ms, name)
             rows += _at_low_load(pool, size, name)
         finally:
             pool.close()
@@ -142,7 +143,8 @@ def _at_low_load(pool: Pool, size: Size, name: str) -> list[Row]:
     queries = torch.rand(200, *SHAPE)
     service_s = measure_alone(pool, "base", queries, 1)
     random = np.random.default_rng(0)
-    arrivals_s = np.cumsum(random.exponential(service_s / UTILISATION, size.queries))
+    qps = measure_together(pool, 1, "base", queries, 1, size.seconds) or float("nan")
+    arrivals_s = np.cumsum(random.exponential(1 / (qps * UTILISATION), size.queries))
     workload = Workload(
         queries=queries,
         labels=torch.zeros(len(queries), dtype=torch.int64),
@@ -164,6 +166,11 @@ def _at_low_load(pool: Pool, size: Size, name: str) -> list[Row]:
         "message to the instance": tasks["started_s"] - tasks["placed_s"],
         "in the instance": tasks["finished_s"] - tasks["started_s"],
     }
+    if len(tasks) == len(answered):
+        # One task a query, in their order.
+        in_order = tasks.sort_values("task")
+        times_s["in the queue"] = in_order["placed_s"].to_numpy() - answered["sent_s"]
+        times_s["back to the client"] = answered["completed_s"] - in_order["finished_s"].to_numpy()
     at = f"30 % utilisation, {name}"
     rows = [
         Row(f"{at}, latency {percentile}", metrics[f"latency_ms/{percentile}"], "ms", service_s * 1e3, "service time")
