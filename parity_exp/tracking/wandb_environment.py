@@ -42,6 +42,14 @@ def mode() -> str:
     return MODES.get(given, "offline")
 
 
+def mend() -> None:
+    """Put into the environment what we have read from it, for W&B reads it itself and raises at what it cannot read."""
+    mended = {"MODE": mode(), "TAGS": ",".join(tags()), "INIT_TIMEOUT": f"{init_timeout_s():g}"}
+    for name, value in mended.items():
+        if variable(name) is not None:
+            os.environ[f"WANDB_{name}"] = value
+
+
 def init_timeout_s() -> float:
     """``WANDB_INIT_TIMEOUT``, where it is a time."""
     given = variable("INIT_TIMEOUT")

@@ -7,7 +7,8 @@ import netrc
 import os
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -57,6 +58,7 @@ class WandbTracker(Tracker):
     def start(self, job: Job) -> None:
         import wandb  # here, for the package may be absent; then the job goes on without
 
+        environment.mend()
         mode = environment.mode()
         if mode == "online" and not logged_in():
             mode = "offline"
@@ -78,25 +80,26 @@ class WandbTracker(Tracker):
     def _init(self, job: Job, mode: str) -> Any:
         import wandb
 
-        settings = wandb.Settings(
-            init_timeout=environment.init_timeout_s(), root_dir=_folder(job), **environment.quiet_settings()
-        )
-        return wandb.init(
-            project=self.project or environment.variable("PROJECT") or PROJECT,
-            entity=self.entity or environment.variable("ENTITY"),
-            name=self.name or environment.variable("NAME") or job.name or None,
-            group=environment.variable("RUN_GROUP") or job.sweep,
-            job_type=environment.variable("JOB_TYPE") or job.command,
-            tags=self.tags or environment.tags(),
-            notes=environment.variable("NOTES"),
-            config=dict(job.config),
-            dir=_folder(job),
-            id=_id(job),
-            resume="allow" if job.resumed else None,
-            mode=mode,  # type: ignore[arg-type]
-            reinit="finish_previous",
-            settings=settings,
-        )
+        with _readable_refusal():
+            settings = wandb.Settings(
+                init_timeout=environment.init_timeout_s(), root_dir=_folder(job), **environment.quiet_settings()
+            )
+            return wandb.init(
+                project=self.project or environment.variable("PROJECT") or PROJECT,
+                entity=self.entity or environment.variable("ENTITY"),
+                name=self.name or environment.variable("NAME") or job.name or None,
+                group=environment.variable("RUN_GROUP") or job.sweep,
+                job_type=environment.variable("JOB_TYPE") or job.command,
+                tags=self.tags or environment.tags(),
+                notes=environment.variable("NOTES"),
+                config=dict(job.config),
+                dir=_folder(job),
+                id=_id(job),
+                resume="allow" if job.resumed else None,
+                mode=mode,  # type: ignore[arg-type]
+                reinit="finish_previous",
+                settings=settings,
+            )
 
     @staticmethod
     def _forget_online_run(job: Job, before: set[Path]) -> None:
@@ -134,6 +137,23 @@ class WandbTracker(Tracker):
     def finish(self, succeeded: bool) -> None:
         if self.run is not None:
             self.run.finish(exit_code=0 if succeeded else 1)
+
+
+@contextmanager
+def _readable_refusal() -> Iterator[None]:
+    """W&B checks its settings by pydantic, whose first line says neither what nor why."""
+    try:
+        yield
+    except ValueError as error:
+        problems: Any = getattr(error, "errors", None)
+        if problems is None:
+            raise
+        first = problems()[0]
+        setting = ".".join(map(str, first.get("loc", ())))
+        raise ValueError(
+            f"W&B cannot take {setting}={first.get('input')!r} ({first.get('msg')}); mend the variable WANDB_... or "
+            "the value of tracker that it comes from"
+        ) from None
 
 
 def _online_runs(job: Job) -> set[Path]:

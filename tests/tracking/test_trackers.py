@@ -123,6 +123,25 @@ def test_a_timeout_that_is_none_is_not_taken(monkeypatch: pytest.MonkeyPatch, gi
     assert wandb_environment.init_timeout_s() == seconds
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("WANDB_TAGS", "one, ,two,"), ("WANDB_MODE", "abc"), ("WANDB_INIT_TIMEOUT", "soon"), ("WANDB_TAGS", ",")],
+)
+def test_a_variable_that_wandb_cannot_read_does_not_end_tracking(
+    folder: Path, only: Callable[..., None], name: str, value: str
+) -> None:
+    only(**{name: value})
+    found = tracked_run(folder)
+    assert found.exit_code == 0
+    assert found.tags == (["one", "two"] if "one" in value else [])
+
+
+def test_what_wandb_refuses_is_named(folder: Path, only: Callable[..., None]) -> None:
+    only()
+    with pytest.raises(ValueError, match=r"W&B cannot take run_tags=.*64 characters.*WANDB_"):
+        tracked_run(folder, tags=["x" * 65])
+
+
 def test_every_job_of_a_sweep_is_a_run_of_one_group(run: Run, folder: Path) -> None:
     assert run("train", "-m", "k=2,3", *QUICK) == 0
     runs = [read_run(path) for path in sorted(folder.rglob("*.wandb"))]
