@@ -6,6 +6,8 @@ import re
 import shlex
 import sys
 import tempfile
+import traceback
+from pathlib import Path
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
@@ -20,6 +22,21 @@ HYDRAS_FLAGS = ("Only one of --run", "The --resolve flag")
 
 OMEGACONF_NOTES = ("full_key:", "object_type=", "reference_type=")
 """How lines begin that say nothing to users."""
+
+SHARED_MEMORY = (
+    "/dev/shm",
+    "unable to allocate shared memory",
+    "unable to write to file </torch",
+    "insufficient shared memory",
+    "unable to open shared memory",
+    "unable to resize file </torch",
+)
+"""What complaints of libraries about shared memory hold."""
+
+SHORT_OF_SHARED_MEMORY = (
+    "/dev/shm: no room for what processes share; make it larger, in containers by --shm-size=1g, or train in one "
+    "process, trainer=cpu or trainer.devices=1"
+)
 
 LONG_SOCKET = "AF_UNIX path"
 """What every library's complaint about a socket's path holds."""
@@ -58,12 +75,24 @@ def explanation(error: BaseException) -> str | None:
     if LONG_SOCKET in str(error):
         folder = tempfile.gettempdir()
         return f"TMPDIR={folder}: too long a path for the sockets of processes; set it to a short one, such as /tmp"
+    if _is_about_shared_memory(error):
+        return SHORT_OF_SHARED_MEMORY
     line = library_errors.explained(error)
     if line is not None:
         return line
     if isinstance(error, OSError):
         return _about_a_place(error)
     return None
+
+
+def _is_about_shared_memory(error: BaseException) -> bool:
+    """Whether processes lack what they share: some libraries say so, and others only where they stood."""
+    if any(words in str(error) for words in SHARED_MEMORY):
+        return True
+    if not isinstance(error, OSError) or error.errno != errno.ENOSPC or error.filename is not None:
+        return False
+    frames = traceback.extract_tb(error.__traceback__)
+    return any("multiprocessing" in Path(frame.filename).parts for frame in frames[-2:])
 
 
 def _about_a_place(error: OSError) -> str | None:

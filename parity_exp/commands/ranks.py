@@ -21,8 +21,9 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from parity_exp import library_errors, temporary_folder
+from parity_exp import temporary_folder
 from parity_exp.errors import UserError
+from parity_exp.explanations import SHORT_OF_SHARED_MEMORY, explanation
 
 POLL_S = 0.5
 
@@ -77,6 +78,8 @@ def run_in_processes(
                 if complaint.is_file():
                     raise UserError(complaint.read_text()) from None
                 _, failure = error.get_first_failure()
+                if failure.exitcode == -signal.SIGBUS:  # memory that was promised is not there
+                    raise UserError(SHORT_OF_SHARED_MEMORY) from None
                 raise RuntimeError(f"a training process failed: {_in_full(failure.message)}") from None
             except SignalException as error:
                 # Whatever the launcher has heard ends a command as Ctrl-C does.
@@ -93,7 +96,7 @@ def _process(function: Callable[..., Any], arguments: tuple[Any, ...], complaint
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
-        line = library_errors.explained(error)
+        line = explanation(error)
         if line is None:
             raise
         complaint.write_text(line)
