@@ -62,6 +62,15 @@ def make(node: Any, key: str, **arguments: Any) -> Any:
         raise ConfigError(f"hydra.sweeper.{key} ({node.get('_target_')}): {reason}") from None
 
 
+def trials_in(storage: "BaseStorage", name: str) -> int:
+    """How many trials a study has; 0 where there is none of that name."""
+    import optuna
+
+    if name not in optuna.get_all_study_names(storage):
+        return 0
+    return len(optuna.load_study(study_name=name, storage=storage).trials)
+
+
 def open_study(
     storage: "BaseStorage", name: str, directions: "Sequence[Direction]", made_from: Mapping[str, Any], **parts: Any
 ) -> "Study":

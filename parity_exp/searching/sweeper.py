@@ -167,7 +167,7 @@ class OptunaSearch(Sweeper):
         from optuna.distributions import CategoricalDistribution, IntDistribution, distribution_to_json
         from optuna.samplers import BaseSampler
 
-        from parity_exp.searching.studies import NAME, make, make_pruner, open_storage, open_study
+        from parity_exp.searching.studies import NAME, make, make_pruner, open_storage, open_study, trials_in
 
         arguments = {}
         if OmegaConf.select(self.sampler, "_partial_"):  # a grid, which has to know what is searched through
@@ -184,7 +184,13 @@ class OptunaSearch(Sweeper):
                     raise ConfigError(f"{key}: a grid needs choices or a range; an interval has no end of values")
             arguments["search_space"] = grid
             self.n_trials = min(self.n_trials, math.prod(map(len, grid.values())))
-        sampler = make(self.sampler, "sampler", **arguments)
+        storage, name = open_storage(self.storage, folder), self.study_name or NAME
+        node = self.sampler
+        done = trials_in(storage, name)
+        if done and not arguments and type(node.get("seed")) is int:
+            # Random numbers that go on, where a study that is gone on with would be asked the same again.
+            node = OmegaConf.merge(node, {"seed": node.seed + done})
+        sampler = make(node, "sampler", **arguments)
         if not isinstance(sampler, BaseSampler):
             raise ConfigError(f"hydra.sweeper.sampler ({self.sampler.get('_target_')}): expected a sampler of Optuna's")
         made_from = {
@@ -194,8 +200,7 @@ class OptunaSearch(Sweeper):
             "objectives": list(self.objectives),
         }
         parts = {"sampler": sampler, "pruner": make_pruner(self.pruner)}
-        storage = open_storage(self.storage, folder)
-        return open_study(storage, self.study_name or NAME, directions, made_from, **parts)
+        return open_study(storage, name, directions, made_from, **parts)
 
     # ---- trials
 

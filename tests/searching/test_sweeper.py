@@ -104,6 +104,8 @@ def test_a_killed_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert list(again.launched) == expected, "in numbers that go on"
     if expected[0] == 5:
         assert again.launched[5] == {"x": ran[-1]}, "what was running is run again, with what it had chosen"
+    later = [values["x"] for number, values in again.launched.items() if number > 5]
+    assert not set(later) & set(ran), "nothing is tried twice"
     assert not sweep(tmp_path / "s", parabola, "x=interval(-4,4)", storage=storage).launched, "all are done"
     assert len(sweep(tmp_path / "s", parabola, "x=interval(-4,4)", storage=storage, n_trials=14).launched) == 2
 
