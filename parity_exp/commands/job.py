@@ -111,4 +111,7 @@ def sweep_name() -> str | None:
 def devices() -> list[str]:
     """The accelerators that can be seen, or the CPU."""
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    other = None if names else torch.accelerator.current_accelerator(check_available=True)
+    if other is not None:
+        names = [f"{other.type}:{index}" for index in range(torch.accelerator.device_count())]
     return names or [f"cpu ({torch.get_num_threads()} threads)"]

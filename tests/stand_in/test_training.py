@@ -1,5 +1,6 @@
 """Every recipe, code, task and kind of data set is trained and measured on an accelerator, from the command line."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,6 +143,7 @@ def test_checkpoints_are_for_machines_without_the_device(run: Run, folder: Path)
     for part in ("base", "parity-0", "decoder"):
         found = weights(run_dir, part)
         assert found and {tensor.device.type for tensor in found.values()} == {"cpu"}, part
+    assert json.loads((run_dir / "environment.json").read_text())["devices"] == ["pretend:0", "pretend:1"]
 
 
 def test_a_run_on_one_device_is_measured_on_another_with_the_same_result(
