@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torchvision.io import ImageReadMode, decode_png, read_file
 
 from parity_exp.data.file_cache import Array
 from parity_exp.data.whole_files import whole
@@ -38,7 +39,10 @@ def read_image(path: Path) -> Image.Image:
         DataError: not a whole image, or one whose colours cannot be told.
     """
     with whole(lambda: _opened(path), "image") as image:
+        high_bytes = any(";16" in str(part) for part in image.tile)
         whole(image.load, "image")
+        if high_bytes and image.mode != "I;16" and image.format == "PNG":
+            _check_low_bytes(image, path)
         try:
             return _in_colours(image)
         except ValueError as error:  # Pillow's of modes that it has no way between
@@ -89,16 +93,31 @@ def _from_whole_numbers(image: Image.Image) -> Array:
     if least < 0 or most > largest:
         raise DataError(f"holds values from {least} to {most} where 0 to {largest} are possible; store 8 or 16 bits")
     if 0 < most <= LARGEST < largest:
-        raise DataError(
-            f"has room for values up to {largest:,} and none above {most}, so it would be black; store it with 8 bits, "
-            "or scale it"
-        )
+        raise DataError(_too_dark(most, largest))
     if tags.get(INTERPRETATION_TAG) == WHITE_IS_ZERO:
         values = largest - values
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         values[values == transparent] = largest
     return values * (LARGEST / largest)
+
+
+def _check_low_bytes(image: Image.Image, path: Path) -> None:
+    """Refuse colours of 16 bits that are all in the lower 8, of which Pillow takes the upper ones."""
+    extrema: Any = image.convert("RGB").getextrema()
+    if any(most for _, most in extrema):
+        return
+    values = decode_png(read_file(str(path)), ImageReadMode.UNCHANGED).int()
+    colours = values[: {2: 1, 4: 3}.get(len(values), len(values))]
+    if colours.max() > 0:
+        raise DataError(_too_dark(int(colours.max()), 2**16 - 1))
+
+
+def _too_dark(most: int, largest: int) -> str:
+    return (
+        f"has room for values up to {largest:,} and none above {most}, so it would be black; store it with 8 bits, or "
+        "scale it"
+    )
 
 
 def _on_a_ground(image: Image.Image) -> Image.Image:

@@ -1,5 +1,7 @@
 """A picture is the same in whatever depth, mode and format it is stored, or it is refused."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +62,36 @@ def test_sixteen_bits_of_colour_show_what_eight_bits_show(tmp_path: Path) -> Non
     assert np.array_equal(read(tmp_path / "deep.ppm"), COLOURS)
 
 
-def test_twelve_bits_and_white_as_zero_are_read_by_their_tags(tmp_path: Path) -> None:
+def write_deep_png(path: Path, values: np.ndarray) -> None:
+    """A PNG of 16 bits a sample, ``(H, W, C)``, which Pillow cannot write in colours."""
+    height, width, channels = values.shape
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+
+    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_png_of_16_bits_shows_what_8_bits_show_or_is_refused(tmp_path: Path, channels: int) -> None:
+    values = np.repeat(GREY[..., None], channels, axis=-1).astype(np.uint16)
+    opaque = channels in (2, 4)
+    for factor in (257, 1, 0):
+        stored = values * factor
+        if opaque:
+            stored[..., -1] = 65_535
+        write_deep_png(tmp_path / "deep.png", stored)
+        if factor == 1:
+            with pytest.raises(DataError, match="none above 255, so it would be black"):
+                read_image(tmp_path / "deep.png")
+        else:
+            assert np.array_equal(read(tmp_path / "deep.png"), grey(GREY if factor else GREY * 0))
+
+
+def test_white_as_zero_is_read_by_its_tag(tmp_path: Path) -> None:
     write_tiff(tmp_path / "inverted.tif", (255 - GREY).astype(np.uint16) * 257, 16, 1, white_is_zero=True)
     assert np.array_equal(read(tmp_path / "inverted.tif"), grey(GREY))
 
