@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from omegaconf import OmegaConf
 
 from parity_exp.errors import UserError
 from parity_exp.run_directory import RunDirectory
@@ -44,12 +45,16 @@ class Calibration:
         there: of messages to instances.
         back: of messages from them.
         query_s: how long the run says that a base instance takes for a query; None where it says nothing.
+        capacity_qps: queries a second that its base instances served together; None where it says nothing.
+        instances: how many base instances these were; None where that is not known.
     """
 
     service: Mapping[str, Resampled]
     there: Resampled
     back: Resampled
     query_s: float | None
+    capacity_qps: float | None = None
+    instances: int | None = None
 
 
 def calibration(path: str | Path, key: str = "simulate.calibrate") -> Calibration:
@@ -93,6 +98,8 @@ def calibration(path: str | Path, key: str = "simulate.calibrate") -> Calibratio
         _messages((there["started_s"] - there["placed_s"]).to_numpy()),
         _messages((back["completed_s"] - back["finished_s"]).to_numpy()),
         None if service_ms is None else service_ms / 1e3,
+        _measured(run, measured, "serve/capacity_qps"),
+        OmegaConf.select(run.read_config(), "pool.instances"),
     )
 
 

@@ -51,6 +51,15 @@ def test_models_are_measured_apart_and_undisturbed(served: Path) -> None:
     assert measured.query_s == pytest.approx(0.0105)
 
 
+def test_what_instances_served_together_comes_along(served: Path) -> None:
+    assert calibration(served).capacity_qps is None  # a run of before it was measured
+    run = RunDirectory(served)
+    run.write_config(OmegaConf.create({"k": 2, "pool": {"instances": 4}}))
+    run.write_metrics({"serve/service_time_ms": 10.5, "serve/capacity_qps": 250.0})
+    measured = calibration(served)
+    assert (measured.capacity_qps, measured.instances) == (250.0, 4)
+
+
 def test_messages_take_what_neither_waiting_nor_working_explains(served: Path) -> None:
     measured = calibration(served)
     assert measured.there.values == pytest.approx(THERE_S)
@@ -107,7 +116,8 @@ def test_tasks_that_end_before_they_begin_or_take_no_time_are_refused(served: Pa
     [
         '{"serve/service_time_ms": 10.', "", "[1]", "null", '{"serve/service_time_ms": "ten"}',
         '{"serve/service_time_ms": NaN}', '{"serve/service_time_ms": -3}', '{"serve/service_time_ms": 0}',
-        '{"serve/service_time_ms": 1e400}', '{"serve/parity/instances": "six"}', "[" * 100_000,
+        '{"serve/service_time_ms": 1e400}', '{"serve/capacity_qps": "many"}',
+        '{"serve/parity/instances": "six"}', "[" * 100_000,
     ],
 )  # fmt: skip
 def test_damaged_metrics_are_refused_in_one_line(served: Path, text: str) -> None:
