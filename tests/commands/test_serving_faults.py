@@ -97,7 +97,7 @@ def test_instances_that_hang_are_replaced(folder: Path, trained: Trained) -> Non
     for pid in stopped:
         kill(pid, signal.SIGSTOP)
     output = finish(folder, job)
-    assert output.count("no sign of life for pool.hang_timeout_s=0.6") == 2
+    assert output.count("is down: no sign of life for pool.hang_timeout_s=0.6") == 2
     queries = check_answers(the_run(folder), "equal_resources", 250)
     assert set(queries["source"]) == {"own"}
     assert queries["latency_ms"].max() > 300
@@ -138,7 +138,7 @@ def test_a_model_that_raises_on_one_query_spoils_no_other(
     assert run("train", *QUICK, "tracker=none", *mine) == 0
     (train_dir,) = run_dirs(folder)
     load = (f"load.queries={total}", "load.rate_qps=300", "pool.service_time_ms=0")
-    assert run("serve", f"run={train_dir}", *SMALL, *load, "redundancy=[equal_resources,parity]") == 0
+    assert run("serve", f"run={train_dir}", "trust=[picky]", *SMALL, *load, "redundancy=[equal_resources,parity]") == 0
     for policy, source in (("equal_resources", "error"), ("parity", "reconstructed")):
         queries = check_answers(the_run(folder), policy, total)
         tasks = pd.read_parquet(the_run(folder) / f"tasks-{policy}.parquet")

@@ -146,8 +146,14 @@ def test_instances_that_died_or_were_starting_are_there_again(again: Callable[..
     start([["corner", "pid"]] * 3)
     for instance in range(3):
         answer(pool, instance, "pid", QUERY)
+    pool.kill(1)
+    gather(pool, has(Down))
+    pool.kill(1)  # the new one as well, before it is ready
+    start([["corner", "pid"]] * 3)
+    for instance in range(3):
+        answer(pool, instance, "pid", QUERY)
     pool.kill(2)
-    assert gather(pool, has(Up)) == [Down(2, "killed on demand"), Up(2)]
+    assert gather(pool, has(Up)) == [Down(2, "killed on demand", on_demand=True), Up(2)]
     answer(pool, 2, "pid", QUERY)
 
 

@@ -373,7 +373,7 @@ class SupervisedPool(Pool, Generic[L]):
 
     def _try_again(self, spot: Spot[L], life: L) -> bool:
         """Whether an instance is given another chance: one that was there before, or that somebody has killed."""
-        if life.ready:
+        if life.ready or life.on_demand:
             return True
         killed = life.reason is None and (life.exit or NOT_KNOWN) in (NOT_KNOWN, KILLED)
         return killed and spot.restarts.failures + 1 < self.max_failures
