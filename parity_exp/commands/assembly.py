@@ -42,7 +42,6 @@ from parity_exp.identity import digest_of_weights, hashed, without
 from parity_exp.models import load_weights, predict
 from parity_exp.quiet import quiet_libraries
 from parity_exp.schema import check_config
-from parity_exp.serving.checks import whole
 from parity_exp.tasks import Task
 from parity_exp.training import (
     Acceleration,
@@ -77,7 +76,7 @@ def processes(trainer: DictConfig) -> int:
     Raises:
         ConfigError: they name no number of processes, or another one than were started.
     """
-    nodes = whole("trainer.num_nodes", trainer.get("num_nodes", 1), 1)
+    nodes: int = trainer.get("num_nodes", 1)
     count = nodes * (1 if trainer.strategy == "auto" else _devices(trainer))
     if world.size() > 1 and count != world.size():
         raise ConfigError(
@@ -256,7 +255,7 @@ class Experiment:
     def _check_extra_outputs(self, decoder: Decoder) -> None:
         """Refuse extra outputs that nobody reads or nobody learns."""
         wanted = self.config.parity.extra_outputs
-        if wanted is not None and whole("parity.extra_outputs", wanted, 0) != decoder.extra_outputs:
+        if wanted is not None and wanted != decoder.extra_outputs:
             raise ConfigError(
                 f"parity.extra_outputs={wanted}: decoder ({type(decoder).__name__}) reads {decoder.extra_outputs}; "
                 "choose decoder=residual, or leave parity.extra_outputs out"
@@ -398,8 +397,6 @@ class Experiment:
             CheckpointError: the user's checkpoint is missing, unreadable, or of another network.
         """
         settings = self.config[section]
-        for name, least in (("max_epochs", 1), ("batch_size", 1), ("seed", 0)):
-            whole(f"{section}.{name}", settings[name], least)
         network = self.new_base_network(section)
         if settings.checkpoint is not None:
             load_weights(settings.checkpoint, network, f"{section}.checkpoint")
@@ -480,10 +477,6 @@ class Experiment:
 
     def _optimisation(self, section: DictConfig, prefix: str) -> Optimisation:
         trainer = self.config.trainer
-        if not isinstance(trainer.accumulate_grad_batches, int) or trainer.accumulate_grad_batches < 1:
-            raise ConfigError(
-                f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches}: expected a whole number, 1 or more"
-            )
         return Optimisation(
             build(section.optimizer, f"{prefix}optimizer"),
             build(section.scheduler, f"{prefix}scheduler"),

@@ -21,7 +21,7 @@ from parity_exp.commands.components import takes_whole_numbers
 from parity_exp.commands.parallel import Interrupted, Tell
 from parity_exp.commands.simulation import Simulation
 from parity_exp.errors import ConfigError
-from parity_exp.serving.checks import number, whole
+from parity_exp.schema import check_config
 from parity_exp.serving.policy import BASE, Source
 from parity_exp.simulation import Outcome
 from parity_exp.simulation.planning import CapacitySearch, grows, percentile
@@ -99,9 +99,10 @@ class Plan:
     def __init__(self, config: DictConfig) -> None:
         self.config = config
         section = config.plan
-        self.percent = number("plan.percentile", section.get("percentile"), above=0, most=100)
-        self.most_machines = whole("plan.most_instances", section.get("most_instances"), 1)
-        self.precision = number("plan.precision", section.get("precision"), least=0, most=0.5)
+        check_config(config, networks=False)
+        self.percent: float = section.percentile
+        self.most_machines: int = section.most_instances
+        self.precision: float = section.precision
         self.per_instance = _growing(config)
         self.simulation = Simulation(self.grown(config, config.pool.instances))
         self.policies = self.simulation.policies
@@ -109,8 +110,7 @@ class Plan:
         self.rate_qps = self._rate_qps()
         self.service_s = self.simulation.query_s
         self.busy_instances = self.rate_qps * self.service_s
-        least = number("plan.least_utilisation", section.get("least_utilisation"), above=0, most=1)
-        self.most_machines = min(self.most_machines, math.ceil(self.busy_instances / least))
+        self.most_machines = min(self.most_machines, math.ceil(self.busy_instances / section.least_utilisation))
         self.p50_ms = float(np.median(self._undisturbed_ms([BASE])))
         self.slos_ms = self._objectives(section)
         self._check_length()
@@ -194,7 +194,7 @@ class Plan:
         if not listed:
             raise ConfigError(f"{key}=[]: expected a list of objectives, such as {key}=[3]")
         unit_ms = self.p50_ms if name == "slo_times_p50" else 1.0
-        slos_ms = sorted({number(key, value, above=0) * unit_ms for value in listed})
+        slos_ms = sorted({value * unit_ms for value in listed})
         deadline_ms = self.simulation.load.slo_ms
         if deadline_ms is not None and slos_ms[-1] > deadline_ms:
             raise ConfigError(
@@ -224,10 +224,6 @@ class Plan:
 def _growing(config: DictConfig) -> dict[str, float]:
     """``plan.per_instance``: a value a machine by its key."""
     section = config.plan.get("per_instance") or {}
-    if not isinstance(section, DictConfig | dict):
-        raise ConfigError(
-            f"plan.per_instance={section!s}: expected keys and values, such as {{straggler.shuffle.transfers: 0.1}}"
-        )
     shares = {str(key): value for key, value in section.items()}
     for key in shares:
         if not key.startswith("straggler.") or OmegaConf.select(config, key.rpartition(".")[0]) is None:
@@ -236,7 +232,7 @@ def _growing(config: DictConfig) -> dict[str, float]:
                 f"plan.per_instance: {key} is no value of a straggler that was chosen ({chosen}); expected one such as "
                 "straggler.shuffle.transfers"
             )
-    return {key: number(f"plan.per_instance.{key}", value, above=0) for key, value in shares.items()}
+    return shares
 
 
 def search_sizes(config: dict[str, Any], policy: str, tell: Tell) -> Found:

@@ -13,7 +13,6 @@ from omegaconf import DictConfig
 from parity_exp.commands.components import build_checked, is_systematic, new_non_systematic_code
 from parity_exp.errors import ConfigError
 from parity_exp.schema import check_config
-from parity_exp.serving.checks import number, whole
 from parity_exp.serving.desk import Queues
 from parity_exp.serving.load import LONGEST_S, ClosedLoop, Load
 from parity_exp.serving.policy import BACKUP, Policy
@@ -32,7 +31,7 @@ SECTIONS = ("redundancy", "straggler", "load", "pool", "queue", "backup")
 ARRIVALS = 1
 """Stream of random numbers."""
 
-MOST_INSTANCES, LARGEST_BATCH = 1_000_000, 100_000
+MOST_MACHINES = 1_000_000
 
 DAY_S = 86_400.0
 
@@ -92,9 +91,9 @@ class Scenario:
             raise ConfigError("redundancy: expected a list of policies, such as redundancy=[equal_resources,parity]")
         if not isinstance(config.get("pool"), DictConfig):
             raise ConfigError(f"pool={config.get('pool')}: expected a config group, such as pool=local")
-        self.instances = whole("pool.instances", config.pool.get("instances"), 1, MOST_INSTANCES)
-        self.batch_size = whole("pool.batch_size", config.pool.get("batch_size"), 1, LARGEST_BATCH)
-        self.window_s = number("pool.batch_window_ms", config.pool.get("batch_window_ms"), least=0) / 1e3
+        self.instances: int = config.pool.instances
+        self.batch_size: int = config.pool.batch_size
+        self.window_s = config.pool.batch_window_ms / 1e3
         self.load = build_checked(config.get("load"), "load", Load)  # type: ignore[type-abstract]
         self.stragglers: dict[str, Straggler] = {
             str(name): build_checked(node, f"straggler.{name}", Straggler)  # type: ignore[type-abstract]
@@ -119,8 +118,8 @@ class Scenario:
         }
         self.most_instances = max(self.sizes.values())
         for name, size in self.sizes.items():
-            if size > MOST_INSTANCES:
-                raise ConfigError(f"redundancy.{name}: {size:,} instances, expected at most {MOST_INSTANCES:,}")
+            if size > MOST_MACHINES:
+                raise ConfigError(f"redundancy.{name}: {size:,} instances, expected at most {MOST_MACHINES:,}")
         # What a straggler cannot do to so many instances it says when it writes its trace.
         self.rehearsal = put_together(self._worlds(REHEARSAL_S, self.seed, REHEARSAL_S / 100))
         self._check_reach()

@@ -13,7 +13,7 @@ from parity_exp.commands.components import build_checked
 from parity_exp.commands.scenario import Draw, Scenario
 from parity_exp.errors import ConfigError
 from parity_exp.interrupts import ctrl_c_waits
-from parity_exp.serving.checks import number, whole
+from parity_exp.serving.checks import number
 from parity_exp.serving.load import write_arrivals
 from parity_exp.serving.measures import serving_metrics
 from parity_exp.serving.policies import Oracle
@@ -25,8 +25,6 @@ from parity_exp.simulation import Foresight, Outcome, RandomTimes, Scaled, Servi
 
 PREFIX = "simulate"
 
-MOST_SEEDS, MOST_PROCESSES, MOST_PREFETCHED = 100_000, 1_000, 1_000
-LONGEST_MS = 1e12
 """No time in a config is longer: some 30 years."""
 
 Progress = Callable[[int], None]
@@ -50,23 +48,18 @@ class Simulation(Scenario):
         section = config.get("simulate")
         if not isinstance(section, DictConfig):
             raise ConfigError(f"simulate={section}: expected its settings, such as simulate.seeds=3")
-        self.seeds = whole("simulate.seeds", section.get("seeds"), 1, MOST_SEEDS)
-        wanted = section.get("processes")
-        self.processes = (
-            (os.cpu_count() or 1) if wanted is None else whole("simulate.processes", wanted, 1, MOST_PROCESSES)
-        )
-        self.prefetch = whole("simulate.prefetch", section.get("prefetch"), 1, MOST_PREFETCHED)
-        restart_ms = number("simulate.restart_ms", section.get("restart_ms"), least=0, most=LONGEST_MS)
-        self.restart = Scaled(_distribution(section.get("restart"), "simulate.restart"), restart_ms / 1e3)
+        self.seeds: int = section.seeds
+        self.processes: int = section.processes or os.cpu_count() or 1
+        self.prefetch: int = section.prefetch
+        self.restart = Scaled(_distribution(section.get("restart"), "simulate.restart"), section.restart_ms / 1e3)
         service = _distribution(section.get("service_time"), "simulate.service_time")
-        backup_ratio = number("simulate.backup_ratio", section.get("backup_ratio"), above=0)
         self.calibration = None if section.get("calibrate") is None else calibration(section.calibrate)
         names = self.model_names
         if self.calibration is None:
             own_ms = section.get("service_time_ms")
             key, value = ("pool", config.pool.get("service_time_ms")) if own_ms is None else ("simulate", own_ms)
-            mean_ms = number(f"{key}.service_time_ms", value, above=0, most=LONGEST_MS)
-            ratios = {BACKUP: backup_ratio}
+            mean_ms = number(f"{key}.service_time_ms", value, above=0)
+            ratios: dict[str, float] = {BACKUP: section.backup_ratio}
             self.service: dict[str, Distribution] = {
                 name: Scaled(service, mean_ms / 1e3 * ratios.get(name, 1.0)) for name in names
             }
@@ -90,7 +83,7 @@ class Simulation(Scenario):
         shape = _distribution(section.get("network"), "simulate.network")
         mean_ms = section.get("network_ms")
         if mean_ms is not None:
-            mean_s = number("simulate.network_ms", mean_ms, least=0, most=LONGEST_MS) / 1e3
+            mean_s = mean_ms / 1e3
             return (Scaled(shape, mean_s), Scaled(shape, mean_s)) if mean_s else None
         return None if self.calibration is None else (self.calibration.there, self.calibration.back)
 

@@ -82,6 +82,9 @@ class RandomResizedCropAndFlip(Augmentation):
         ratio: Annotated[Sequence[Annotated[float, Gt(0), Le(100)]], Len(2, 2)] = (3 / 4, 4 / 3),
         flip: bool = True,
     ) -> None:
+        for name, (least, most) in (("scale", scale), ("ratio", ratio)):
+            if least > most:
+                raise ValueError(f"{name}=[{least}, {most}]: expected the least first, then the largest")
         self.scale = tuple(scale)
         self.ratio = tuple(ratio)
         self.flip = flip

@@ -9,7 +9,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from parity_exp.errors import ConfigError
 from parity_exp.schema.config import CONFIG, HYDRAS, Component, Named
 from parity_exp.schema.signatures import Signature, signature_of
-from parity_exp.schema.values import MAPPINGS, fits, kinds, words
+from parity_exp.schema.values import LISTS, MAPPINGS, fits, kinds, words
 from parity_exp.suggestions import did_you_mean
 
 LONGEST = 100
@@ -67,12 +67,16 @@ def component_at(key: str) -> Component | None:
 
 
 def _narrowed_refusal(key: str, value: Any, annotation: Any) -> str:
-    """The refusal of the one wrong value in a mapping, or of the whole."""
+    """The refusal of the one wrong value in a mapping, or in a list that could be a single value, or of the whole."""
     if isinstance(value, Mapping) and any(kind.origin in MAPPINGS for kind in kinds(annotation)):
         inner = _inner(annotation)
         for name, one in value.items():
             if not fits(one, inner):
                 return refusal(f"{key}.{name}", one, inner)
+    several_or_one = any(kind.origin not in LISTS and kind.origin is not type(None) for kind in kinds(annotation))
+    if isinstance(value, list) and several_or_one:
+        wrong = [one for one in value if isinstance(one, list | dict) or not fits(one, annotation)]
+        return refusal(key, wrong[0] if wrong else value, annotation)
     return refusal(key, value, annotation)
 
 
@@ -138,7 +142,7 @@ def _check_component(key: str, component: Component, value: Any, wanted: _Wanted
             raise ConfigError(refusal(f"{key}.{name}", value[name], annotation))
     if bool(value.get("_partial_")) != component.partial and component.kind:
         raise ConfigError(f"{key}._partial_={value.get('_partial_')}: expected {str(component.partial).lower()} here")
-    for name in component.needed if wanted.complete else ():
+    for name in component.needed:
         if name not in value:
             raise ConfigError(f"{key}.{name}: it is missing; leave its default in the config")
     target = value["_target_"]

@@ -103,7 +103,7 @@ TRAINED = {
 }
 """A network that learns labels."""
 
-OBJECTIVES = Positive | Annotated[Sequence[Positive], MinLen(1)] | None
+OBJECTIVES = Positive | Sequence[Positive] | None
 
 CONFIG: dict[str, Any] = {
     "k": Annotated[int, Ge(2), Le(1000)],
@@ -181,7 +181,7 @@ CONFIG: dict[str, Any] = {
         "slo_ms": OBJECTIVES,
         "slo_times_p50": OBJECTIVES,
         "percentile": Annotated[float, Gt(0), Le(100)],
-        "most_instances": Annotated[int, Ge(1), Le(10**6)],
+        "most_instances": Annotated[int, Ge(1), Le(MOST_INSTANCES)],
         "least_utilisation": PositiveShare,
         "precision": Annotated[float, Ge(0), Le(0.5)],
         "per_instance": Mapping[str, Positive] | None,

@@ -97,7 +97,7 @@ class Kind:
             return "a list of " + of.replace(", ", ", each ", 1)
         if origin in MAPPINGS:
             inner = (*get_args(self.noun), Any, Any)[:2]
-            return "names and values" if inner[1] is Any else f"names with {words(inner[1], None, True)} each"
+            return "keys and values" if inner[1] is Any else f"keys and values that are {words(inner[1], None, True)}"
         return "the settings of a component, with _target_" if _is_ours(origin) else "something else"
 
 

@@ -89,3 +89,8 @@ def test_resized_crops_depend_on_the_generator_alone_and_half_are_mirrored() -> 
     falling = changed[:, 0, 8, 0] > changed[:, 0, 8, -1]
     assert 430 < falling.sum() < 570
     assert len({repr(RandomResizedCropAndFlip(scale=(low, 1))) for low in (0.08, 0.5)}) == 2
+
+
+def test_a_range_that_ends_before_it_begins_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"scale=\[0\.9, 0\.1\]: expected the least first"):
+        RandomResizedCropAndFlip(scale=(0.9, 0.1))

@@ -80,7 +80,7 @@ def _refused(overrides: Sequence[str], command: str) -> str | None:
         ("base=3", "base"),
         ("objective.weights.mse=-1", "objective.weights.mse=-1: expected a number, 0 or more"),
         ("straggler=[contention] straggler.contention.process.size=0", "straggler.contention.process.size=0"),
-        ("plan.slo_ms=[3,-1]", "plan.slo_ms=[3, -1]"),
+        ("plan.slo_ms=[3,-1]", "plan.slo_ms=-1: expected a number"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(overrides: str, words: str) -> None:

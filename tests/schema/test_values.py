@@ -27,7 +27,12 @@ SHARE = Annotated[float, Ge(0), Le(1)]
         (Sequence[SHARE], [[], [0.5]], [0.5, [2], ["a"], "ab"], "a list of numbers, each 0 or more and at most 1"),
         (Annotated[Sequence[int], Len(2, 2)], [[1, 2]], [[1], [1, 2, 3]], "a list of whole numbers"),
         (tuple[int, str], [[1, "a"]], [[1], ["a", 1]], "a list of whole numbers"),
-        (Mapping[str, SHARE], [{}, {"a": 0.5}], [{"a": 2}, [1]], "names with numbers, 0 or more and at most 1 each"),
+        (
+            Mapping[str, SHARE],
+            [{}, {"a": 0.5}],
+            [{"a": 2}, [1]],
+            "keys and values that are numbers, 0 or more and at most 1",
+        ),
         (float | torch.Tensor, [0.1], ["a", None], "a number"),
         (Annotated[str, Matches("a+", "letters a")], ["aa"], ["b", ""], "letters a"),
         (Annotated[float, Gt(0)] | Literal["auto"], [1, "auto"], [0, "x"], "a number or auto, above 0"),

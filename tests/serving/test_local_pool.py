@@ -531,3 +531,8 @@ def test_an_instance_whose_gpu_context_is_lost_starts_anew(start: Start) -> None
     down, up = gather(pool, has(Up))
     assert isinstance(down, Down) and "cuda:0 is lost" in down.reason and isinstance(up, Up)
     assert answer(pool, 0, "model", torch.tensor([[0.5, 0.0]])).item() == 0.5
+
+
+def test_more_instances_than_a_machine_can_hold_are_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"pool\.instances: 20,000 instances, each a process of this machine"):
+        LocalPool().check(20_000)

@@ -307,6 +307,8 @@ class TestBackground:
         (lambda: Pareto(1, 0), ["straggler.slowdown.distribution.shape=0"]),
         (lambda: Shuffle(transfers=0), ["straggler.shuffle.transfers=0", "whole number, 1 or more"]),
         (lambda: Shuffle(low_mb=9, high_mb=8), ["straggler.shuffle.high_mb=8", "at least 9"]),
+        (lambda: Shuffle(high_mb=1e6), ["straggler.shuffle.high_mb=1000000", "transfers would take", "600"]),
+        (lambda: Shuffle(low_mb=0.01), ["straggler.shuffle.low_mb=0.01", "transfers would take"]),
         (lambda: Shuffle(rate_mb_per_s=0), ["straggler.shuffle.rate_mb_per_s=0"]),
         (lambda: Shuffle(probability=-0.1), ["straggler.shuffle.probability=-0.1", "at least 0 and at most 1"]),
         (lambda: Shuffle(mean_extra=None), ["straggler.shuffle.mean_extra=null"]),

@@ -67,6 +67,9 @@ from parity_exp.serving.transport import (
 )
 from parity_exp.serving.worker import Assignment
 
+MOST_INSTANCES = 1_000
+"""Processes with a network each; more would end a machine rather than start."""
+
 PRELOAD = "parity_exp.serving.pools.preload"
 """What the fork server imports."""
 
@@ -166,6 +169,11 @@ class LocalPool(SupervisedPool[_Life]):
     # -- start and end ------------------------------------------------------------------------------------------------
 
     def check(self, instances: int) -> None:
+        if instances > MOST_INSTANCES:
+            raise ConfigError(
+                f"pool.instances: {instances:,} instances, each a process of this machine, which has room for "
+                f"{MOST_INSTANCES:,}; take fewer, pool=ray, or `simulate`"
+            )
         devices = place(self.devices, instances)
         if self.acceleration.cuda_graphs is True and not all(device.startswith("cuda") for device in devices):
             raise ConfigError(

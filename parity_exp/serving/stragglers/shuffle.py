@@ -18,6 +18,9 @@ from parity_exp.serving.trace import SLOW, Disturbance
 
 KEY = "straggler.shuffle"
 
+SHORTEST_S, LONGEST_S = 1e-3, 600.0
+"""Of a transfer. Shorter ones would be too many to follow, longer ones change a cluster for good."""
+
 PER_TRANSFER = 6
 """Instances for each transfer: the evaluation of ParM has 2 to 5 over 18 instances."""
 
@@ -66,6 +69,12 @@ class Shuffle(Straggler):
         self.low_mb = number(f"{KEY}.low_mb", low_mb, above=0)
         self.high_mb = number(f"{KEY}.high_mb", high_mb, least=self.low_mb)
         self.rate_mb_per_s = number(f"{KEY}.rate_mb_per_s", rate_mb_per_s, above=0)
+        longest_s, shortest_s = self.high_mb / self.rate_mb_per_s, self.low_mb / self.rate_mb_per_s
+        if longest_s > LONGEST_S or shortest_s < SHORTEST_S:
+            raise ConfigError(
+                f"{KEY}.low_mb={low_mb}, {KEY}.high_mb={high_mb}, {KEY}.rate_mb_per_s={rate_mb_per_s}: transfers would "
+                f"take {shortest_s:g} to {longest_s:g} s; expected {SHORTEST_S:g} to {LONGEST_S:g}"
+            )
         self.probability = number(f"{KEY}.probability", probability, least=0, most=1)
         self.mean_extra = number(f"{KEY}.mean_extra", mean_extra, least=0)
         self.unit_ms = None if unit_ms is None else number(f"{KEY}.unit_ms", unit_ms, above=0)
