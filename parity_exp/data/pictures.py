@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from torchvision.io import ImageReadMode, decode_png, read_file
 
 from parity_exp.data.file_cache import Array
 from parity_exp.data.whole_files import whole
@@ -28,6 +27,9 @@ OF_ONE_PICTURE = ("JPEG", "MPO", "PNG", "BMP", "PPM")
 
 LARGEST = 255
 
+LOWER_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
+"""Pillow's names for reading the upper 8 of 16 bits of a colour, and for reading the lower ones instead."""
+
 VISIBLE = 16
 """Difference of a colour's values below which a picture shows nothing."""
 
@@ -39,10 +41,10 @@ def read_image(path: Path) -> Image.Image:
         DataError: not a whole image, or one whose colours cannot be told.
     """
     with whole(lambda: _opened(path), "image") as image:
-        high_bytes = any(";16" in str(part) for part in image.tile)
+        upper = any(part.args in LOWER_BYTES for part in image.tile)
         whole(image.load, "image")
-        if high_bytes and image.mode != "I;16" and image.format == "PNG":
-            _check_low_bytes(image, path)
+        if upper:
+            _check_lower_bytes(image, path)
         try:
             return _in_colours(image)
         except ValueError as error:  # Pillow's of modes that it has no way between
@@ -102,15 +104,23 @@ def _from_whole_numbers(image: Image.Image) -> Array:
     return values * (LARGEST / largest)
 
 
-def _check_low_bytes(image: Image.Image, path: Path) -> None:
-    """Refuse colours of 16 bits that are all in the lower 8, of which Pillow takes the upper ones."""
-    extrema: Any = image.convert("RGB").getextrema()
-    if any(most for _, most in extrema):
+def _check_lower_bytes(image: Image.Image, path: Path) -> None:
+    """Refuse colours of 16 bits that are all in the lower 8, where Pillow takes the upper ones."""
+    if any(most for _, most in _colour_range(image)):
         return
-    values = decode_png(read_file(str(path)), ImageReadMode.UNCHANGED).int()
-    colours = values[: {2: 1, 4: 3}.get(len(values), len(values))]
-    if colours.max() > 0:
-        raise DataError(_too_dark(int(colours.max()), 2**16 - 1))
+    lower: Any
+    with _opened(path) as lower:
+        lower.tile = [part._replace(args=LOWER_BYTES[str(part.args)]) for part in lower.tile]
+        whole(lower.load, "image")
+        brightest = max(most for _, most in _colour_range(lower))
+    if brightest:
+        raise DataError(_too_dark(brightest, 2**16 - 1))
+
+
+def _colour_range(image: Image.Image) -> list[tuple[int, int]]:
+    """Least and largest value of red, green and blue, whatever is transparent."""
+    extrema: Any = image.getextrema()
+    return list(extrema[:3])
 
 
 def _too_dark(most: int, largest: int) -> str:
