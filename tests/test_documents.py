@@ -30,7 +30,7 @@ DOCUMENTS = sorted(
 PLUGINS = {
     "hydra/launcher=joblib": "hydra_plugins.hydra_joblib_launcher",
     "hydra/launcher=submitit_slurm": "hydra_plugins.hydra_submitit_launcher",
-    "hydra/sweeper=optuna": "hydra_plugins.hydra_optuna_sweeper",
+    "hydra/sweeper=optuna": "optuna",
 }
 """What has to be installed for a choice to be there; the tests' dependencies bring all of them."""
 
