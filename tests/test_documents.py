@@ -16,6 +16,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
 
 from parity_exp.cli import COMMANDS, config_folder
 from parity_exp.command_line import as_hydra_reads
@@ -84,17 +85,25 @@ def composes(command: str, overrides: tuple[str, ...]) -> None:
 
 
 def jobs(overrides: list[str]) -> Iterator[list[str]]:
-    """The overrides of some of a sweep's jobs, in which each of its values occurs."""
+    """The overrides of some of a sweep's jobs, in which each of its values occurs, and both ends of an interval."""
     parsed = OverridesParser.create().parse_overrides(overrides)
-    values = [
-        list(one.sweep_string_iterator()) if one.is_sweep_override() and not one.is_hydra_override() else [None]
-        for one in parsed
-    ]
+    values = [swept(one) for one in parsed]
     for number in range(max(map(len, values), default=1)):
         yield [
-            written if chosen[0] is None else f"{one.get_key_element()}={chosen[min(number, len(chosen) - 1)]}"
+            f"{one.get_key_element()}={chosen[min(number, len(chosen) - 1)]}" if chosen else written
             for written, one, chosen in zip(overrides, parsed, values, strict=True)
         ]
+
+
+def swept(override: Override) -> list[str]:
+    """What a sweep goes through in one place; nothing where it does not sweep."""
+    if override.is_hydra_override() or not override.is_sweep_override():
+        return []
+    if override.is_interval_sweep():
+        interval = override.value()
+        assert isinstance(interval, IntervalSweep)
+        return [str(interval.start), str(interval.end)]
+    return list(override.sweep_string_iterator())
 
 
 def test_commands_are_found_wherever_they_stand() -> None:
