@@ -35,6 +35,8 @@ PLUGINS = {
 }
 """What has to be installed for a choice to be there; the tests' dependencies bring all of them."""
 
+OTHER_SWEEPER = "hydra_plugins.hydra_optuna_sweeper"
+
 CODE = re.compile(r"^```.*?^```|`[^`]+`", re.MULTILINE | re.DOTALL)
 """Blocks and spans of code in Markdown."""
 
@@ -88,7 +90,7 @@ def jobs(overrides: list[str]) -> Iterator[list[str]]:
     """The overrides of some of a sweep's jobs, in which each of its values occurs, and both ends of an interval."""
     parsed = OverridesParser.create().parse_overrides(overrides)
     values = [swept(one) for one in parsed]
-    for number in range(max(map(len, values), default=1)):
+    for number in range(max(1, *map(len, values)) if values else 1):
         yield [
             f"{one.get_key_element()}={chosen[min(number, len(chosen) - 1)]}" if chosen else written
             for written, one, chosen in zip(overrides, parsed, values, strict=True)
@@ -136,6 +138,8 @@ def test_a_command_of_the_documents_composes(given: list[str], tmp_path: Path, m
     for choice, module in PLUGINS.items():
         if choice in given and find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
+    if "hydra/sweeper=optuna" in given and find_spec(OTHER_SWEEPER) is not None:
+        pytest.skip(f"{OTHER_SWEEPER} is installed as well, and Hydra has two sweepers of the name optuna")
     # The example of a component of one's own stands beside the command that uses it.
     Path("my_conf", "encoder").mkdir(parents=True)
     Path("my_conf", "encoder", "mean.yaml").write_text("_target_: my_codes.MeanEncoder\n")
