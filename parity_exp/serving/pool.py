@@ -8,7 +8,7 @@ All times are seconds of ``time.monotonic()``, which the processes of one machin
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -91,8 +91,8 @@ class Down:
     instance: int
     reason: str
     final: bool = False
-    on_demand: bool = False
-    hung: bool = False
+    on_demand: bool = field(default=False, compare=False)
+    hung: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
