@@ -1,5 +1,6 @@
 """After a multirun: one table of all its jobs, as a file and in the terminal."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from parity_exp.analysis.tables import show
 from parity_exp.files import write_text
 from parity_exp.identity import Identity
 from parity_exp.run_directory import RunDirectory
+from parity_exp.side_channels import in_a_line
+
+log = logging.getLogger(__name__)
 
 PREFIXES = ("test/", "train/", "serve/", "simulate/")
 SERVED = {"p50 ms": "latency_ms/p50", "p99 ms": "latency_ms/p99", "p99.9 ms": "latency_ms/p99.9", "gap ms": "gap_ms"}
@@ -56,13 +60,19 @@ def _short(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def sweep_table(folder: Path) -> pd.DataFrame:
-    """A row a finished job: its number, what it overrode, and its metrics."""
+    """A row a finished job: its number, what it overrode, and its metrics; damaged ones are left out and named."""
     jobs = [RunDirectory(path.parent) for path in folder.glob("*/metrics.json")]
     rows = []
     for job in sorted(jobs, key=lambda job: (len(job.path.name), job.path.name)):
-        identity = Identity.read(job.path)
-        # Hydra's record is of the job that came last, even of one that was refused the folder.
-        overrides = identity.overrides if identity else OmegaConf.load(job.path / ".hydra" / "overrides.yaml")
-        choices = dict(str(override).lstrip("+").partition("=")[::2] for override in overrides)
-        rows.append({"job": job.path.name, **choices, **job.read_metrics()})
+        try:
+            rows.append({"job": job.path.name, **_choices(job), **job.read_metrics()})
+        except Exception as error:
+            log.warning("job %s is not in the table of the sweep: %s", job.path.name, in_a_line(error))
     return pd.DataFrame(rows)
+
+
+def _choices(job: RunDirectory) -> dict[str, str]:
+    identity = Identity.read(job.path)
+    # Hydra's record is of the job that came last, even of one that was refused the folder.
+    overrides = identity.overrides if identity else OmegaConf.load(job.path / ".hydra" / "overrides.yaml")
+    return dict(str(override).lstrip("+").partition("=")[::2] for override in overrides)
