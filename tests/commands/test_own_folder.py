@@ -272,7 +272,8 @@ def test_a_cache_without_its_product_is_made_anew(
 def test_epochs_that_are_never_validated_are_refused_before_training(
     run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = refused(run, capsys, "train", *QUICK, "trainer.check_val_every_n_epoch=5", "base.max_epochs=1")
+    never = ("trainer.check_val_every_n_epoch=5", "trainer.max_epochs=5")
+    line = refused(run, capsys, "train", *QUICK, *never, "base.max_epochs=1")
     assert "trainer.check_val_every_n_epoch=5" in line and "base.max_epochs=1" in line
     line = refused(run, capsys, "train", *QUICK, "trainer.check_val_every_n_epoch=5", "base.max_epochs=5")
     assert "trainer.max_epochs=2" in line
