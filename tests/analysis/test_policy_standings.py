@@ -31,6 +31,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
                         10 if (policy, load) == ("parity", 0.9) else 1
                     )
                     values = {"latency_ms/p50": 20.0, "latency_ms/p99": tail_ms / 2, "latency_ms/p99.9": tail_ms}
+                    values |= {"latency_ms/p90": 30.0, "latency_ms/p99.5": tail_ms / 2}
+                    values |= {"latency_ms/mean": 22.0, "latency_ms/max": 2 * tail_ms}
                     values |= {"gap_ms": tail_ms - 20, "queries": 100, "instances": 6, "extra_instances": 2}
                     metrics |= {f"simulate/{policy}/{name}": value for name, value in values.items()}
                 write_run(folder / f"{straggler}-{probability}-{load}", config, metrics, "simulate")
