@@ -16,6 +16,7 @@ from parity_exp.serving.pool import Down, Finished, ServedModel, Up
 from parity_exp.serving.pools import LocalPool, supervised
 from parity_exp.serving.pools.supervised import identity
 from parity_exp.serving.timeline import Fault, Timeline
+from tests.serving.looks_for_gpus import Looked
 from tests.serving.pool_driver import answer, gather, gone, has, wait_until
 from tests.serving.small_models import CORNER, LARGE, OBEDIENT, PID, SHAPE, missing_checkpoint, scale
 from tests.serving.test_local_pool import descendants, open_descriptors
@@ -71,6 +72,15 @@ def test_processes_stay_and_models_that_they_have_are_not_loaded_again(again: Ca
     pid, number = answer(pool, 0, "pid", QUERY)[0].tolist()
     assert (pid, number) == (first[0][0], first[0][1] + 1)  # it had let go of it in the meantime
     assert answer(pool, 1, "pid", QUERY)[0].tolist() == first[1]
+
+
+def test_modules_of_models_may_look_for_gpus_when_they_are_imported(
+    again: Callable[..., Again], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTORCH_NVML_BASED_CUDA_CHECK", raising=False)
+    looked = ServedModel(Looked, SHAPE, (1,))
+    pool = again()([["looked"]], {"looked": looked})
+    assert answer(pool, 0, "looked", QUERY).tolist() == [[1.0]]
 
 
 def test_another_size_of_batches_and_larger_tensors_reach_the_same_processes(again: Callable[..., Again]) -> None:

@@ -25,8 +25,12 @@ SIGNS = (
 OUT_OF_MEMORY = ("CUDA out of memory", "HIP out of memory", "CUDA error: out of memory")
 
 
+USED_TOO_EARLY = "Cannot re-initialize CUDA in forked subprocess"
+"""What torch says in a process whose parent has used a GPU already."""
+
+
 def loss(error: BaseException, device: str) -> str | None:
-    """Why a device is lost after an error, in one line; None where the error is not one of that kind.
+    """Why a device is of no use after an error, in one line; None where the error is not one of that kind.
 
     Args:
         error: what a pass has raised.
@@ -37,6 +41,11 @@ def loss(error: BaseException, device: str) -> str | None:
     except Exception:  # a model's own exception, whose text cannot be had
         return None
     said = text.partition("\n")[0]
+    if USED_TOO_EARLY in said:
+        return (
+            f"{device} cannot be used: a module of the model uses a GPU as soon as it is imported; let it do so when "
+            "the model is made"
+        )
     if isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in OUT_OF_MEMORY):
         return one_line(f"{device} is out of memory: {said}")
     if isinstance(error, torch.AcceleratorError) or any(sign in text for sign in SIGNS):

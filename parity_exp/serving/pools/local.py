@@ -70,8 +70,8 @@ from parity_exp.serving.worker import Assignment
 MOST_INSTANCES = 1_000
 """Processes with a network each; more would end a machine rather than start."""
 
-PRELOAD = "parity_exp.serving.pools.preload"
-"""What the fork server imports."""
+FIRST, LAST = "parity_exp.serving.pools.quiet_gpu_check", "parity_exp.serving.pools.preload"
+"""What the fork server imports before and after the modules of models."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -201,7 +201,7 @@ class LocalPool(SupervisedPool[_Life]):
         try:
             if self._keeper is None or self._epoll is None:
                 self._epoll = select.epoll()
-                self._keeper = Keeper([*_modules(served.load for served in models.values()), PRELOAD])
+                self._keeper = Keeper([FIRST, *_modules(served.load for served in models.values()), LAST])
                 self._epoll.register(self._keeper.news, select.EPOLLIN)
             self._arrange(models, held, batch_size, timelines)
             self._start_all()

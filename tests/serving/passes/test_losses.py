@@ -17,6 +17,7 @@ from parity_exp.serving.passes.losses import loss
         (RuntimeError("CUDA driver error: device has fallen off the bus (Xid 79)"), "Xid 79"),
         (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "EXECUTION_FAILED"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"), "cublasCreate"),
+        (RuntimeError("Cannot re-initialize CUDA in forked subprocess. To use"), "as soon as it is imported"),
     ],
 )  # fmt: skip
 def test_an_error_of_a_lost_gpu_is_told_in_one_line(error: Exception, words: str) -> None:
