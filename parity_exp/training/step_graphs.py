@@ -186,8 +186,8 @@ class StepGraphs:
     def _place_index(self, steps: Steps) -> None:
         """Put the epoch's index tensor where recorded operations read it: full batches by number, and the last one."""
         size = steps.batches.batch_size
-        full = steps.batches.full * size
-        batches, last = steps.index[:full].unflatten(0, (-1, size)), steps.index[full:]
+        full = steps.batches.full
+        batches, last = steps.index[: full * size].unflatten(0, (full, size)), steps.index[full * size :]
         if self._full_batches is None or self._last_batch is None:
             self._full_batches, self._last_batch = (part.to(self._device, copy=True) for part in (batches, last))
         else:

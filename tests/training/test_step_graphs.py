@@ -75,6 +75,7 @@ def train(
     encoder: Callable[..., Any] = AdditionEncoder,
     decoder: Callable[..., Decoder] = SubtractionDecoder,
     network: Callable[..., nn.Module] = MLP,
+    groups: int = GROUPS,
     **settings: Any,
 ) -> CodedModule:
     torch.manual_seed(0)
@@ -84,7 +85,7 @@ def train(
     module = CodedModule(code, [parity], splits.task, objective or ParityMSE(), optimisation, seed=0)
     cpu = torch.device("cpu")
     made = [predict(base, splits.normalise(samples.inputs), cpu) for samples in (splits.train, splits.validation)]
-    data = GroupDataModule(splits, K, code.encoder.prepare, made[0], made[1], GROUPS, seed=0)
+    data = GroupDataModule(splits, K, code.encoder.prepare, made[0], made[1], groups, seed=0)
     make_trainer = partial(
         Trainer,
         accelerator="cpu",
@@ -141,6 +142,16 @@ def test_the_best_recipe_is_recorded(splits: Splits, tmp_path: Path, encoder: Ca
     module = train(splits, tmp_path / "recorded", recorder, Optimisation(ADAM, one_cycle), **options)
     plain = train(splits, tmp_path / "plain", None, Optimisation(ADAM, one_cycle), **options)
     assert recorder.recordings == 1
+    assert_same(tmp_path / "recorded", module, tmp_path / "plain", plain)
+
+
+@pytest.mark.parametrize("groups", [1, 67, 500])
+def test_epochs_of_full_batches_alone_and_of_one_that_is_not_full(splits: Splits, tmp_path: Path, groups: int) -> None:
+    recorder = ListRecorder()
+    options: dict[str, Any] = {"groups": groups, "epochs": 2 if groups == 1 else 5}
+    module = train(splits, tmp_path / "recorded", recorder, Optimisation(ADAM, cosine), **options)
+    plain = train(splits, tmp_path / "plain", None, Optimisation(ADAM, cosine), **options)
+    assert recorder.replays > 0
     assert_same(tmp_path / "recorded", module, tmp_path / "plain", plain)
 
 
