@@ -46,7 +46,8 @@ Period = Annotated[float, Ge(1e-3), Le(1e7)]
 """Seconds between what comes again and again."""
 Timeout = Annotated[float, Ge(1e-3), Le(1e6)]
 Prefetch = Annotated[int, Ge(1), Le(10**6)]
-ServiceTime = Annotated[float, Ge(0), Le(1e6)]
+ServiceTime = Annotated[float, Ge(0), Le(1e7)]
+"""Milliseconds; hours are a long task, and days a mistake."""
 Percentile = Annotated[float, Gt(0), Lt(100)]
 
 Text = Annotated[str, MinLen(1)]

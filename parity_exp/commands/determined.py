@@ -52,6 +52,7 @@ NOT_OF_BASE = (
     "parity",
     "position_code",
     "r",
+    "run",  # what a small model is served beside
     "scheduler",
     "seed",
     "trainer.max_epochs",

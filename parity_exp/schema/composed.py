@@ -72,8 +72,9 @@ def _check_choice(override: Override) -> None:
 
 def _check_names(config: DictConfig, parsed: Sequence[Override]) -> None:
     """Refuse choices that have the same name in the config, so that the last would silently be the only one."""
-    for override in parsed:
-        value, group = override.value(), override.key_or_group
+    last = {override.key_or_group: override for override in parsed}  # what is given twice counts as it was given last
+    for group, override in last.items():
+        value = override.value()
         if group not in SEVERAL or not isinstance(value, list):
             continue
         choices = [_text(one) for one in value if group != "straggler" or _text(one) != "none"]

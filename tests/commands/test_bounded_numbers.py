@@ -62,7 +62,7 @@ def refused(*overrides: str) -> str:
         (["load.rate_qps=0.00001", "straggler=shuffle"], "straggler.shuffle"),
         (["load.rate_qps=0.00001", "straggler=slowdown"], "straggler.slowdown"),
         (["load=bursts", "load.on_s=1e-300", "load.off_s=0"], "load.on_s"),
-        (["load=closed", "load.think_ms=1e300"], "load: "),
+        (["load=closed", "load.think_ms=1e300"], "load.think_ms=1e+300"),
         (["pool.instances=1000000000"], "pool.instances"),
         (["redundancy=[replication]", "redundancy.replication.factor=1000000000"], "redundancy.replication"),
         (["pool.batch_size=1000000000000"], "pool.batch_size"),

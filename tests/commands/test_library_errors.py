@@ -33,6 +33,20 @@ class Fails(nn.Module):
 '''
 
 
+LARGE = '''
+import torch
+from torch import nn
+
+
+class Large(nn.Module):
+    """Asks for a petabyte."""
+
+    def __init__(self, input_shape, outputs):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(2**50, dtype=torch.uint8), requires_grad=False)
+'''
+
+
 @pytest.mark.parametrize("limit", [72, 144])
 def test_a_batch_of_one_is_never_left_over(run: Run, folder: Path, limit: int) -> None:
     # 65 samples, or 65 groups of two, in batches of 64.
@@ -72,6 +86,7 @@ def test_a_network_that_fails_is_explained(
 
 
 def test_more_memory_than_there_is_is_explained(run: Run, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert run("train", *QUICK, "tracker=none", "architecture.hidden=[1000000000000]") == 2
+    (folder / "large.py").write_text(LARGE)
+    assert run("train", *QUICK, "tracker=none", "architecture._target_=large.Large", "~architecture.hidden") == 2
     shown = capfd.readouterr().err
     assert "architecture" in shown and "no memory left" in shown and "Traceback" not in shown

@@ -229,9 +229,9 @@ def test_arrivals_and_stragglers_come_from_the_seed_and_can_be_replayed(
         "straggler.shuffle.unit_ms=1", "straggler.shuffle.slot_ms=2", "load.queries=20",
     )  # fmt: skip
     common = ("serve", f"run={trained()}", "tracker=none", *BRISK)
-    for seed, policy in ((3, "none"), (3, "parity"), (4, "none")):
-        # Policies with as many instances at most have the same trace.
-        assert run(*common, *stragglers, f"seed={seed}", f"redundancy=[{policy},replication]") == 0
+    for seed, policy in ((3, "equal_resources"), (3, "parity"), (4, "equal_resources")):
+        # Policies with as many instances have the same trace.
+        assert run(*common, *stragglers, f"seed={seed}", f"redundancy=[{policy}]") == 0
     first, same, other = run_dirs(folder, "serve")
     replay = (
         "load=trace", f"load.path={first / 'arrivals.csv'}", "load.warmup=10", "straggler=[trace]",
@@ -243,7 +243,7 @@ def test_arrivals_and_stragglers_come_from_the_seed_and_can_be_replayed(
     for name in ("arrivals.csv", "straggler-trace.csv"):
         assert (first / name).read_bytes() == (same / name).read_bytes() == (replayed / name).read_bytes()
         assert (first / name).read_bytes() != (other / name).read_bytes()
-    assert queries(replayed, "hedged")["scheduled_s"].equals(queries(first, "none")["scheduled_s"])
+    assert queries(replayed, "hedged")["scheduled_s"].equals(queries(first, "equal_resources")["scheduled_s"])
 
 
 def test_a_sweep_over_policies_gives_each_jobs_tail_to_the_sweeper(
