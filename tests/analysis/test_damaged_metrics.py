@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,17 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Some runs, and the one among them that tests damage."""
     folder = tmp_path_factory.mktemp("runs")
     return folder, write_many_runs(folder, 2, 3)[-1]
+
+
+@contextmanager
+def spoiled(path: Path, text: str) -> Iterator[None]:
+    """A file holds something else inside the block."""
+    before = path.read_text()
+    path.write_text(text)
+    try:
+        yield
+    finally:
+        path.write_text(before)
 
 
 def nested(depth: int) -> str:
@@ -116,13 +128,8 @@ def test_a_report_is_written_whichever_value_is_odd(sound: tuple[Path, Path], tm
 )
 def test_a_config_that_is_none_stops_nothing(sound: tuple[Path, Path], tmp_path: Path, text: str) -> None:
     _, run = sound
-    path = run / "config.yaml"
-    before = path.read_text()
-    path.write_text(text)
-    try:
+    with spoiled(run / "config.yaml", text):
         assert write_comparison([read_run(run)], tmp_path, ["x"]).page.is_file()
-    finally:
-        path.write_text(before)
 
 
 @pytest.mark.parametrize(
@@ -130,10 +137,5 @@ def test_a_config_that_is_none_stops_nothing(sound: tuple[Path, Path], tmp_path:
 )
 def test_an_environment_that_is_none_stops_nothing(sound: tuple[Path, Path], tmp_path: Path, text: str) -> None:
     _, run = sound
-    path = run / "environment.json"
-    before = path.read_text()
-    path.write_text(text)
-    try:
+    with spoiled(run / "environment.json", text):
         assert write_comparison([read_run(run)], tmp_path, ["x"]).page.is_file()
-    finally:
-        path.write_text(before)
