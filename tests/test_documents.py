@@ -25,7 +25,7 @@ from parity_exp.schema.composed import check_composed
 TOP = Path(__file__).parent.parent
 
 DOCUMENTS = sorted(
-    path for pattern in ("*.md", "docs/**/*.md", "conf/**/*.md") for path in TOP.glob(pattern) if path.is_file()
+    path for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md") for path in TOP.glob(pattern) if path.is_file()
 )
 
 PLUGINS = {
@@ -129,7 +129,7 @@ parity-exp train: k=1: expected 2 or more
         ["serve", "run=trained", "pool=ray"],
     ]
     found = {path.relative_to(TOP).as_posix() for path in DOCUMENTS if list(written_in(path.read_text()))}
-    assert {"README.md", "docs/adaptive.md", "conf/recipe/README.md", "conf/experiment/README.md"} <= found
+    assert {"README.md", "docs/results/adaptive.md", "docs/results/recipes.md", "docs/results/experiments.md"} <= found
 
 
 @pytest.mark.parametrize("given", COMMAND_LINES)
@@ -220,7 +220,7 @@ def test_folders_that_commands_read_are_made_by_commands_before() -> None:
 
 
 def test_the_largest_weights_of_berruts_two_sign_conventions_are_what_the_snippet_gives() -> None:
-    text = (TOP / "docs" / "codes.md").read_text()
+    text = (TOP / "docs" / "results" / "codes.md").read_text()
     names: dict[str, Any] = {}
     exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], names)
     rows = [row.strip("| \n").split(" | ") for row in TABLE.findall(text)[-1].splitlines()[2:]]

@@ -18,7 +18,7 @@ class ConcatenationEncoder(Encoder):
     image does not divide by the grid, cells are rounded down and the rest of the image stays zero.
 
     With r > 1 every parity model sees the same picture and learns another row of the generator matrix. To show them the
-    group in other orders or upside down gains nothing (measured: conf/experiment/README.md).
+    group in other orders or upside down gains nothing (measured: docs/results/experiments.md).
 
     Raises:
         ValueError: queries that are not ``(C, H, W)`` images, or images with fewer pixels a side than cells.

@@ -20,6 +20,8 @@ from tests.conftest import Run, metrics, run_dirs
 
 FOLDER = config_folder() / "experiment"
 
+TABLES = Path(__file__).parents[2] / "docs" / "results" / "experiments.md"
+
 NAMES = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml"))
 
 SHARED = ("setting/", "parm/cluster", "parm/gpu_cluster", "parm/small_cluster", "parm/addition", "parm/concat")
@@ -127,16 +129,14 @@ def test_a_multirun_goes_through_what_the_experiment_says(name: str) -> None:
 
 def test_each_experiment_of_the_papers_has_a_small_twin_and_a_row_in_the_table() -> None:
     assert len(PAPER) >= 30
-    table = (FOLDER / "README.md").read_text()
+    table = TABLES.read_text()
     for name in PAPER:
         assert f"{name}_small" in NAMES
         assert f"`{name}`" in table
 
 
 def test_a_twin_that_several_experiments_share_has_its_numbers_once_in_the_table() -> None:
-    rows = re.findall(
-        r"^\| `((?:parm|learned_code)/\w+)` \|.*\| ([^|]*) \|$", (FOLDER / "README.md").read_text(), re.MULTILINE
-    )
+    rows = re.findall(r"^\| `((?:parm|learned_code)/\w+)` \|.*\| ([^|]*) \|$", TABLES.read_text(), re.MULTILINE)
     assert {name for name, _ in rows} == set(PAPER)
     with_numbers: dict[str, list[str]] = {}
     for name, numbers in rows:

@@ -1,6 +1,6 @@
 """Adaptive: redundancy as the load allows, from running estimates of load, lateness and slow instances.
 
-``docs/adaptive.md`` explains it on a page, with what it comes to over loads and stragglers.
+``docs/results/adaptive.md`` explains it on a page, with what it comes to over loads and stragglers.
 """
 
 from parity_exp.ranges import Delay, Few, Instance, Loads, Margin, Percentile

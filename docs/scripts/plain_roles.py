@@ -1,0 +1,29 @@
+"""Docstrings as the site's Markdown wants them: Sphinx' roles become plain code, examples are shown as code."""
+
+import re
+from typing import Any
+
+import griffe
+
+ROLE = re.compile(r":(?:class|func|meth|data|mod|attr|exc|obj):`~?(?P<path>[^`]+)`")
+
+EXAMPLE = re.compile(r"^( *)Example:$", re.MULTILINE)
+
+
+def plain(text: str) -> str:
+    """The text with each role replaced by the last name of what it points to, and examples called as griffe calls them.
+
+    Example:
+        >>> plain("See :class:`parity_exp.coding.Code` and :meth:`Code.decode`.")
+        'See `Code` and `decode`.'
+    """
+    text = ROLE.sub(lambda role: f"`{role['path'].rpartition('.')[2]}`", text)
+    return EXAMPLE.sub(r"\1Examples:", text)
+
+
+class PlainRoles(griffe.Extension):
+    """Rewrites each docstring before it is parsed."""
+
+    def on_instance(self, *, obj: griffe.Object, **kwargs: Any) -> None:
+        if obj.docstring:
+            obj.docstring.value = plain(obj.docstring.value)
