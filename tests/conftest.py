@@ -1,18 +1,24 @@
 """What tests of the command line share: an empty folder to run in, offline tracking, and ways to run a command."""
 
+import hashlib
 import json
 import logging
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from parity_exp.cli import main
 from tests import warm_start
+from tests.blank_figures import blank_figures
+from tests.turns import Turns
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -23,6 +29,12 @@ QUICK = ("dataset.limit=400", "trainer.max_epochs=2", "base.max_epochs=2", "trai
 SMALL_NODE = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
 """Arguments of a Ray node that takes little room."""
 
+TURNS = "PARITY_EXP_TEST_TURNS"
+"""Environment variable: where workers find each other."""
+
+MOST_WORKERS = 4
+"""More of them only get into the way of the processes that tests start."""
+
 Run = Callable[..., int]
 Trained = Callable[..., Path]
 
@@ -31,6 +43,29 @@ def pytest_configure(config: pytest.Config) -> None:
     """One thread a process: the tests' networks are too small for more, which would only wait for each other."""
     if not config.getoption("benchmark_enable"):  # speed is measured with what users have
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if "PYTEST_XDIST_WORKER" not in os.environ and config.getoption("numprocesses"):
+        turns = tempfile.TemporaryDirectory(prefix="parity-exp-tests-")
+        os.environ[TURNS] = turns.name
+        config.add_cleanup(turns.cleanup)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker for each core; none for benchmarks, and for a few files, which are over before a worker has started."""
+    named = [Path(word.partition("::")[0]) for word in config.args]
+    if config.getoption("benchmark_enable") or all(path.is_file() for path in named):
+        return 0
+    return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Tests marked ``alone`` have the machine for themselves, however many workers there are."""
+    folder = os.environ.get(TURNS)
+    if folder is None:
+        return (yield)
+    with Turns(Path(folder)).turn(item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture
@@ -54,20 +89,44 @@ def run(folder: Path) -> Iterator[Run]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Trains with some overrides and gives the run directory, not to be written to; the same give the same run."""
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session's, which all of its workers have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def trained(shared_folder: Path) -> Trained:
+    """Trains with some overrides and gives the run directory, not to be written to; the same give the same run.
+
+    Whichever worker needs a run first makes it, and the others wait for it.
+    """
 
     @cache
     def train(*overrides: str) -> Path:
-        folder = tmp_path_factory.mktemp("trained")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(folder)
-            patch.setattr(sys, "argv", ["parity-exp"])
-            assert main(["train", *QUICK, "tracker=none", *overrides]) == 0
+        name = hashlib.sha256("\n".join(overrides).encode()).hexdigest()[:16]
+        folder = shared_folder / f"trained-{name}"
+        done = folder.with_suffix(".done")
+        with FileLock(f"{folder}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.chdir(folder)
+                    patch.setattr(sys, "argv", ["parity-exp"])
+                    blank_figures(patch)
+                    assert main(["train", *QUICK, "tracker=none", *overrides]) == 0
+                done.touch()
         (run_dir,) = run_dirs(folder)
         return run_dir
 
     return train
+
+
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of jobs in this process are white pixels."""
+    blank_figures(monkeypatch)
 
 
 def start(folder: Path, *arguments: str) -> warm_start.Job:

@@ -1,11 +1,18 @@
-"""A trained run that tests damage."""
+"""Jobs here draw no figures but for tests marked ``draws``; and a trained run that tests damage."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.blank_figures import blank_figures
 from tests.conftest import Trained
+
+
+@pytest.fixture(autouse=True)
+def no_drawing_unless_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("draws") is None:
+        blank_figures(monkeypatch)
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ def test_one_plain_policy_needs_as_many_machines_as_the_formula_says(run: Run, f
     assert sizes.loc[10, "busy"] == pytest.approx(0.82, rel=0.05)
 
 
+@pytest.mark.draws
 def test_policies_are_compared_by_machines_and_objectives_that_cannot_be_kept_say_why(
     run: Run, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ def pages(folder: Path) -> list[Path]:
     return sorted(folder.glob("outputs/report/*/*/report.html"))
 
 
+@pytest.mark.draws
 def test_a_report_on_runs_of_this_folder(run: Run, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("train", "-m", "encoder=addition,concat", *QUICK, "tracker=none") == 0
     assert run("report", "runs=outputs/**") == 0

@@ -14,6 +14,7 @@ from tests.data.files import write_idx
 FASHION_MNIST = any(Path(folder, "fashion-mnist").is_dir() for folder in SYSTEM_FOLDERS)
 
 
+@pytest.mark.draws
 def test_a_run_directory_holds_what_the_contract_says(run: Run, folder: Path) -> None:
     assert run("train", *QUICK, "k=3", "r=2") == 0
     (run_dir,) = run_dirs(folder)
@@ -54,6 +55,7 @@ def test_evaluate_repeats_what_train_measured(run: Run, folder: Path, trained: T
     assert run("evaluate", f"run={trained()}", "k=3") == 2
 
 
+@pytest.mark.draws
 def test_evaluate_takes_another_grouping_another_list_and_another_root(run: Run, folder: Path) -> None:
     write_idx(folder / "first", seed=1)
     quick = ("trainer.max_epochs=1", "base.max_epochs=1", "tracker=none")

@@ -38,12 +38,6 @@ def two_devices(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are made, with everything that is in them, but not drawn, which takes longer than all the rest."""
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
-
-
-@pytest.fixture
 def forwards() -> Iterator[Forwards]:
     """Takes note of where layers compute during the test."""
     with recorded() as forwards:
