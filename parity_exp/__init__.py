@@ -2,9 +2,14 @@
 
 The packages below stand on floors; each imports only from those before it::
 
-    coding, tasks - data, models - training - serving - simulation - tracking - analysis - commands
+    files, devices, process - coding - policies - tasks, data, models - disturbances - load - recordings - tracking -
+    training - serving - simulation - analysis - experiment - commands
 
-``coding``, ``tasks``, ``data`` and ``models`` are plain PyTorch and work without Hydra or Lightning.
+Everything up to ``analysis`` takes plain Python arguments; ``experiment`` is the floor that knows Hydra's configs.
 """
 
+from parity_exp.moved_modules import find_moved_modules
+
 __version__ = "0.1.0"
+
+find_moved_modules()

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import parity_exp
-from parity_exp import interrupts
 from parity_exp.errors import Refused
+from parity_exp.process import interrupts
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with interrupts.listening(to_the_end=arguments is None):
         try:
             if arguments is None:
-                from parity_exp import outputs
+                from parity_exp.process import outputs
 
                 outputs.secure()
             status = _main(given)
@@ -81,7 +81,7 @@ def _main(given: list[str]) -> int:
         if isinstance(ended, Refused):
             return _refuse(command, ended.line)
         # Hydra's own flags and its parser end the program themselves.
-        from parity_exp import suggestions
+        from parity_exp.experiment import suggestions
 
         hint = suggestions.for_flags(overrides) if ended.code == MEND else ""
         if hint:
@@ -105,7 +105,7 @@ def _refuse(command: str, line: str) -> int:
 
 
 def _explanation(error: BaseException) -> str | None:
-    from parity_exp.explanations import explanation
+    from parity_exp.experiment.explanations import explanation
 
     return explanation(error)
 
@@ -113,7 +113,7 @@ def _explanation(error: BaseException) -> str | None:
 def _take_back() -> None:
     """Leave no trace of a job that has not begun; what it has written itself stays, as does what was there before."""
     if "hydra" in sys.modules:
-        from parity_exp.commands.hydra_record import HydraRecord
+        from parity_exp.experiment.hydra_record import HydraRecord
 
         HydraRecord.restore()
 
@@ -122,7 +122,7 @@ def _follows() -> bool:
     """Do as the first process says, where this is another of those that were started together; True: it was one."""
     if not {"RANK", "SUBMITIT_EXECUTOR"} & os.environ.keys():
         return False
-    from parity_exp.commands import world
+    from parity_exp.process import world
 
     world.enter()
     if world.follows():
@@ -133,7 +133,7 @@ def _follows() -> bool:
 def _dismiss() -> None:
     """Let those end that this process has led."""
     if "RANK" in os.environ:
-        from parity_exp.commands import world
+        from parity_exp.process import world
 
         world.dismiss()
 
@@ -151,17 +151,10 @@ def usage() -> str:
 def _unknown_command(given: Sequence[str]) -> str:
     if not given:
         return usage()
-    from parity_exp import suggestions
+    from parity_exp.experiment import suggestions
 
     hint = suggestions.did_you_mean(given[0], COMMANDS)
     return f"{PROGRAM}: {given[0]!r} is not a command{hint and f'; {hint}'}\n\n{usage()}"
-
-
-def config_folder() -> Path:
-    """Where the config groups are: beside the package's modules when installed, else at the top of the checkout."""
-    package = Path(parity_exp.__file__).parent
-    packaged = package / "conf"
-    return packaged if packaged.is_dir() else package.parent / "conf"
 
 
 def _run_hydra(command: str, overrides: Sequence[str]) -> None:
@@ -169,13 +162,14 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from parity_exp.command_line import as_hydra_reads
-    from parity_exp.commands.hydra_record import HydraRecord
-    from parity_exp.searching.own_configs import prefer_own_configs
+    from parity_exp.experiment.command_line import as_hydra_reads
+    from parity_exp.experiment.config_folder import config_folder
+    from parity_exp.experiment.hydra_record import HydraRecord
+    from parity_exp.experiment.searching.own_configs import prefer_own_configs
 
     HydraRecord.before = None
     prefer_own_configs()
-    from parity_exp.schema.composed import check_composed
+    from parity_exp.experiment.schema.composed import check_composed
 
     # The console script and `python -m` shall find the same classes of the user's: those in the current folder.
     here = str(Path.cwd())

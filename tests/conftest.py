@@ -161,3 +161,9 @@ def ray_cluster() -> Iterator["Cluster"]:
     finally:
         leave()
         cluster.shutdown()
+
+
+@pytest.fixture
+def copied(trained: Trained, tmp_path: Path) -> Path:
+    """A trained run that the test may damage."""
+    return Path(shutil.copytree(trained(), tmp_path / "copied"))

@@ -18,9 +18,10 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 
-from parity_exp.cli import COMMANDS, config_folder
-from parity_exp.command_line import as_hydra_reads
-from parity_exp.schema.composed import check_composed
+from parity_exp.cli import COMMANDS
+from parity_exp.experiment.command_line import as_hydra_reads
+from parity_exp.experiment.config_folder import config_folder
+from parity_exp.experiment.schema.composed import check_composed
 
 TOP = Path(__file__).parent.parent
 

@@ -36,7 +36,8 @@ def test_the_wheel_holds_the_whole_of_conf_and_the_licence(installed: Path) -> N
 
 def test_a_job_runs_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     script = (
-        "import sys, parity_exp; from parity_exp.cli import config_folder, main;"
+        "import sys, parity_exp; from parity_exp.experiment.config_folder import config_folder;"
+        "from parity_exp.cli import main;"
         f"assert str(config_folder()).startswith({str(installed)!r}), config_folder();"
         "sys.exit(main(sys.argv[1:]))"
     )

@@ -1,6 +1,6 @@
 """Where Hydra looks for plugins: makes the sweeper of ``hydra/sweeper=optuna`` known to it."""
 
-from parity_exp.searching import sweeper
+from parity_exp.experiment.searching import sweeper
 
 
 class OptunaSweeper(sweeper.OptunaSearch):

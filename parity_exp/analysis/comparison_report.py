@@ -30,8 +30,8 @@ from parity_exp.analysis.page import Link, Picture, Section, Table, picture, wri
 from parity_exp.analysis.picture_files import save
 from parity_exp.analysis.policy_standings import standing_figures, standing_sentences, standings
 from parity_exp.analysis.tidy import Tidy, measured_codes
-from parity_exp.files import write_bytes, write_text
-from parity_exp.side_channels import beside
+from parity_exp.files.writing import write_bytes, write_text
+from parity_exp.process.side_channels import beside
 
 CAPTIONS = {
     "degraded_by_k": (

@@ -1,6 +1,6 @@
 """What each approach of the field is, for a page that compares some of them: what a newcomer needs to read the rest.
 
-Each policy says itself what it is (:class:`~parity_exp.serving.look.Look`). Facts about published systems are theirs;
+Each policy says itself what it is (:class:`~parity_exp.policies.look.Look`). Facts about published systems are theirs;
 the papers are named. What runs measured stands elsewhere on the page.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 
 from parity_exp.analysis.looks import KNOWN
 from parity_exp.analysis.page import Section, Table
-from parity_exp.serving.look import Look
+from parity_exp.policies.look import Look
 
 INTRODUCTION = (
     "A prediction service runs the same network on many machines, and every query waits for one of them. When that one "

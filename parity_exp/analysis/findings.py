@@ -10,7 +10,7 @@ import pandas as pd
 
 from parity_exp.analysis.serving_tables import number, percent
 from parity_exp.analysis.tables import score_name
-from parity_exp.serving.troubles import Trouble
+from parity_exp.recordings.troubles import Trouble
 
 BASELINE = "equal_resources"
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.colors import hsv_to_rgb, is_color_like, to_hex, to_rgb
 
-from parity_exp.files import write_json
-from parity_exp.serving import policies
-from parity_exp.serving.look import Look
-from parity_exp.serving.policy import Policy
+from parity_exp import policies
+from parity_exp.files.writing import write_json
+from parity_exp.policies.look import Look
+from parity_exp.policies.policy import Policy
 
 FILE = "policies.json"
 

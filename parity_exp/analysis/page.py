@@ -13,7 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from parity_exp.analysis.picture_files import DPI
-from parity_exp.files import write_text
+from parity_exp.files.writing import write_text
 
 TEMPLATE = "report.html.j2"
 CSS_DPI = 100  # pixels of the page to an inch of a figure

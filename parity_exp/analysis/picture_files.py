@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FuncFormatter
 
-from parity_exp.files import write_bytes
+from parity_exp.files.writing import write_bytes
 
 WORDS = (FixedFormatter, FuncFormatter, StrCategoryFormatter)
 """What labels axes with words; other axes have numbers, which Matplotlib writes as formulas."""

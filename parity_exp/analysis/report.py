@@ -33,8 +33,8 @@ from parity_exp.analysis.serving_tables import (
 )
 from parity_exp.analysis.tables import part_costs, quality_table, score_name
 from parity_exp.errors import UserError
-from parity_exp.run_directory import RunDirectory
-from parity_exp.serving.measures import serving_metrics
+from parity_exp.recordings.measures import serving_metrics
+from parity_exp.recordings.run_directory import RunDirectory
 
 CAPTIONS = {
     "machines_against_slo": (

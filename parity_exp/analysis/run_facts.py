@@ -11,7 +11,7 @@ import pandas as pd
 
 from parity_exp.analysis.recordings import Recordings
 from parity_exp.analysis.serving_tables import number
-from parity_exp.serving.trace import CLUSTER
+from parity_exp.disturbances.trace import CLUSTER
 
 Config = Mapping[str, Any]
 Rows = list[list[str]]

@@ -19,10 +19,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentF
 from numpy.typing import NDArray
 
 from parity_exp.analysis.looks import policy_colours
-from parity_exp.serving.measures import percentiles
-from parity_exp.serving.policy import SOURCES
-from parity_exp.serving.timeline import FAULTS
-from parity_exp.serving.trace import CLUSTER, CONTENTION, KILL, SLOW, TENANT
+from parity_exp.disturbances.timeline import FAULTS
+from parity_exp.disturbances.trace import CLUSTER, CONTENTION, KILL, SLOW, TENANT
+from parity_exp.policies.policy import SOURCES
+from parity_exp.recordings.measures import percentiles
 
 SOURCE_COLOURS = dict(zip(SOURCES, ("#8c9aa8", "#0072b2", "#cc79a7", "#e69f00", "#b2182b"), strict=True))
 MODEL_COLOURS = ("#5b7fa6", "#7a5ba6", "#5ba68f", "#a6825b")

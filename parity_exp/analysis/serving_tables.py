@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from parity_exp.serving.measures import PER_MILLE
-from parity_exp.serving.policy import SOURCES
+from parity_exp.policies.policy import SOURCES
+from parity_exp.recordings.measures import PER_MILLE
 
 PREFIX = "serve"
 SIMULATED = "simulate"

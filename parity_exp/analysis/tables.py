@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from parity_exp.side_channels import beside
+from parity_exp.process.side_channels import beside
 
 MEASURED = re.compile(
     r"((?:losses_\d+/|first_answers/|wrong_\d+_sigma_[^/]+/)?(?:available|no_loss|degraded|reconstruction))_(.+)"

@@ -3,13 +3,13 @@
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from parity_exp.commands.assembly import Experiment
-from parity_exp.commands.job import overlaid, resolved, tracked
-from parity_exp.commands.own_folder import claim
-from parity_exp.commands.results import evaluate_test_split, load_trained, validated_quality, warn_if_unfinished
-from parity_exp.commands.stored import stored_config
 from parity_exp.errors import ConfigError
-from parity_exp.run_directory import RunDirectory
+from parity_exp.experiment.assembly import Experiment
+from parity_exp.experiment.job import overlaid, resolved, tracked
+from parity_exp.experiment.own_folder import claim
+from parity_exp.experiment.results import evaluate_test_split, load_trained, validated_quality, warn_if_unfinished
+from parity_exp.experiment.stored import stored_config
+from parity_exp.recordings.run_directory import RunDirectory
 
 MAY_CHANGE = ("dataset", "evaluation", "trainer", "tracker", "outputs")
 

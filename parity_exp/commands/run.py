@@ -4,14 +4,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from parity_exp.analysis.report import write_report
-from parity_exp.commands.assembly import Experiment
-from parity_exp.commands.job import resolved, tracked
-from parity_exp.commands.non_systematic import code_settled
-from parity_exp.commands.own_folder import claim
-from parity_exp.commands.serving import Serving, serve_policies
 from parity_exp.commands.train import train_and_evaluate
-from parity_exp.run_directory import RunDirectory
-from parity_exp.side_channels import beside
+from parity_exp.experiment.assembly import Experiment
+from parity_exp.experiment.job import resolved, tracked
+from parity_exp.experiment.non_systematic import code_settled
+from parity_exp.experiment.own_folder import claim
+from parity_exp.experiment.serving import Serving, serve_policies
+from parity_exp.process.side_channels import beside
+from parity_exp.recordings.run_directory import RunDirectory
 
 
 def run(composed: DictConfig) -> float:

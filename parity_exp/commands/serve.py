@@ -4,18 +4,18 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from parity_exp.analysis.report import write_report
-from parity_exp.commands.assembly import Experiment
-from parity_exp.commands.job import overlaid, resolved, tracked
-from parity_exp.commands.own_folder import claim
-from parity_exp.commands.phases import belongs
-from parity_exp.commands.results import load_trained, warn_if_unfinished
-from parity_exp.commands.scenario import SECTIONS
-from parity_exp.commands.serving import Serving, serve_policies
-from parity_exp.commands.stored import stored_config
 from parity_exp.errors import ConfigError
-from parity_exp.run_directory import RunDirectory
-from parity_exp.serving.policy import BACKUP
-from parity_exp.side_channels import beside
+from parity_exp.experiment.assembly import Experiment
+from parity_exp.experiment.job import overlaid, resolved, tracked
+from parity_exp.experiment.own_folder import claim
+from parity_exp.experiment.phases import belongs
+from parity_exp.experiment.results import load_trained, warn_if_unfinished
+from parity_exp.experiment.scenario import SECTIONS
+from parity_exp.experiment.serving import Serving, serve_policies
+from parity_exp.experiment.stored import stored_config
+from parity_exp.policies.policy import BACKUP
+from parity_exp.process.side_channels import beside
+from parity_exp.recordings.run_directory import RunDirectory
 
 MAY_CHANGE = (*SECTIONS, "seed", "dataset", "trainer", "tracker", "outputs")
 

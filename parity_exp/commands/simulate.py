@@ -14,17 +14,17 @@ from parity_exp.analysis.report import write_report
 from parity_exp.analysis.serving_figures import serving_figures
 from parity_exp.analysis.serving_tables import interval_table, metrics_by_policy, percentile_table, written
 from parity_exp.analysis.tables import show
-from parity_exp.commands.capacity import run_plan
-from parity_exp.commands.job import resolved, tracked
-from parity_exp.commands.own_folder import claim
-from parity_exp.commands.parallel import Interrupted
-from parity_exp.commands.planning import is_plan
-from parity_exp.commands.progress import progress
-from parity_exp.commands.seeds import simulate_seeds
-from parity_exp.commands.simulation import PREFIX, Simulation, simulate_seed
-from parity_exp.files import write_text
-from parity_exp.run_directory import RunDirectory
-from parity_exp.side_channels import beside
+from parity_exp.experiment.capacity import run_plan
+from parity_exp.experiment.job import resolved, tracked
+from parity_exp.experiment.own_folder import claim
+from parity_exp.experiment.planning import is_plan
+from parity_exp.experiment.seeds import simulate_seeds
+from parity_exp.experiment.simulation import PREFIX, Simulation, simulate_seed
+from parity_exp.files.writing import write_text
+from parity_exp.process.parallel import Interrupted
+from parity_exp.process.progress import progress
+from parity_exp.process.side_channels import beside
+from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.simulation import over_seeds
 from parity_exp.tracking import Tracker
 

@@ -6,18 +6,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from torch import nn
 
-from parity_exp.commands.assembly import Experiment
-from parity_exp.commands.determined import EVALUATION_ALONE, LENGTH_AND_MACHINE, config_facts
-from parity_exp.commands.job import overlaid, resolved, tracked
-from parity_exp.commands.non_systematic import choose_settings, code_settled
-from parity_exp.commands.own_folder import claim
-from parity_exp.commands.phases import obtain_base, train_code
-from parity_exp.commands.results import evaluate_test_split, load_trained, validated_quality
-from parity_exp.commands.stored import stored_config
 from parity_exp.errors import ConfigError
-from parity_exp.identity import differences, listed, without
-from parity_exp.run_directory import RunDirectory
-from parity_exp.searching.pruning import pruned
+from parity_exp.experiment.assembly import Experiment
+from parity_exp.experiment.determined import EVALUATION_ALONE, LENGTH_AND_MACHINE, config_facts
+from parity_exp.experiment.job import overlaid, resolved, tracked
+from parity_exp.experiment.non_systematic import choose_settings, code_settled
+from parity_exp.experiment.own_folder import claim
+from parity_exp.experiment.phases import obtain_base, train_code
+from parity_exp.experiment.results import evaluate_test_split, load_trained, validated_quality
+from parity_exp.experiment.searching.pruning import pruned
+from parity_exp.experiment.stored import stored_config
+from parity_exp.files.identity import differences, listed, without
+from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.tracking import Tracker
 from parity_exp.training import Fitted
 

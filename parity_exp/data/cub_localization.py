@@ -10,8 +10,8 @@ from torchvision.transforms.v2 import functional as images
 from parity_exp.data.file_cache import Array
 from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing
 from parity_exp.data.pictures import read_image
-from parity_exp.data.texts import path_in_list
 from parity_exp.errors import DataError
+from parity_exp.files.texts import path_in_list
 from parity_exp.ranges import Side
 from parity_exp.tasks import Localization, Task
 

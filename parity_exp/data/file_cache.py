@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from parity_exp.data.dataset import Samples
-from parity_exp.files import remove_files
+from parity_exp.files.writing import remove_files
 
 log = logging.getLogger(__name__)
 

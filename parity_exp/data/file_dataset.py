@@ -18,12 +18,12 @@ import torch
 from parity_exp.data.dataset import Dataset, Samples
 from parity_exp.data.file_cache import Array, Layout, cached, kept_as
 from parity_exp.data.places import SYSTEM_FOLDERS, places, said
-from parity_exp.data.texts import decoded
-from parity_exp.data.whole_files import whole
 from parity_exp.errors import DataError
-from parity_exp.identity import digest_of_files, sources_of
+from parity_exp.files.identity import digest_of_files, sources_of
+from parity_exp.files.stand_ins import stand_in_at
+from parity_exp.files.texts import decoded
+from parity_exp.files.whole_files import whole
 from parity_exp.ranges import Text
-from parity_exp.stand_ins import stand_in_at
 
 CACHE = ".parity_exp_cache"
 """Folder below ``root`` where read samples are kept, unless ``cache`` says otherwise. May be deleted at any time."""

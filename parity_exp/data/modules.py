@@ -14,7 +14,7 @@ from torch import Tensor
 
 from parity_exp.data.dataset import Samples, Splits, as_floats
 from parity_exp.data.groups import Batches, Runs, coding_groups, covering_groups, epoch_generator
-from parity_exp.memory import samples_at_once
+from parity_exp.devices.memory import samples_at_once
 
 VALIDATION_BATCH = 2_000
 """Samples in a validation batch on a processor, unless they are large: many, since nothing is learned from it."""

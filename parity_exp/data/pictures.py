@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from parity_exp.data.file_cache import Array
-from parity_exp.data.whole_files import whole
 from parity_exp.errors import DataError
+from parity_exp.files.whole_files import whole
 
 BITS_TAG, INTERPRETATION_TAG = 258, 262
 """TIFF's bits in a sample, and what a sample of 0 means."""

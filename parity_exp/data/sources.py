@@ -26,7 +26,7 @@ from torchvision.datasets import VisionDataset
 
 from parity_exp.data.places import SYSTEM_FOLDERS, places, said
 from parity_exp.errors import DataError
-from parity_exp.stand_ins import stand_in_at
+from parity_exp.files.stand_ins import stand_in_at
 
 DOWNLOAD_TIMEOUT_S = 20.0
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from parity_exp.data.class_folders import are_split, class_folders, split_listing
 from parity_exp.data.file_cache import Array
 from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing
-from parity_exp.data.whole_files import whole
 from parity_exp.errors import DataError
+from parity_exp.files.whole_files import whole
 
 RATE_HZ = 16_000
 WINDOW_S = 0.02

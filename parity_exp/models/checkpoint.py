@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from parity_exp.errors import CheckpointError
-from parity_exp.files import write_bytes
+from parity_exp.files.writing import write_bytes
 from parity_exp.models.foreign_weights import WeightsError, fitting_weights
 from parity_exp.models.weight_file import read_weight_file
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from parity_exp.memory import samples_at_once
-from parity_exp.placement import on_device
+from parity_exp.devices.memory import samples_at_once
+from parity_exp.devices.placement import on_device
 
 
 @torch.no_grad()
@@ -25,7 +25,7 @@ def predict(
         network: what predicts.
         inputs: ``(N, *in)``.
         device: where it runs.
-        batch_size: inputs at once on a processor, at most; see :func:`parity_exp.memory.samples_at_once`.
+        batch_size: inputs at once on a processor, at most; see :func:`parity_exp.devices.memory.samples_at_once`.
         prepare: done to each batch on the device before the network sees it, such as normalisation, so that the
             inputs need not lie in memory a second time.
     """

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from parity_exp.errors import CheckpointError
-from parity_exp.stand_ins import HEAD, stand_in
+from parity_exp.files.stand_ins import HEAD, stand_in
 
 ZIP = b"PK\x03\x04"
 OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."

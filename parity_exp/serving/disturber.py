@@ -20,13 +20,13 @@ from multiprocessing.context import ForkServerProcess
 
 import numpy as np
 
-from parity_exp import temporary_folder
-from parity_exp.backends import named_backends
+from parity_exp.devices.backends import named_backends
+from parity_exp.disturbances.helpers.helper import Helper
+from parity_exp.disturbances.helpers.process import attend
+from parity_exp.disturbances.timeline import FAULTS
+from parity_exp.disturbances.trace import KILL, SLOW, Disturbance
 from parity_exp.errors import ConfigError, UserError
-from parity_exp.serving.helpers.helper import Helper
-from parity_exp.serving.helpers.process import attend
-from parity_exp.serving.timeline import FAULTS
-from parity_exp.serving.trace import KILL, SLOW, Disturbance
+from parity_exp.process import temporary_folder
 
 log = logging.getLogger(__name__)
 

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 from parity_exp import tasks
-from parity_exp.serving.costs import Given
-from parity_exp.serving.desk import Desk, Response
+from parity_exp.policies.desk import Desk, Response
+from parity_exp.policies.policy import Source, Task
+from parity_exp.recordings.costs import Given
+from parity_exp.recordings.recorder import Answer, Outcome, Recorder
+from parity_exp.recordings.troubles import DIED, HUNG, NOT_FINITE, RAISED, Troubles
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.group_coder import GroupCoder
-from parity_exp.serving.policy import Source, Task
 from parity_exp.serving.pool import Down, Finished, Pool, Raised, Up
-from parity_exp.serving.recorder import Answer, Outcome, Recorder
-from parity_exp.serving.troubles import DIED, HUNG, NOT_FINITE, RAISED, Troubles
 
 LEAD_S = 0.02
 """Time between the order to begin and the beginning of the run, for the order to reach everybody."""

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from parity_exp.coding import Code, NonSystematicCode
-from parity_exp.placement import on_device
-from parity_exp.serving.desk import Response
-from parity_exp.serving.policy import Group
+from parity_exp.devices.placement import on_device
+from parity_exp.policies.desk import Response
+from parity_exp.policies.policy import Group
 
 
 class GroupCoder(ABC):

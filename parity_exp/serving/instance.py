@@ -25,7 +25,7 @@ from typing import NoReturn
 
 import torch
 
-from parity_exp.serving.error_text import MAX_TEXT
+from parity_exp.recordings.error_text import MAX_TEXT
 from parity_exp.serving.passes.losses import loss
 from parity_exp.serving.transport import (
     ANSWER,

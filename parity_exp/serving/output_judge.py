@@ -6,10 +6,10 @@ from statistics import median
 
 import torch
 
-from parity_exp.serving.consistency import Consistency
-from parity_exp.serving.judge import Judge
-from parity_exp.serving.policy import Group, Task
-from parity_exp.serving.recorder import Recorder
+from parity_exp.policies.consistency import Consistency
+from parity_exp.policies.judge import Judge
+from parity_exp.policies.policy import Group, Task
+from parity_exp.recordings.recorder import Recorder
 from parity_exp.tasks.task import relative_difference
 
 SAME = 1e-4

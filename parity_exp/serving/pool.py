@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from parity_exp.disturbances.helpers.helper import Helper
+from parity_exp.disturbances.timeline import Timeline
+from parity_exp.disturbances.trace import Disturbance
 from parity_exp.serving.disturber import Disturber
-from parity_exp.serving.helpers.helper import Helper
-from parity_exp.serving.timeline import Timeline
-from parity_exp.serving.trace import Disturbance
 
 ModelLoader = Callable[..., nn.Module]
 """Makes a network with its weights; can be pickled, and is called in the instance's process, without arguments.

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from parity_exp.backends import load_backends, named_backends
+from parity_exp.devices.backends import load_backends, named_backends
+from parity_exp.disturbances.corruptor import Corruptor
+from parity_exp.disturbances.timeline import Timeline
 from parity_exp.errors import UserError
-from parity_exp.serving.corruptor import Corruptor
-from parity_exp.serving.error_text import one_line
+from parity_exp.recordings.error_text import one_line
 from parity_exp.serving.passes import Acceleration, Hardware, Passes
 from parity_exp.serving.passes.hardware import PlainHardware
 from parity_exp.serving.passes.losses import loss
 from parity_exp.serving.pool import ServedModel
-from parity_exp.serving.timeline import Timeline
 
 
 @dataclass(frozen=True)

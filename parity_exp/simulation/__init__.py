@@ -2,8 +2,8 @@
 
 ::
 
-    from parity_exp.serving.policies import Parity
-    from parity_exp.serving.stragglers import Exponential
+    from parity_exp.policies import Parity
+    from parity_exp.disturbances import Exponential
     from parity_exp.simulation import ServiceTimes, simulate
 
     arrivals_s = np.cumsum(np.random.default_rng(0).exponential(0.008, 100_000))

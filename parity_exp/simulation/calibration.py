@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
+from parity_exp.disturbances import Resampled
+from parity_exp.disturbances.trace import LARGEST, Disturbance, read_trace
+from parity_exp.disturbances.worlds import world_of
 from parity_exp.errors import UserError
-from parity_exp.run_directory import RunDirectory
-from parity_exp.serving.stragglers import Resampled
-from parity_exp.serving.trace import LARGEST, Disturbance, read_trace
-from parity_exp.serving.worlds import world_of
+from parity_exp.recordings.run_directory import RunDirectory
 
 SECONDS, WHOLE, TEXT = "seconds", "whole numbers", "text"
 

@@ -20,9 +20,9 @@ from math import inf
 
 import numpy as np
 
-from parity_exp.serving.desk import Desk, Queues, SingleQueue
-from parity_exp.serving.policy import Policy, Role, Task
-from parity_exp.serving.trace import KILL, Disturbance
+from parity_exp.disturbances.trace import KILL, Disturbance
+from parity_exp.policies.desk import Desk, Queues, SingleQueue
+from parity_exp.policies.policy import Policy, Role, Task
 from parity_exp.simulation.outcome import DONE, RAISED, Outcome
 
 Service = Callable[[Task, float], float]
@@ -58,7 +58,7 @@ def simulate(
 ) -> Outcome:
     """Serve queries in simulated time, until each has its answer.
 
-    With :class:`~parity_exp.serving.policies.NoRedundancy`, one queue and nothing of the rest, this is the queue with
+    With :class:`~parity_exp.policies.NoRedundancy`, one queue and nothing of the rest, this is the queue with
     ``base_instances`` servers, first come, first served.
 
     Args:
@@ -72,7 +72,7 @@ def simulate(
         there_s: how long a message to an instance travels, each time; messages on the same way do not overtake each
             other. None: no time.
         back_s: how long one from an instance travels.
-        queues: as for :class:`~parity_exp.serving.desk.Desk`; so are ``prefetch``, ``batch_size``, ``window_s`` and
+        queues: as for :class:`~parity_exp.policies.desk.Desk`; so are ``prefetch``, ``batch_size``, ``window_s`` and
             ``slo_s``.
         think_s: of a closed loop: a client's next query follows this long after its answer. None for open loops.
         total: queries of a closed loop, of all clients.

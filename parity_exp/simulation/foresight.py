@@ -4,8 +4,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from math import inf
 
-from parity_exp.serving.policy import Task
-from parity_exp.serving.trace import KILL, Disturbance
+from parity_exp.disturbances.trace import KILL, Disturbance
+from parity_exp.policies.policy import Task
 from parity_exp.simulation.random_times import ServiceTimes
 
 

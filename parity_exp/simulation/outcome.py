@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from parity_exp.serving.costs import Given
-from parity_exp.serving.desk import Response
-from parity_exp.serving.policy import SOURCES, Task
+from parity_exp.policies.desk import Response
+from parity_exp.policies.policy import SOURCES, Task
+from parity_exp.recordings.costs import Given
 
 WAITING, NOT_SENT = -1, -2  # states of a query without an answer, beside the sources
 
@@ -122,7 +122,7 @@ class Outcome:
 
     @property
     def source(self) -> NDArray[np.int8]:
-        """``(queries,)``: a :class:`~parity_exp.serving.policy.Source`; -1 for no answer, -2 for not arrived."""
+        """``(queries,)``: a :class:`~parity_exp.policies.policy.Source`; -1 for no answer, -2 for not arrived."""
         return np.frombuffer(self._state, dtype=np.int8)
 
     @property
@@ -188,7 +188,7 @@ class Outcome:
         )
 
     def costs(self) -> dict[str, float]:
-        """What answering has cost, warm-up included, as :meth:`~parity_exp.serving.costs.Given.costs` has it.
+        """What answering has cost, warm-up included, as :meth:`~parity_exp.recordings.costs.Given.costs` has it.
 
         ``busy`` is the share of the time that instances worked.
         """

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from parity_exp.serving.policy import Task
-from parity_exp.serving.stragglers import Distribution
-from parity_exp.serving.timeline import Timeline
+from parity_exp.disturbances import Distribution
+from parity_exp.disturbances.timeline import Timeline
+from parity_exp.policies.policy import Task
 
 BLOCK = 4096
 """Numbers drawn at a time."""
@@ -56,7 +56,7 @@ class ServiceTimes:
 
     Each model has a stream of random numbers of its own, that depends on the seed and the model's name alone; times are
     drawn in the order in which tasks are placed. A task that begins at t on an instance takes ``factor(t)`` times as
-    long, and then ``extra_s(t)`` longer (see :class:`~parity_exp.serving.timeline.Timeline`).
+    long, and then ``extra_s(t)`` longer (see :class:`~parity_exp.disturbances.timeline.Timeline`).
 
     Args:
         distributions: for each model that of its times, in seconds.

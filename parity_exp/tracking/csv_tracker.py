@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock
 
-from parity_exp.files import write_text
+from parity_exp.files.writing import write_text
 from parity_exp.ranges import Text
 from parity_exp.tracking.tracker import Job, NoTracker
 

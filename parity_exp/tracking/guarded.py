@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from parity_exp import interrupts
-from parity_exp.side_channels import in_a_line
+from parity_exp.process import interrupts
+from parity_exp.process.side_channels import in_a_line
 from parity_exp.tracking.tracker import Job, Tracker
 
 log = logging.getLogger(__name__)

@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from parity_exp.data.groups import Runs
 from parity_exp.errors import CheckpointError, ConfigError
-from parity_exp.files import write_text
-from parity_exp.identity import Facts, differences, listed
+from parity_exp.files.identity import Facts, differences, listed
+from parity_exp.files.writing import write_text
 from parity_exp.models.checkpoint import load_content, save_content, save_weights
 from parity_exp.training.modules import TrainedModule
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from parity_exp.coding import Code
-from parity_exp.placement import on_device
+from parity_exp.devices.placement import on_device
 
 REPEATS = 200
 """Encodings and decodings that are timed; the median counts."""

@@ -10,8 +10,8 @@ from torchmetrics import MeanMetric
 
 from parity_exp.coding import Code, loss_patterns
 from parity_exp.data import Samples, covering_groups
-from parity_exp.memory import samples_at_once
-from parity_exp.placement import on_device
+from parity_exp.devices.memory import samples_at_once
+from parity_exp.devices.placement import on_device
 from parity_exp.tasks import Task
 
 QUERIES_IN_BATCH = 500

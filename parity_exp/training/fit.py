@@ -13,10 +13,10 @@ from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.trainer.states import TrainerStatus
 
+from parity_exp.devices.placement import device_of
 from parity_exp.errors import ConfigError
-from parity_exp.identity import Facts
-from parity_exp.placement import device_of
-from parity_exp.quiet import quiet_libraries
+from parity_exp.files.identity import Facts
+from parity_exp.process.quiet import quiet_libraries
 from parity_exp.training.acceleration import Acceleration
 from parity_exp.training.callbacks import (
     AtomicCheckpointIO,

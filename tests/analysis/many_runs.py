@@ -13,8 +13,8 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from parity_exp.cli import config_folder
-from parity_exp.serving.measures import PER_MILLE
+from parity_exp.experiment.config_folder import config_folder
+from parity_exp.recordings.measures import PER_MILLE
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 DATASETS, ARCHITECTURES, ENCODERS = ("digits", "fashion_mnist"), ("mlp", "lenet"), ("addition", "concat", "conv")

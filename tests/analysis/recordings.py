@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from parity_exp.serving.measures import serving_metrics
-from parity_exp.serving.policy import Source
-from parity_exp.serving.recorder import Recorder
+from parity_exp.policies.policy import Source
+from parity_exp.recordings.measures import serving_metrics
+from parity_exp.recordings.recorder import Recorder
 
 CLASSES, BASE_ACCURACY, DEGRADED_ACCURACY = 10, 0.96, 0.8
 SERVICE_S, SLO_MS = 0.02, 400.0

@@ -10,7 +10,7 @@ import pytest
 
 from parity_exp.analysis.comparison_report import write_comparison
 from parity_exp.analysis.gathered_runs import gather, read_run
-from parity_exp.serving.measures import PER_MILLE
+from parity_exp.recordings.measures import PER_MILLE
 from tests.analysis.many_runs import write_many_runs
 
 Change = Callable[[dict[str, float]], str]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from parity_exp.analysis.field_guide import COLUMNS, guide
 from parity_exp.analysis.looks import KNOWN
-from parity_exp.serving.look import Look
+from parity_exp.policies.look import Look
 
 REDUNDANCY = Path(__file__).parents[2] / "conf" / "redundancy"
 

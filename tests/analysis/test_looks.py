@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
+from parity_exp import policies
 from parity_exp.analysis.looks import CLASSES, FILE, KNOWN, policy_colours, read_looks, write_looks
 from parity_exp.analysis.recordings import read_recordings
 from parity_exp.analysis.serving_figures import latency_ccdf
-from parity_exp.serving import policies
-from parity_exp.serving.look import Look
-from parity_exp.serving.policies import Hedged, Parity, Replication
-from parity_exp.serving.policy import Policy
+from parity_exp.policies import Hedged, Parity, Replication
+from parity_exp.policies.look import Look
+from parity_exp.policies.policy import Policy
 
 REDUNDANCY = Path(__file__).parents[2] / "conf" / "redundancy"
 NAMES = sorted(path.stem for path in REDUNDANCY.glob("*.yaml"))

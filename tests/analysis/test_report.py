@@ -31,9 +31,9 @@ CONFIG = {
     "base": {"checkpoint": None, "max_epochs": 30},
 }
 SERVING = {
-    "redundancy": {"parity": {"_target_": "parity_exp.serving.policies.Parity"}},
-    "straggler": {"slowdown": {"_target_": "parity_exp.serving.stragglers.Slowdown", "probability": 0.1}},
-    "load": {"_target_": "parity_exp.serving.load.Poisson", "queries": 2000, "utilisation": 0.5, "slo_ms": SLO_MS},
+    "redundancy": {"parity": {"_target_": "parity_exp.policies.Parity"}},
+    "straggler": {"slowdown": {"_target_": "parity_exp.disturbances.Slowdown", "probability": 0.1}},
+    "load": {"_target_": "parity_exp.load.Poisson", "queries": 2000, "utilisation": 0.5, "slo_ms": SLO_MS},
     "pool": {"_target_": "parity_exp.serving.pools.LocalPool", "instances": 4, "service_time_ms": 20.0},
 }
 ACCURACY = {

@@ -23,8 +23,8 @@ from parity_exp.analysis.serving_tables import (
     written,
     wrong_answers_table,
 )
-from parity_exp.serving.policy import Source
-from parity_exp.serving.recorder import Recorder
+from parity_exp.policies.policy import Source
+from parity_exp.recordings.recorder import Recorder
 from tests.analysis.recordings import SLO_MS, Recordings
 
 PICTURES = {"latency_ccdf", "accuracy_against_tail", "accuracy_against_slo", "answer_sources", "latency_over_time"}

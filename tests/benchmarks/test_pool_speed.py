@@ -18,9 +18,9 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from parity_exp.disturbances.timeline import Timeline
 from parity_exp.serving.pool import Finished, ServedModel
 from parity_exp.serving.pools import LocalPool
-from parity_exp.serving.timeline import Timeline
 from tests.serving.small_models import CORNER, SHAPE, mlp
 
 MLP = ServedModel(mlp, SHAPE, (10,))

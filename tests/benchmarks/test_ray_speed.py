@@ -18,10 +18,10 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from parity_exp.disturbances.timeline import Timeline
 from parity_exp.serving.pool import Finished, Pool, ServedModel
 from parity_exp.serving.pools import LocalPool
 from parity_exp.serving.pools.ray import RayPool
-from parity_exp.serving.timeline import Timeline
 from tests.serving.small_models import CORNER, SHAPE, BareActor, mlp
 
 if TYPE_CHECKING:

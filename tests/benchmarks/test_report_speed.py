@@ -18,7 +18,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from parity_exp.analysis.comparison_report import write_comparison
 from parity_exp.analysis.gathered_runs import gather
-from parity_exp.run_directory import QUICK_YAML
+from parity_exp.recordings.run_directory import QUICK_YAML
 from tests.analysis.many_runs import write_many_runs
 
 TRAINED, SERVED = 600, 400

@@ -17,15 +17,15 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from parity_exp.coding import AdditionEncoder, Code, SubtractionDecoder
-from parity_exp.serving.desk import Desk
+from parity_exp.disturbances.timeline import Timeline
+from parity_exp.policies import Parity
+from parity_exp.policies.desk import Desk
+from parity_exp.recordings.measures import serving_metrics
+from parity_exp.recordings.recorder import Recorder
 from parity_exp.serving.frontend import Frontend, Workload
 from parity_exp.serving.group_coder import ParityGroupCoder
-from parity_exp.serving.measures import serving_metrics
-from parity_exp.serving.policies import Parity
 from parity_exp.serving.pool import ServedModel
 from parity_exp.serving.pools import LocalPool
-from parity_exp.serving.recorder import Recorder
-from parity_exp.serving.timeline import Timeline
 from parity_exp.tasks import Classification
 from tests.serving.small_models import CORNER, SHAPE, mlp
 

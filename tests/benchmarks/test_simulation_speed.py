@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from parity_exp.serving.desk import Queues, RoundRobin, SingleQueue
-from parity_exp.serving.policies import Hedged, NoRedundancy, Parity, SharedParity
-from parity_exp.serving.policy import Policy
-from parity_exp.serving.stragglers import Exponential
+from parity_exp.disturbances import Exponential
+from parity_exp.policies import Hedged, NoRedundancy, Parity, SharedParity
+from parity_exp.policies.desk import Queues, RoundRobin, SingleQueue
+from parity_exp.policies.policy import Policy
 from parity_exp.simulation import ServiceTimes, simulate
 
 QUERIES = 200_000

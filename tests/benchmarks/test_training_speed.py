@@ -23,7 +23,7 @@ from pytorch_lightning import Trainer
 from parity_exp.coding import AdditionEncoder, Code, SubtractionDecoder
 from parity_exp.data import GroupDataModule, Samples, Splits, coding_groups
 from parity_exp.models import MLP
-from parity_exp.quiet import quiet_libraries
+from parity_exp.process.quiet import quiet_libraries
 from parity_exp.tasks import Classification
 from parity_exp.training import CodedModule, Optimisation, ParityMSE, constant, fit
 from parity_exp.training.fit import NVML_CHECK

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from parity_exp.commands.serving import Serving
-from parity_exp.commands.simulation import Simulation, simulate_seed
+from parity_exp.disturbances.trace import Disturbance, write_trace
 from parity_exp.errors import ConfigError, UserError
-from parity_exp.serving.load import TraceLoad, write_arrivals
-from parity_exp.serving.trace import Disturbance, write_trace
+from parity_exp.experiment.serving import Serving
+from parity_exp.experiment.simulation import Simulation, simulate_seed
+from parity_exp.load import TraceLoad, write_arrivals
 from tests.commands.test_one_world import composed, nullcontext, simulation
 
 MOST_BYTES = 300_000_000

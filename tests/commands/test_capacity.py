@@ -11,11 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 from scipy.optimize import brentq
 from scipy.special import gammaln
 
-from parity_exp.cli import config_folder
-from parity_exp.commands.job import resolved
-from parity_exp.commands.parallel import Interrupted, Tell, in_parallel
-from parity_exp.commands.planning import Plan
 from parity_exp.errors import ConfigError
+from parity_exp.experiment.config_folder import config_folder
+from parity_exp.experiment.job import resolved
+from parity_exp.experiment.planning import Plan
+from parity_exp.process.parallel import Interrupted, Tell, in_parallel
 from tests.conftest import Run, metrics, run_dirs
 
 SMALL = (
@@ -126,7 +126,7 @@ def test_nonsense_is_refused_in_one_line(config: DictConfig, changes: dict[str, 
 def test_values_that_grow_with_the_cluster_are_whole_where_their_class_says_so(config: DictConfig) -> None:
     changed = resolved(config)
     OmegaConf.update(changed, "plan.slo_ms", [50])
-    crash = {"_target_": "parity_exp.serving.stragglers.Crash", "rate_per_s": None}
+    crash = {"_target_": "parity_exp.disturbances.Crash", "rate_per_s": None}
     OmegaConf.update(changed, "straggler.crash", crash, force_add=True)
     shares = {"straggler.shuffle.transfers": 0.2, "straggler.crash.rate_per_s": 0.02}
     OmegaConf.update(changed, "plan.per_instance", shares, force_add=True)

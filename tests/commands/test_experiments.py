@@ -11,11 +11,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from parity_exp.cli import config_folder
-from parity_exp.commands.assembly import Experiment
-from parity_exp.commands.components import build
-from parity_exp.commands.serving import Serving
 from parity_exp.data import Dataset, Samples, Splits
+from parity_exp.experiment.assembly import Experiment
+from parity_exp.experiment.components import build
+from parity_exp.experiment.config_folder import config_folder
+from parity_exp.experiment.serving import Serving
 from tests.conftest import Run, metrics, run_dirs
 
 FOLDER = config_folder() / "experiment"

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from tests.commands.conftest import Trained
-from tests.conftest import QUICK, Run, metrics, run_dirs
+from tests.conftest import QUICK, Run, Trained, metrics, run_dirs
 
 BRISK = (
     "load.queries=60", "load.warmup=10", "load.rate_qps=400", "pool.instances=2", "pool.service_time_ms=3",

@@ -10,11 +10,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from parity_exp.cli import config_folder
-from parity_exp.commands.simulation import Simulation, simulate_seed
+from parity_exp.disturbances.trace import Disturbance, read_trace, write_trace
+from parity_exp.disturbances.worlds import world_of
 from parity_exp.errors import ConfigError
-from parity_exp.serving.trace import Disturbance, read_trace, write_trace
-from parity_exp.serving.worlds import world_of
+from parity_exp.experiment.config_folder import config_folder
+from parity_exp.experiment.simulation import Simulation, simulate_seed
 
 QUERIES = 120
 WITHOUT_A_CODE_OF_THEIR_OWN = {"coded"}

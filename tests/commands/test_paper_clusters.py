@@ -6,9 +6,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from parity_exp.cli import config_folder
-from parity_exp.commands.simulation import Simulation, simulate_seed
 from parity_exp.errors import ConfigError
+from parity_exp.experiment.config_folder import config_folder
+from parity_exp.experiment.simulation import Simulation, simulate_seed
 
 
 def simulation(*overrides: str) -> Simulation:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from parity_exp.command_line import as_hydra_reads, parsed, place_of
-from parity_exp.explanations import explanation
+from parity_exp.experiment.command_line import as_hydra_reads, parsed, place_of
+from parity_exp.experiment.explanations import explanation
 from tests.analysis.many_runs import write_many_runs
 from tests.commands.test_refused_jobs import tree
 from tests.conftest import Run, Trained

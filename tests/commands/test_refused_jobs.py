@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from parity_exp.commands.hydra_record import HydraRecord
+from parity_exp.experiment.hydra_record import HydraRecord
 from tests.conftest import Run, Trained
 
 

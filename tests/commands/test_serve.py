@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from parity_exp.serving.policy import SOURCES
-from tests.commands.conftest import Trained
+from parity_exp.policies.policy import SOURCES
 from tests.commands.processes import wait_until
-from tests.conftest import QUICK, Run, metrics, run_dirs
+from tests.conftest import QUICK, Run, Trained, metrics, run_dirs
 from tests.tracking.wandb_file import TrackedRun, read_run
 
 BRISK = (
@@ -276,11 +275,11 @@ def test_the_base_model_of_other_people_is_served(run: Run, folder: Path) -> Non
 
 
 MINE = """
-from parity_exp.serving.load import OpenLoad
-from parity_exp.serving.policies import EqualResources
-from parity_exp.serving.policy import BASE, Task
-from parity_exp.serving.stragglers import Straggler
-from parity_exp.serving.trace import SLOW, Disturbance
+from parity_exp.load import OpenLoad
+from parity_exp.policies import EqualResources
+from parity_exp.policies.policy import BASE, Task
+from parity_exp.disturbances import Straggler
+from parity_exp.disturbances.trace import SLOW, Disturbance
 import numpy as np
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from tests.commands.conftest import Trained
-from tests.conftest import QUICK, Run
+from tests.conftest import QUICK, Run, Trained
 
 NO_SERVING_VALUE = [
     (["redundancy=nosuch"], ["redundancy/nosuch", "shared_parity"]),

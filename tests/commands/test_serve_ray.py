@@ -8,8 +8,7 @@ import pytest
 
 from parity_exp.serving.pools import ray as ray_pool
 from parity_exp.serving.pools.ray import RayPool
-from tests.commands.conftest import Trained
-from tests.conftest import SMALL_NODE, Run, metrics, run_dirs
+from tests.conftest import SMALL_NODE, Run, Trained, metrics, run_dirs
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster

@@ -12,12 +12,11 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from parity_exp.cli import config_folder
-from parity_exp.commands.components import build
+from parity_exp.experiment.components import build
+from parity_exp.experiment.config_folder import config_folder
 from tests.child_signals import heard_by_default
-from tests.commands.conftest import Trained
 from tests.commands.processes import instances, kill, session, wait_until
-from tests.conftest import QUICK, Run, metrics, run_dirs, start
+from tests.conftest import QUICK, Run, Trained, metrics, run_dirs, start
 from tests.tracking.wandb_file import read_run
 from tests.warm_start import Job
 

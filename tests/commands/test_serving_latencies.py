@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.commands.conftest import Trained
-from tests.conftest import Run, run_dirs
+from tests.conftest import Run, Trained, run_dirs
 
 SERVICE_S = 0.02
 INSTANCES = 3

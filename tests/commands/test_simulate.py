@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 
 from parity_exp.analysis.report import write_report
-from parity_exp.serving.load import read_arrivals
-from tests.commands.conftest import Trained
+from parity_exp.load import read_arrivals
 from tests.commands.processes import kill, session, wait_until
-from tests.conftest import Run, metrics, run_dirs, start
+from tests.conftest import Run, Trained, metrics, run_dirs, start
 
 SMALL = ("tracker=none", "load.queries=400", "load.warmup=50")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parity_exp.commands.sweep_table import sweep_table
+from parity_exp.experiment.sweep_table import sweep_table
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"a": ' * 100_000, "\x00"])

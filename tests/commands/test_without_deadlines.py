@@ -2,7 +2,7 @@
 
 import pytest
 
-from parity_exp.commands.simulation import simulate_seed
+from parity_exp.experiment.simulation import simulate_seed
 from tests.commands.test_one_world import POLICIES, nullcontext, simulation
 
 

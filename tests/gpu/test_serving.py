@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from parity_exp.disturbances.timeline import Timeline
 from parity_exp.models import ResNet
 from parity_exp.serving.passes import Acceleration, Passes
 from parity_exp.serving.passes.running import captured_sizes
 from parity_exp.serving.pool import Down, Event, Finished, ServedModel, Up
 from parity_exp.serving.pools import LocalPool
-from parity_exp.serving.timeline import Timeline
 from tests.serving.pool_driver import answer, gather, has
 from tests.serving.small_models import LARGE, OBEDIENT, SHAPE, mlp, scale
 

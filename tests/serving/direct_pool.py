@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from parity_exp.disturbances.timeline import Timeline
 from parity_exp.serving.pool import Event, Finished, Pool, Raised, ServedModel
-from parity_exp.serving.timeline import Timeline
 
 Model = Callable[[Tensor], Tensor]
 

@@ -3,9 +3,9 @@
 import sys
 import time
 
+from parity_exp.disturbances.helpers import Burner
+from parity_exp.disturbances.trace import Disturbance
 from parity_exp.serving.disturber import Disturber
-from parity_exp.serving.helpers import Burner
-from parity_exp.serving.trace import Disturbance
 
 if __name__ == "__main__":
     rows = [Disturbance("contention", 0, 0, 3600), Disturbance("contention", 1, 3000, 3600)]

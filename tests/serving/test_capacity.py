@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from parity_exp.disturbances.timeline import Timeline
 from parity_exp.errors import UserError
 from parity_exp.serving import capacity
 from parity_exp.serving.capacity import Capacity, measure_alone, measure_together
 from parity_exp.serving.pool import Down, Event, Finished, Pool, Raised, ServedModel, Up
-from parity_exp.serving.timeline import Timeline
 
 QUERIES = torch.zeros(50, 2)
 

@@ -17,13 +17,13 @@ import pytest
 import torch
 from torch import nn
 
+from parity_exp.disturbances.helpers import Burner, Helper, TenantService, Work
+from parity_exp.disturbances.timeline import Timeline
+from parity_exp.disturbances.trace import Disturbance
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving.disturber import Disturber
-from parity_exp.serving.helpers import Burner, Helper, TenantService, Work
 from parity_exp.serving.pool import Down, Event, ServedModel, Up
 from parity_exp.serving.pools import LocalPool
-from parity_exp.serving.timeline import Timeline
-from parity_exp.serving.trace import Disturbance
 from tests.child_signals import heard_by_default
 
 LONG_S = 3600.0

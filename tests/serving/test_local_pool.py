@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 import torch
 
+from parity_exp.disturbances.timeline import Fault, Timeline
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.serving import transport
 from parity_exp.serving.pool import Down, Event, Finished, Raised, ServedModel, Up
 from parity_exp.serving.pools import LocalPool, supervised
-from parity_exp.serving.timeline import Fault, Timeline
 from tests.child_signals import heard_by_default
 from tests.serving.pool_driver import PATIENCE_S, answer, gather, gone, has, wait_until
 from tests.serving.small_models import (
@@ -370,7 +370,7 @@ SCRIPT = textwrap.dedent("""
     import sys, time, torch
     from parity_exp.serving.pool import ServedModel
     from parity_exp.serving.pools import LocalPool
-    from parity_exp.serving.timeline import Timeline
+    from parity_exp.disturbances.timeline import Timeline
     from tests.serving.small_models import OBEDIENT
 
     class Mine(torch.nn.Module):

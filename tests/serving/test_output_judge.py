@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from parity_exp.coding import Chebyshev, SubtractionDecoder
-from parity_exp.serving.consistency import Consistency
+from parity_exp.policies.consistency import Consistency
+from parity_exp.policies.policy import Batch, Group, Task
+from parity_exp.recordings.recorder import Recorder
 from parity_exp.serving.output_judge import OutputJudge
-from parity_exp.serving.policy import Batch, Group, Task
-from parity_exp.serving.recorder import Recorder
 from parity_exp.tasks import Classification
 
 R = 2

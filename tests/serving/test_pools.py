@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from parity_exp.disturbances.timeline import Timeline
 from parity_exp.errors import UserError
 from parity_exp.serving.pool import Down, Event, Finished, Raised, ServedModel, Up
 from parity_exp.serving.pools import LocalPool
 from parity_exp.serving.pools.supervised import SupervisedPool
-from parity_exp.serving.timeline import Timeline
 from tests.serving.pool_driver import answer, gather, gone, has, send_soon, wait_until
 from tests.serving.small_models import (
     CORNER,

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from parity_exp.disturbances.timeline import Fault, Timeline
 from parity_exp.errors import UserError
 from parity_exp.serving.pool import Down, Finished, ServedModel, Up
 from parity_exp.serving.pools import LocalPool, supervised
 from parity_exp.serving.pools.supervised import identity
-from parity_exp.serving.timeline import Fault, Timeline
 from tests.serving.looks_for_gpus import Looked
 from tests.serving.pool_driver import answer, gather, gone, has, wait_until
 from tests.serving.small_models import CORNER, LARGE, OBEDIENT, PID, SHAPE, missing_checkpoint, scale

@@ -17,16 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from parity_exp.disturbances.helpers import Helper, Work
+from parity_exp.disturbances.timeline import Timeline
+from parity_exp.disturbances.trace import Disturbance
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.models.checkpoint import load_weights, save_weights
-from parity_exp.serving.helpers import Helper, Work
 from parity_exp.serving.pool import Down, ServedModel, Up
 from parity_exp.serving.pools import ray as ray_pool
 from parity_exp.serving.pools import ray_cluster as local_cluster
 from parity_exp.serving.pools.clock import Clock
 from parity_exp.serving.pools.ray import RayPool
-from parity_exp.serving.timeline import Timeline
-from parity_exp.serving.trace import Disturbance
 from tests.child_signals import heard_by_default
 from tests.commands.processes import session, wait_until
 from tests.serving.pool_driver import answer, has
@@ -150,7 +150,7 @@ def test_checkpoints_go_through_the_object_store_once_and_helpers_run_beside_the
 SCRIPT = textwrap.dedent("""
     import sys, torch
     from parity_exp.serving.pools.ray import RayPool
-    from parity_exp.serving.timeline import Timeline
+    from parity_exp.disturbances.timeline import Timeline
     from tests.serving.small_models import OBEDIENT
 
     pool = RayPool(address="local")

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from parity_exp.errors import ConfigError
-from parity_exp.serving.desk import Desk, Queues, RoundRobin, SingleQueue
+from parity_exp.policies import Parity
+from parity_exp.policies.desk import Desk, Queues, RoundRobin, SingleQueue
+from parity_exp.policies.policy import Policy, Source
+from parity_exp.recordings.recorder import Recorder, latency_log
 from parity_exp.serving.frontend import Frontend, Workload
-from parity_exp.serving.policies import Parity
-from parity_exp.serving.policy import Policy, Source
 from parity_exp.serving.pools import LocalPool
-from parity_exp.serving.recorder import Recorder, latency_log
 from parity_exp.simulation import simulate
 from parity_exp.tasks import Classification
+from tests.recordings.test_costs import POLICIES, coder_of
 from tests.serving.direct_pool import DirectPool
-from tests.serving.test_costs import POLICIES, coder_of
 
 HOURS_S = 9_000.0
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parity_exp.serving.desk import RoundRobin, SingleQueue
-from parity_exp.serving.policies import EqualResources, Hedged, NoRedundancy, Parity, Replication
-from parity_exp.serving.policy import SOURCES, Policy, Task
-from parity_exp.serving.trace import KILL, SLOW, Disturbance, timelines
+from parity_exp.disturbances.trace import KILL, SLOW, Disturbance, timelines
+from parity_exp.policies import EqualResources, Hedged, NoRedundancy, Parity, Replication
+from parity_exp.policies.desk import RoundRobin, SingleQueue
+from parity_exp.policies.policy import SOURCES, Policy, Task
 from parity_exp.simulation import simulate
 from tests.simulation.plain_cluster import Plain, Slow
 

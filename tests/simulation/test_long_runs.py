@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parity_exp.serving.desk import Queues, RoundRobin, SingleQueue
-from parity_exp.serving.policies import (
+from parity_exp.disturbances.trace import KILL, Disturbance
+from parity_exp.policies import (
     Adaptive,
     ApproximateBackup,
     Coded,
@@ -23,10 +23,10 @@ from parity_exp.serving.policies import (
     Replication,
     SharedParity,
 )
-from parity_exp.serving.policy import Policy, Source, Task
-from parity_exp.serving.trace import KILL, Disturbance
+from parity_exp.policies.desk import Queues, RoundRobin, SingleQueue
+from parity_exp.policies.policy import Policy, Source, Task
 from parity_exp.simulation import Outcome, Service, simulate
-from tests.serving.desk_driver import alive
+from tests.policies.desk_driver import alive
 
 SERVICE_S = 0.02
 BASE = 4

@@ -5,8 +5,8 @@ from math import exp, factorial, log
 import numpy as np
 import pytest
 
-from parity_exp.serving.policies import NoRedundancy
-from parity_exp.serving.stragglers import Exponential
+from parity_exp.disturbances import Exponential
+from parity_exp.policies import NoRedundancy
 from parity_exp.simulation import ServiceTimes, simulate
 
 SERVICE_S = 0.02

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from parity_exp.backends import MODULES
+from parity_exp.devices.backends import MODULES
 from tests.stand_in import device
 from tests.stand_in.forwards import Forwards, recorded
 

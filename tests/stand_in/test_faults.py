@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from parity_exp.coding import AdditionEncoder, BerrutCode, Code, Decoder, Encoder, LossPatterns, ResidualDecoder
 from parity_exp.data import Samples, Splits
 from parity_exp.data.dataset import as_floats
+from parity_exp.devices.placement import device_of
+from parity_exp.disturbances.timeline import Timeline
 from parity_exp.errors import UserError
 from parity_exp.models import MLP, predict
-from parity_exp.placement import device_of
 from parity_exp.serving.pool import ServedModel
 from parity_exp.serving.pools import LocalPool
-from parity_exp.serving.timeline import Timeline
 from parity_exp.tasks import Classification, Task
 from parity_exp.training import Evaluator, ParityMSE, code_costs
 from parity_exp.training.evaluation import Scores

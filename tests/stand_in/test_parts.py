@@ -27,7 +27,7 @@ from parity_exp.coding import (
 from parity_exp.data import CropAndFlip, RandomResizedCropAndFlip
 from parity_exp.data.augmentation import Augmentation
 from parity_exp.models import MLP, Default, FromBase, Initialisation, Paper, Split
-from parity_exp.serving.consistency import Consistency
+from parity_exp.policies.consistency import Consistency
 from parity_exp.tasks import Classification, Localization, Task
 
 THERE = torch.device("pretend", 0)

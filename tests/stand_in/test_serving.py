@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
-from parity_exp.backends import MODULES, load_backends
+from parity_exp.devices.backends import MODULES, load_backends
+from parity_exp.disturbances.helpers import Burner, TenantService
+from parity_exp.disturbances.timeline import Timeline
 from parity_exp.errors import ConfigError, UserError
-from parity_exp.serving.helpers import Burner, TenantService
 from parity_exp.serving.pool import ServedModel
 from parity_exp.serving.pools import LocalPool
 from parity_exp.serving.pools.devices import place
-from parity_exp.serving.timeline import Timeline
 from tests.conftest import Run, metrics, run_dirs
 from tests.serving.pool_driver import answer
 from tests.serving.small_models import SHAPE, mlp

@@ -1,4 +1,4 @@
-"""For :data:`parity_exp.backends.MODULES`: two devices, also in processes whose environment has none."""
+"""For :data:`parity_exp.devices.backends.MODULES`: two devices, also in processes whose environment has none."""
 
 import os
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
-from parity_exp.serving.error_text import one_line
+from parity_exp.recordings.error_text import one_line
 from parity_exp.serving.passes.acceleration import Acceleration
 from parity_exp.serving.passes.hardware import CaptureError, Hardware, Pass, Replay
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from parity_exp.serving.error_text import one_line
+from parity_exp.recordings.error_text import one_line
 
 SIGNS = (
     "CUDA error",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from parity_exp.errors import UserError
-from parity_exp.serving.error_text import one_line
+from parity_exp.recordings.error_text import one_line
 from parity_exp.serving.passes.acceleration import AUTO, Acceleration
 from parity_exp.serving.passes.hardware import CaptureError, Hardware, Replay
 

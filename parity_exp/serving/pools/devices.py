@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from parity_exp.backends import load_backends
+from parity_exp.devices.backends import load_backends
 from parity_exp.errors import ConfigError
 
 CHOICES = "auto, cpu, cuda:N, or a list of the last two"

@@ -15,7 +15,7 @@ from multiprocessing import connection, forkserver, get_context, resource_tracke
 from multiprocessing.context import ForkServerProcess
 from typing import Any, Protocol, cast
 
-from parity_exp import temporary_folder
+from parity_exp.process import temporary_folder
 from parity_exp.serving.pools.supervised import KILLED, NOT_KNOWN
 
 GRACE_S = 0.3

@@ -30,13 +30,14 @@ import torch
 from annotated_types import MinLen
 from torch import Tensor
 
+from parity_exp.devices.cores import usable_cores
+from parity_exp.disturbances.timeline import Timeline
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.ranges import NotNegative, Prefetch, ServiceTime, Text, Timeout
+from parity_exp.recordings.error_text import MAX_TEXT
 from parity_exp.serving import instance as instance_process
-from parity_exp.serving.error_text import MAX_TEXT
 from parity_exp.serving.passes.acceleration import AUTO
 from parity_exp.serving.pool import Finished, Raised, ServedModel
-from parity_exp.serving.pools.cores import usable_cores
 from parity_exp.serving.pools.devices import place
 from parity_exp.serving.pools.keeper import Birth, Keeper
 from parity_exp.serving.pools.restarts import Restarts
@@ -51,7 +52,6 @@ from parity_exp.serving.pools.supervised import (
     identity,
     require,
 )
-from parity_exp.serving.timeline import Timeline
 from parity_exp.serving.transport import (
     ANSWER,
     FAILED,

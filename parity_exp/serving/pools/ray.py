@@ -32,11 +32,13 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
+from parity_exp.disturbances.helpers.helper import Helper
+from parity_exp.disturbances.timeline import Timeline
+from parity_exp.disturbances.trace import Disturbance
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.ranges import Prefetch, ServiceTime, Text, Timeout
+from parity_exp.recordings.error_text import one_line
 from parity_exp.serving.disturber import Disturber
-from parity_exp.serving.error_text import one_line
-from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.passes.acceleration import AUTO
 from parity_exp.serving.pool import Finished, Raised, ServedModel
 from parity_exp.serving.pools import ray_cluster
@@ -54,8 +56,6 @@ from parity_exp.serving.pools.supervised import (
     identity,
     require,
 )
-from parity_exp.serving.timeline import Timeline
-from parity_exp.serving.trace import Disturbance
 from parity_exp.serving.worker import Assignment
 
 try:

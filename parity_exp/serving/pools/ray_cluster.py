@@ -16,7 +16,7 @@ from contextlib import closing
 from typing import Any
 
 from parity_exp.errors import UserError
-from parity_exp.temporary_folder import place
+from parity_exp.process.temporary_folder import place
 
 AUTO, LOCAL = "auto", "local"
 

@@ -11,12 +11,12 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from parity_exp.disturbances.helpers.helper import Helper
+from parity_exp.disturbances.trace import Disturbance
 from parity_exp.errors import UserError
+from parity_exp.recordings.error_text import one_line
 from parity_exp.serving.disturber import LOOK_S, START_S, Disturber
-from parity_exp.serving.error_text import one_line
-from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.pools.ray_instance import RayHands, Whereabouts
-from parity_exp.serving.trace import Disturbance
 
 CLOSE_S = 5.0
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from parity_exp.disturbances.helpers.helper import Helper
+from parity_exp.disturbances.trace import Disturbance
 from parity_exp.serving.disturber import Disturber
-from parity_exp.serving.helpers.helper import Helper
 from parity_exp.serving.passes.losses import loss
-from parity_exp.serving.trace import Disturbance
 from parity_exp.serving.worker import Assignment, Worker, text_of
 
 CONTROL = "control"

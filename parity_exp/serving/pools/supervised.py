@@ -27,11 +27,11 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor
 
 from parity_exp.errors import ConfigError, UserError
-from parity_exp.serving.error_text import one_line
+from parity_exp.recordings.error_text import one_line
+from parity_exp.recordings.troubles import VARYING
 from parity_exp.serving.passes import Acceleration
 from parity_exp.serving.pool import Down, Event, ModelLoader, Pool, ServedModel, Up
 from parity_exp.serving.pools.restarts import LONGEST_DELAY_S, Restarts
-from parity_exp.serving.troubles import VARYING
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,68 @@
+"""A second inference service with queries of its own."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from annotated_types import Ge, Le
+from torch import nn
+
+from parity_exp.checks import number, whole
+from parity_exp.disturbances.helpers.helper import Helper, Work
+from parity_exp.ranges import Few, Rate
+
+KEY = "straggler.multitenancy.process"
+
+
+@dataclass(frozen=True)
+class TenantService(Helper):
+    """A perceptron that answers a Poisson stream of batches, one after the other.
+
+    Attributes:
+        rate_qps: mean number of batches a second, at each instance that has this tenant.
+        width: units of each of its layers.
+        layers: how many.
+        batch: queries in a batch.
+    """
+
+    rate_qps: Rate = 20.0
+    width: Annotated[int, Ge(1), Le(2**14)] = 1024
+    layers: Few = 4
+    batch: Annotated[int, Ge(1), Le(10**4)] = 16
+
+    def __post_init__(self) -> None:
+        number(f"{KEY}.rate_qps", self.rate_qps, above=0)
+        for name in ("width", "layers", "batch"):
+            whole(f"{KEY}.{name}", getattr(self, name), 1)
+
+    def prepare(self, device: str, seed: int) -> Work:
+        layers = [nn.Sequential(nn.Linear(self.width, self.width), nn.ReLU()) for _ in range(self.layers)]
+        network = nn.Sequential(*layers).to(device).eval()
+        service = _Service(network, torch.zeros(self.batch, self.width), self.rate_qps, np.random.default_rng(seed))
+        service.answer()  # the first one loads kernels
+        return service
+
+
+class _Service(Work):
+    def __init__(self, network: nn.Module, queries: torch.Tensor, rate_qps: float, random: np.random.Generator) -> None:
+        self.network = network
+        self.queries = queries
+        self.device = next(network.parameters()).device
+        self.rate_qps = rate_qps
+        self.random = random
+        self.next_s = 0.0
+
+    def begin(self, now_s: float) -> None:
+        self.next_s = now_s + self.random.exponential(1 / self.rate_qps)
+
+    def piece(self, now_s: float) -> float:
+        if now_s >= self.next_s:
+            self.answer()
+            # From the arrival, not from now: a service that falls behind has a queue, as any other has.
+            self.next_s += self.random.exponential(1 / self.rate_qps)
+        return self.next_s
+
+    @torch.inference_mode()
+    def answer(self) -> None:
+        self.network(self.queries.to(self.device)).cpu()

@@ -1,0 +1,124 @@
+"""From a config node to an object: what its class complains about becomes one line that names the node.
+
+This file imports nothing that is slow to import, for commands that need no networks.
+"""
+
+import pydoc
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import hydra
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+
+from parity_exp.errors import ConfigError, UserError
+from parity_exp.experiment import library_errors
+from parity_exp.experiment.schema import check_component, component_at, kinds, signature_of
+
+if TYPE_CHECKING:
+    from parity_exp.coding import NonSystematicCode
+
+REFUSALS = (ValueError, TypeError, ImportError, AttributeError)
+"""What a class raises when it refuses its arguments, beside Lightning's own exception."""
+
+T = TypeVar("T")
+
+
+def build(config: Any, key: str, **arguments: Any) -> Any:
+    """Instantiate a config node.
+
+    Args:
+        config: the node.
+        key: its name in the config, for messages.
+        arguments: what the program knows and the user does not type, such as shapes.
+
+    Raises:
+        ConfigError: no such class, or the class refuses its arguments.
+    """
+    if not isinstance(config, DictConfig):
+        group = key.rpartition(".")[2]
+        choice = f"{group}={config}" if group == key else f"{group}@{key}={config}"
+        raise ConfigError(f"{key}={config}: expected the settings of a config group; to choose from it, write {choice}")
+    try:
+        return hydra.utils.instantiate(for_the_class(config, key), **arguments)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if cause is None or isinstance(cause, REFUSALS) or _is_lightnings_refusal(cause):
+            reason = str(cause or error).strip().splitlines()[0]
+            raise ConfigError(f"{key} ({config.get('_target_')}): {reason}") from None
+        line = library_errors.explained(cause)
+        if line is not None:
+            raise ConfigError(f"{key} ({config.get('_target_')}): {line}") from None
+        raise
+
+
+def for_the_class(config: DictConfig, key: str) -> DictConfig:
+    """What of a config node its class gets: all but what steers the experiment and is no argument of the class.
+
+    Args:
+        config: the node.
+        key: its name in the config.
+    """
+    component = component_at(key)
+    others = set() if component is None else component.experiment.keys() & config.keys()
+    if others:
+        with suppress(ImportError):  # making it tells why
+            others -= signature_of(str(config.get("_target_")), frozenset()).arguments.keys()
+    node = OmegaConf.create({name: value for name, value in config.items() if name not in others})
+    assert isinstance(node, DictConfig)
+    return node
+
+
+def _is_lightnings_refusal(cause: BaseException) -> bool:
+    """Whether it is Lightning's; who has not imported Lightning, which takes seconds, cannot have met it."""
+    exceptions = sys.modules.get("lightning_fabric.utilities.exceptions")
+    return exceptions is not None and isinstance(cause, exceptions.MisconfigurationException)
+
+
+def build_checked(config: Any, key: str, kind: type[T], **arguments: Any) -> T:
+    """Instantiate a config node whose values are of the types that its class's annotations say.
+
+    Args:
+        config: the node.
+        key: its name in the config, for messages.
+        kind: what has to come out.
+        arguments: what the program knows and the user does not type.
+
+    Raises:
+        ConfigError: no such class, a value of another type, or the class refuses its arguments.
+    """
+    if isinstance(config, DictConfig):
+        check_component(config, key)
+    built = build(config, key, **arguments)
+    if not isinstance(built, kind):
+        target = config.get("_target_")
+        raise ConfigError(f"{key} ({target}): expected a subclass of {kind.__module__}.{kind.__name__} as _target_")
+    return built
+
+
+def takes_whole_numbers(config: DictConfig, name: str) -> bool:
+    """Whether an argument of a node's class is a number that has to be a whole one."""
+    try:
+        arguments = signature_of(str(config.get("_target_")), frozenset()).arguments
+    except ImportError:
+        return False  # making it tells why
+    nouns = {kind.noun for kind in kinds(arguments.get(name, Any))}
+    return int in nouns and float not in nouns
+
+
+def is_systematic(config: DictConfig) -> bool:
+    """Whether a config's code sends queries as they are; those of before there was a choice do."""
+    node = config.get("code")
+    target = node.get("_target_") if isinstance(node, DictConfig) else None
+    return bool(getattr(pydoc.locate(str(target)), "systematic", True))
+
+
+def new_non_systematic_code(config: Any, key: str, k: int, **settings: float) -> "NonSystematicCode":
+    """A non-systematic code from its config node, with some settings replaced."""
+    from parity_exp.coding import NonSystematicCode  # with torch, which a simulation can do without
+
+    kind: type[NonSystematicCode] = NonSystematicCode  # type: ignore[type-abstract]
+    return build_checked(config, key, kind, k=k, **settings)

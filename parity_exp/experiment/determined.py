@@ -1,0 +1,110 @@
+"""Which of a config's values determine results, and what lies behind the values that only name something.
+
+Everything counts but a short list of what cannot matter: a value that nobody thought of makes another result, and is
+not taken for the same.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from parity_exp.files.identity import digest_of_files, flat, sources_of, without
+
+CANNOT_MATTER = (
+    "hydra",
+    "outputs",
+    "tracker",
+    "run",  # of another run it is the content that counts
+    "runs",
+    "resume",
+    "sweep",
+    "trust",
+    "dataset.root",  # so it is of data
+    "dataset.cache",
+    "simulate.processes",
+    "trainer.default_root_dir",
+    "trainer.enable_model_summary",
+    "trainer.enable_progress_bar",
+    "trainer.log_every_n_steps",
+    "trainer.logger",
+    "trainer.profiler",
+)
+"""Parts of a config that change no result: what is shown, where it is put, and where it is found."""
+
+EVALUATION_ALONE = ("evaluation",)
+SERVING_ALONE = ("backup", "load", "plan", "pool", "queue", "redundancy", "simulate", "straggler")
+"""Parts that no training depends on."""
+
+NOT_OF_BASE = (
+    *EVALUATION_ALONE,
+    *SERVING_ALONE,
+    "batch_groups",
+    "code",
+    "decoder",
+    "encoder",
+    "generator",
+    "initialisation",
+    "k",
+    "objective",
+    "optimizer",
+    "parity",
+    "position_code",
+    "r",
+    "run",  # what a small model is served beside
+    "scheduler",
+    "seed",
+    "trainer.max_epochs",
+    "dataset.base_epochs",  # base.max_epochs is made of it, and counts itself
+    "dataset.epochs",
+    "dataset.fast_epochs",
+)
+"""Parts of the coded model, which a base model does not depend on."""
+
+MACHINE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes")
+"""Parts that say what training runs on; what they come to is a device and a number of processes."""
+
+ACCELERATION = ("trainer.channels_last", "trainer.cuda_graphs", "trainer.strategy", "trainer.tf32")
+"""Parts that say by what means a machine is used, which differ by roundings."""
+
+LENGTH_AND_MACHINE = (*MACHINE, *ACCELERATION, "trainer.max_epochs", "trainer.max_time")
+"""What may change when training goes on: how long it is to be, and what it runs on."""
+
+NAMING_RUNS = ("run", "simulate.calibrate")
+"""Keys whose values are run directories."""
+
+
+def config_facts(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a resolved config that determine results, by flat key."""
+    plain: Any = OmegaConf.to_container(config) if isinstance(config, DictConfig) else config
+    return without(flat(plain), CANNOT_MATTER)
+
+
+def content_facts(config: DictConfig) -> dict[str, str]:
+    """Hashes of what a config's values name: files, runs, and the source of classes from outside the package."""
+    plain: Any = OmegaConf.to_container(config)
+    facts: dict[str, str] = {}
+    for key, value in flat(plain).items():
+        if not isinstance(value, str) or not value or without({key: value}, [*CANNOT_MATTER, *NAMING_RUNS]) == {}:
+            if isinstance(value, str) and key in NAMING_RUNS:
+                facts[f"{key} (content)"] = digest_of_files(_of_run(Path(value)))
+        elif key.endswith("_target_"):
+            if source := list(sources_of(value)):
+                facts[f"{key} (source)"] = digest_of_files(source)
+        elif _is_file(value):
+            facts[f"{key} (content)"] = digest_of_files([Path(value)])
+    return facts
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a path, or not one at all
+        return False
+
+
+def _of_run(folder: Path) -> list[Path]:
+    """What others take from a run: weights, and what was recorded of tasks."""
+    files = [path for path in folder.glob("checkpoints/*.ckpt") if path.name != "last.ckpt"]
+    return files + list(folder.glob("tasks-*.parquet"))

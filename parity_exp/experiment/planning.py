@@ -1,0 +1,336 @@
+"""What a capacity plan is about, from its config, and the search for one policy's sizes.
+
+A size is simulated as a cluster of its own: ``pool.instances`` base instances, what the policy adds, stragglers that
+grow with all of them where ``plan.per_instance`` says so. Policies with as many machines meet the same stragglers, and
+all sizes the same arrivals. The latencies of all seeds together give a size's percentile. A query that got the default
+prediction, or an error, or nothing, is later than any objective.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from parity_exp.errors import ConfigError
+from parity_exp.experiment.components import takes_whole_numbers
+from parity_exp.experiment.schema import check_config
+from parity_exp.experiment.simulation import Simulation
+from parity_exp.policies.policy import BASE, Source
+from parity_exp.process.parallel import Interrupted, Tell
+from parity_exp.simulation import Outcome
+from parity_exp.simulation.planning import CapacitySearch, grows, percentile
+
+OBJECTIVES = ("slo_ms", "slo_times_p50")
+
+DRAWS = 100_001
+"""Service times that the median and the shortest one are taken from."""
+
+BEYOND = 10
+"""At least so many queries lie beyond the percentile."""
+
+RUN_LENGTH = 10
+"""A simulation is at least so many times as long as the longest objective, so that an overload shows."""
+
+ON_TIME = (Source.OWN, Source.RECONSTRUCTED, Source.BACKUP)
+
+
+def is_plan(config: DictConfig) -> bool:
+    """Whether a config asks for a capacity plan."""
+    section = config.get("plan")
+    return isinstance(section, DictConfig) and any(section.get(name) is not None for name in OBJECTIVES)
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a simulation of one size has shown.
+
+    Attributes:
+        base_instances: m.
+        machines: with what the policy adds.
+        percentile_ms: of latency; infinity where too many queries had no answer, or latency grew without end.
+        p50_ms: the median of latency.
+        utilisation: share of all machines that the queries alone, each served once and undisturbed, keep busy.
+        busy: share of the time that machines worked.
+        reconstructed: share of answers that were.
+        settled: False where latency grew without end.
+    """
+
+    base_instances: int
+    machines: int
+    percentile_ms: float
+    p50_ms: float
+    utilisation: float
+    busy: float
+    reconstructed: float
+    settled: bool
+
+
+@dataclass
+class Found:
+    """What the search for one policy has come to.
+
+    Attributes:
+        sizes: what was simulated, in that order.
+        fewest: by objective in ms the size on which it is kept; None where it is on none.
+        why: by objective why it is not, in words.
+    """
+
+    sizes: list[Size] = field(default_factory=list)
+    fewest: dict[float, Size | None] = field(default_factory=dict)
+    why: dict[float, str] = field(default_factory=dict)
+
+
+class Plan:
+    """What is planned, from its config.
+
+    Args:
+        config: the resolved config.
+
+    Raises:
+        ConfigError: a value that cannot be, or a load that has no rate of its own.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        self.config = config
+        section = config.plan
+        check_config(config, networks=False)
+        self.percent: float = section.percentile
+        self.most_machines: int = section.most_instances
+        self.precision: float = section.precision
+        self.per_instance = _growing(config)
+        self.simulation = Simulation(self.grown(config, config.pool.instances))
+        self.policies = self.simulation.policies
+        self.seeds = range(self.simulation.seed, self.simulation.seed + self.simulation.seeds)
+        self.rate_qps = self._rate_qps()
+        self.service_s = self.simulation.query_s
+        self.busy_instances = self.rate_qps * self.service_s
+        self.most_machines = min(self.most_machines, math.ceil(self.busy_instances / section.least_utilisation))
+        self.p50_ms = float(np.median(self._undisturbed_ms([BASE])))
+        self.slos_ms = self._objectives(section)
+        self._check_length()
+
+    @property
+    def percentile_name(self) -> str:
+        return f"p{self.percent:g}"
+
+    def grown(self, config: DictConfig, machines: int) -> DictConfig:
+        """The config of a cluster of so many machines: values of ``plan.per_instance`` times their number."""
+        grown = config.copy()
+        for key, share in self.per_instance.items():
+            value = share * machines
+            node, _, name = key.rpartition(".")
+            whole_number = takes_whole_numbers(OmegaConf.select(config, node), name)
+            OmegaConf.update(grown, key, max(1, round(value)) if whole_number else value)
+        return grown
+
+    def machines(self, policy: str, base_instances: int) -> int:
+        """How many machines a policy has with m base instances."""
+        return sum(role.instances for role in self.simulation.policy(policy).roles(base_instances))
+
+    def most(self, policy: str) -> int:
+        """The most base instances with which a policy has no more machines than there may be; 0: none."""
+        sizes = range(1, self.most_machines + 1)
+        return bisect_right(sizes, self.most_machines, key=lambda size: self.machines(policy, size))
+
+    def guess(self, policy: str) -> int:
+        """The fewest base instances with which base models can serve all queries, if nothing disturbs them."""
+
+        def can_serve(size: int) -> int:
+            roles = self.simulation.policy(policy).roles(size)
+            return sum(role.instances for role in roles if BASE in role.models)
+
+        return 1 + bisect_left(range(1, self.most(policy)), math.ceil(self.busy_instances), key=can_serve)
+
+    def shortest_ms(self, policy: str) -> float:
+        """No answer comes sooner than this, of whatever model."""
+        models = {model for role in self.simulation.policy(policy).roles(1) for model in role.models}
+        return float(self._undisturbed_ms(sorted(models)).min())
+
+    def size(self, policy: str, base_instances: int) -> Simulation:
+        """The simulation of one size."""
+        machines = self.machines(policy, base_instances)
+        config = self.grown(self.config, machines)
+        config.redundancy = {policy: self.config.redundancy[policy]}
+        config.pool.instances = base_instances
+        return Simulation(config)
+
+    def _undisturbed_ms(self, models: Sequence[str]) -> NDArray[np.float64]:
+        """``(models, DRAWS)``: how long queries take that find their instances idle and meet no straggler."""
+        random = np.random.default_rng([self.simulation.seed, *b"undisturbed"])
+        times_s = np.stack([self.simulation.service[model].draw(random, DRAWS) for model in models])
+        for way in self.simulation.network or ():
+            times_s += way.draw(random, DRAWS)
+        return times_s * 1e3
+
+    def _rate_qps(self) -> float:
+        load = self.simulation.load
+        small, large = (load.rate(self.simulation.query_s, size) for size in (1, 2))
+        if not load.open_loop or small != large:
+            raise ConfigError(
+                "load: a plan needs so many queries a second on whatever cluster; give load.rate_qps, such as "
+                "load.rate_qps=2000, and no load.utilisation or clients"
+            )
+        if small * self.simulation.query_s > self.most_machines:
+            busy = math.ceil(small * self.simulation.query_s)
+            raise ConfigError(
+                f"plan.most_instances={self.most_machines}: {small:g} queries a second keep {busy} instances busy; "
+                "raise it or lower load.rate_qps"
+            )
+        return small
+
+    def _objectives(self, section: DictConfig) -> list[float]:
+        given = {name: section.get(name) for name in OBJECTIVES if section.get(name) is not None}
+        if len(given) > 1:
+            raise ConfigError("plan.slo_ms and plan.slo_times_p50: give one of them and leave the other null")
+        ((name, values),) = given.items()
+        key = f"plan.{name}"
+        listed = list(values) if isinstance(values, ListConfig) else [values]
+        if not listed:
+            raise ConfigError(f"{key}=[]: expected a list of objectives, such as {key}=[3]")
+        unit_ms = self.p50_ms if name == "slo_times_p50" else 1.0
+        slos_ms = sorted({value * unit_ms for value in listed})
+        deadline_ms = self.simulation.load.slo_ms
+        if deadline_ms is not None and slos_ms[-1] > deadline_ms:
+            raise ConfigError(
+                f"load.slo_ms={deadline_ms:g}: then queries get the default prediction, before the objective of "
+                f"{slos_ms[-1]:g} ms; set load.slo_ms=null"
+            )
+        return slos_ms
+
+    def _check_length(self) -> None:
+        """Refuse a load of too few queries to tell anything."""
+        load, seeds = self.simulation.load, len(self.seeds)
+        beyond = 1 - self.percent / 100
+        needed = math.ceil(round(BEYOND / beyond / seeds, 6)) if beyond else 1
+        if load.queries < needed:
+            raise ConfigError(
+                f"load.queries={load.queries}: fewer than {BEYOND} queries would lie beyond {self.percentile_name}; "
+                f"give {needed} or more"
+            )
+        needed = math.ceil(RUN_LENGTH * self.slos_ms[-1] / 1e3 * self.rate_qps)
+        if load.queries < needed:
+            raise ConfigError(
+                f"load.queries={load.queries}: at {self.rate_qps:g} queries a second that is over before an overload "
+                f"shows; for an objective of {self.slos_ms[-1]:g} ms give {needed} or more"
+            )
+
+
+def _growing(config: DictConfig) -> dict[str, float]:
+    """``plan.per_instance``: a value a machine by its key."""
+    section = config.plan.get("per_instance") or {}
+    shares = {str(key): value for key, value in section.items()}
+    for key in shares:
+        if not key.startswith("straggler.") or OmegaConf.select(config, key.rpartition(".")[0]) is None:
+            chosen = ", ".join(config.get("straggler") or {}) or "none"
+            raise ConfigError(
+                f"plan.per_instance: {key} is no value of a straggler that was chosen ({chosen}); expected one such as "
+                "straggler.shuffle.transfers"
+            )
+    return shares
+
+
+def search_sizes(config: dict[str, Any], policy: str, tell: Tell) -> Found:
+    """Find the fewest machines of one policy for each objective.
+
+    Args:
+        config: the resolved config as plain values.
+        policy: its name in the config.
+        tell: of progress, in queries simulated.
+
+    Raises:
+        Interrupted: with what was found until then.
+    """
+    made = OmegaConf.create(config)
+    assert isinstance(made, DictConfig)
+    return _Search(Plan(made), policy, tell).run()
+
+
+class _Search:
+    """The search for one policy."""
+
+    def __init__(self, plan: Plan, policy: str, tell: Tell) -> None:
+        self.plan = plan
+        self.policy = policy
+        self.tell = tell
+        self.simulated = 0
+        self.found = Found()
+
+    @cached_property
+    def capacity(self) -> CapacitySearch:
+        plan, policy = self.plan, self.policy
+        return CapacitySearch(self._percentile_ms, plan.most(policy), plan.guess(policy), plan.precision)
+
+    def run(self) -> Found:
+        plan, found = self.plan, self.found
+        shortest_ms = plan.shortest_ms(self.policy)
+        try:
+            # The easy ones first: they try small sizes, some of which keep more than they were asked for.
+            for slo_ms in reversed(plan.slos_ms):
+                found.fewest[slo_ms] = None
+                if slo_ms < shortest_ms:
+                    found.why[slo_ms] = f"no answer takes less than {shortest_ms:.3g} ms"
+                elif not plan.most(self.policy):
+                    found.why[slo_ms] = f"it needs more than {plan.most_machines:,} machines"
+                else:
+                    self._look(slo_ms)
+        except KeyboardInterrupt:
+            found.fewest.pop(slo_ms)
+            raise Interrupted(found) from None
+        return found
+
+    def _look(self, slo_ms: float) -> None:
+        size = self.capacity.fewest(slo_ms)
+        if size is not None:
+            (self.found.fewest[slo_ms],) = (one for one in self.found.sizes if one.base_instances == size)
+            return
+        most = max(self.found.sizes, key=lambda one: one.machines)
+        reached = f"{self.plan.percentile_name} {most.percentile_ms:.3g} ms" if most.settled else "overloaded"
+        self.found.why[slo_ms] = f"not with {most.machines:,} machines ({reached})"
+
+    def _percentile_ms(self, base_instances: int) -> float:
+        size = self._simulate(base_instances)
+        self.found.sizes.append(size)
+        return size.percentile_ms
+
+    def _tell(self, queries: int) -> None:
+        """A simulation has come so far."""
+        self.tell(self.simulated + queries)
+
+    def _simulate(self, base_instances: int) -> Size:
+        """Simulate one size with every seed."""
+        plan = self.plan
+        machines = plan.machines(self.policy, base_instances)
+        try:
+            simulation = plan.size(self.policy, base_instances)
+        except ConfigError:
+            # The config can be, of larger clusters: transfers go between two instances, and here is only one.
+            return Size(base_instances, machines, math.inf, math.inf, plan.busy_instances / machines, 1.0, 0.0, False)
+        latencies_ms, busy, sources = [], [], []
+        for seed in plan.seeds:
+            outcome = Outcome(simulation.load.total)
+            draw = simulation.scene(seed)
+            simulation.simulate(self.policy, draw, seed, outcome, self._tell)
+            self.simulated += simulation.load.total
+            source = outcome.source[simulation.load.warmup :]
+            latency_ms = outcome.latency_ms[simulation.load.warmup :]
+            latencies_ms.append(np.where(np.isin(source, ON_TIME), latency_ms, math.inf))
+            sources.append(source)
+            busy.append(outcome.costs()["busy"])
+        settled = not any(map(grows, latencies_ms))
+        all_ms = np.concatenate(latencies_ms)
+        return Size(
+            base_instances=base_instances,
+            machines=machines,
+            percentile_ms=percentile(all_ms, plan.percent) if settled else math.inf,
+            p50_ms=percentile(all_ms, 50),
+            utilisation=plan.busy_instances / machines,
+            busy=float(np.mean(busy)),
+            reconstructed=float(np.mean(np.concatenate(sources) == Source.RECONSTRUCTED)),
+            settled=settled,
+        )

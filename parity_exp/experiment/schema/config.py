@@ -1,0 +1,217 @@
+"""The schema of the config: for every key its type and range, or the component that its class describes.
+
+The arguments of components are in their classes' annotations (see :mod:`parity_exp.ranges`); what belongs to no class
+is here, once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Le, MinLen
+
+from parity_exp.ranges import (
+    MOST_INSTANCES,
+    BatchSize,
+    Delay,
+    Epochs,
+    Few,
+    Matches,
+    NotNegative,
+    Positive,
+    PositiveShare,
+    Seed,
+    Share,
+    Text,
+)
+
+
+@dataclass(frozen=True)
+class Component:
+    """An object that the config describes by its class and arguments.
+
+    Attributes:
+        kind: dotted name of the class that it is an object of.
+        partial: the class gets its last arguments later (``_partial_: true``).
+        optional: null stands for another component's settings.
+        experiment: settings beside the class's arguments that steer the experiment, with their types. A class that
+            has an argument of that name gets it as well.
+        program: arguments that the program gives and nobody types.
+        networks: whether only commands need it that need networks.
+        needed: keys that cannot be left out, since others than the class read them.
+    """
+
+    kind: str
+    partial: bool = False
+    optional: bool = False
+    experiment: Mapping[str, Any] = field(default_factory=dict)
+    program: frozenset[str] = frozenset()
+    networks: bool = True
+    needed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Named:
+    """Components under names of their own, one for each that was chosen.
+
+    Attributes:
+        component: what each of them is.
+        words: what is to be given, for messages.
+        wanted: whether there has to be one.
+    """
+
+    component: Component
+    words: str
+    wanted: bool = False
+
+
+def _coder(kind: str, *more: str) -> Component:
+    program = frozenset({"k", "r", "generator", *more})
+    return Component(f"parity_exp.coding.{kind}", False, True, {"trainable": bool | None}, program)
+
+
+def _architecture(optional: bool) -> Component:
+    program = frozenset({"input_shape", "outputs"})
+    return Component("torch.nn.Module", optional=optional, experiment={"convolutional": bool}, program=program)
+
+
+CODE = Component("parity_exp.coding.NonSystematicCode", optional=True, program=frozenset({"k"}), networks=False)
+OPTIMIZER = Component("torch.optim.Optimizer", partial=True, program=frozenset({"params"}))
+SCHEDULER = Component("", partial=True, program=frozenset({"optimizer", "total_steps"}))
+DISTRIBUTION = Component("parity_exp.disturbances.Distribution", networks=False)
+
+OF_TRAINER = (
+    "accelerator",
+    "devices",
+    "strategy",
+    "max_epochs",
+    "accumulate_grad_batches",
+    "gradient_clip_val",
+)
+
+ON_GPUS = {"cuda_graphs": bool, "tf32": bool, "channels_last": bool}
+
+EPOCHS_OF_DATA_SETS = {"epochs": Epochs, "fast_epochs": Epochs, "base_epochs": Epochs}
+
+TRAINED = {
+    "checkpoint": Text | None,
+    "max_epochs": Epochs,
+    "batch_size": BatchSize,
+    "seed": Seed,
+    "optimizer": OPTIMIZER,
+    "scheduler": SCHEDULER,
+}
+"""A network that learns labels."""
+
+OBJECTIVES = Positive | Sequence[Positive] | None
+
+CONFIG: dict[str, Any] = {
+    "k": Annotated[int, Ge(2), Le(1000)],
+    "r": Few,
+    "seed": Seed,
+    "batch_groups": Annotated[int, Ge(1), Le(10**6)] | None,
+    "sweep": Mapping[str, Any],
+    "outputs": Text,
+    "run": Text | None,
+    "runs": Text | Annotated[Sequence[Text], MinLen(1)] | None,
+    "resume": Text | None,
+    "trust": Sequence[Annotated[str, Matches(r"[^\W\d]\w*(\.[^\W\d]\w*)*", "names of modules")]],
+    "dataset": Component("parity_exp.data.Dataset", experiment=EPOCHS_OF_DATA_SETS, needed=("name",)),
+    "architecture": _architecture(optional=False),
+    "position_code": Component("parity_exp.coding.PositionCode"),
+    "encoder": _coder("Encoder", "query_shape"),
+    "decoder": _coder("Decoder", "output_shape"),
+    "generator": Component("", optional=True),
+    "objective": Component("parity_exp.training.Objective", optional=True),
+    "optimizer": OPTIMIZER,
+    "scheduler": SCHEDULER,
+    "initialisation": Component("parity_exp.models.initialisation.Initialisation", optional=True),
+    "code": Component("", program=frozenset({"k", "encoder", "decoder"}), networks=False),
+    "trainer": Component("pytorch_lightning.Trainer", experiment=ON_GPUS, needed=OF_TRAINER),
+    "tracker": Component("parity_exp.tracking.Tracker", networks=False),
+    "base": {**TRAINED, "architecture": _architecture(optional=True)},
+    "parity": {
+        "extra_outputs": Annotated[int, Ge(0), Le(2**16)] | None,
+        "trainable": bool,
+        "architecture": _architecture(optional=True),
+    },
+    "backup": {**TRAINED, "architecture": _architecture(optional=True)},
+    "redundancy": Named(
+        Component(
+            "parity_exp.policies.policy.Policy",
+            experiment={"code": CODE},
+            program=frozenset({"k", "r", "order", "needed"}),
+            networks=False,
+        ),
+        "a list of policies, such as redundancy=[equal_resources,parity]",
+        wanted=True,
+    ),
+    "straggler": Named(
+        Component("parity_exp.disturbances.Straggler", networks=False),
+        "a list of stragglers, such as straggler=[shuffle]",
+    ),
+    "load": Component("parity_exp.load.Load", networks=False),
+    "pool": Component(
+        "parity_exp.serving.pool.Pool",
+        experiment={
+            "instances": Annotated[int, Ge(1), Le(MOST_INSTANCES)],
+            "batch_size": BatchSize,
+            "batch_window_ms": Delay,
+        },
+        networks=False,
+        needed=("instances", "batch_size", "batch_window_ms"),
+    ),
+    "queue": Component(
+        "parity_exp.policies.desk.Queues", partial=True, program=frozenset({"role", "first"}), networks=False
+    ),
+    "simulate": {
+        "calibrate": Text | None,
+        "service_time": DISTRIBUTION,
+        "service_time_ms": Positive | None,
+        "backup_ratio": Positive,
+        "network": DISTRIBUTION,
+        "network_ms": Delay | None,
+        "restart": DISTRIBUTION,
+        "restart_ms": Delay,
+        "prefetch": Annotated[int, Ge(1), Le(10**6)],
+        "seeds": Annotated[int, Ge(1), Le(10**5)],
+        "processes": Annotated[int, Ge(1), Le(4096)] | None,
+    },
+    "plan": {
+        "slo_ms": OBJECTIVES,
+        "slo_times_p50": OBJECTIVES,
+        "percentile": Annotated[float, Gt(0), Le(100)],
+        "most_instances": Annotated[int, Ge(1), Le(MOST_INSTANCES)],
+        "least_utilisation": PositiveShare,
+        "precision": Annotated[float, Ge(0), Le(0.5)],
+        "per_instance": Mapping[str, Positive] | None,
+    },
+    "evaluation": {
+        "seed": Seed,
+        "groupings": Annotated[int, Ge(1), Le(10**4)],
+        "noise_sigmas": Sequence[NotNegative],
+        "fractions_unavailable": Annotated[Sequence[Share], MinLen(1)],
+    },
+}
+"""Every key of the config."""
+
+CONFIG_KINDS = sorted(
+    {
+        component.kind
+        for entry in CONFIG.values()
+        for one in (entry.values() if isinstance(entry, dict) else [entry])
+        for component in [one.component if isinstance(one, Named) else one]
+        if isinstance(component, Component) and component.kind.startswith("parity_exp.")
+    }
+    | {CODE.kind}
+)
+"""Base classes of this package's components."""
+
+HYDRAS = {
+    "_target_": Annotated[str, Matches(r"[^\W\d]\w*(\.[^\W\d]\w*)+", "a class in a module, such as my_codes.MyCode")],
+    "_partial_": bool,
+    "_convert_": Annotated[str, Matches("none|partial|object|all", "none, partial, object or all")],
+    "_recursive_": bool,
+    "_args_": Sequence[Any],
+}
+"""Keys of components that Hydra reads."""

@@ -1,0 +1,23 @@
+"""Load: when queries arrive, and which test samples they are."""
+
+from parity_exp.load.bursts import Bursts
+from parity_exp.load.closed_loop import ClosedLoop
+from parity_exp.load.constant import Constant
+from parity_exp.load.load import LONGEST_S, Load, OpenLoad
+from parity_exp.load.poisson import Poisson
+from parity_exp.load.query_order import query_indices
+from parity_exp.load.trace_load import TraceLoad, read_arrivals, write_arrivals
+
+__all__ = [
+    "LONGEST_S",
+    "Bursts",
+    "ClosedLoop",
+    "Constant",
+    "Load",
+    "OpenLoad",
+    "Poisson",
+    "TraceLoad",
+    "query_indices",
+    "read_arrivals",
+    "write_arrivals",
+]

@@ -1,0 +1,107 @@
+"""What every load is: how many queries come, when, and by when each must be answered.
+
+To write your own, subclass :class:`OpenLoad` and implement :meth:`Load.arrivals`.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from parity_exp.checks import at_most_one, number, whole
+from parity_exp.errors import ConfigError
+from parity_exp.ranges import AnyQueries, Factor, Positive, Queries, Rate
+
+DEFAULT_UTILISATION = 0.5
+
+MOST_QUERIES = 100_000_000
+"""More are not held in memory."""
+
+LONGEST_S = 1e11
+"""No run lasts longer: some 3,000 years, in which moments are still told apart to some 20 microseconds."""
+
+HIGHEST_RATE_QPS, HIGHEST_UTILISATION = 1e9, 1e6
+
+
+class Load(ABC):
+    """Base class of loads.
+
+    Args:
+        queries: how many are measured.
+        warmup: how many come before them and are left out of the results.
+        slo_ms: how long after its scheduled arrival a query gets the default prediction; None: never.
+
+    Raises:
+        ConfigError: a setting that cannot be, with its key.
+    """
+
+    open_loop = True
+    """Whether arrivals do not wait for answers."""
+
+    def __init__(self, queries: Queries, warmup: AnyQueries = 0, slo_ms: Positive | None = None) -> None:
+        self.queries = whole("load.queries", queries, 1)
+        self.warmup = whole("load.warmup", warmup, 0)
+        self.slo_ms = None if slo_ms is None else number("load.slo_ms", slo_ms, above=0)
+        if self.total > MOST_QUERIES:
+            key, value = max(("load.queries", self.queries), ("load.warmup", self.warmup), key=lambda one: one[1])
+            raise ConfigError(f"{key}={value}: expected at most {MOST_QUERIES:,} queries, warm-up included")
+
+    @property
+    def total(self) -> int:
+        """Queries, warm-up included."""
+        return self.warmup + self.queries
+
+    @abstractmethod
+    def rate(self, service_s: float, base_instances: int) -> float:
+        """Mean number of arrivals a second.
+
+        Args:
+            service_s: how long a base instance takes for a query while all are busy.
+            base_instances: how many there are (m, whatever the policy adds).
+        """
+
+    @abstractmethod
+    def arrivals(self, rate_qps: float, random: np.random.Generator) -> np.ndarray:
+        """When queries arrive.
+
+        Args:
+            rate_qps: what :meth:`rate` says.
+            random: the load's own stream of random numbers.
+
+        Returns:
+            ``(warmup + queries,)`` float64, seconds from the beginning of the run, ascending.
+        """
+
+
+class OpenLoad(Load):
+    """Base class of loads that have a rate.
+
+    Args:
+        queries: how many are measured.
+        warmup: how many come before them and are left out of the results.
+        rate_qps: mean number of arrivals a second.
+        utilisation: the same as a share of what the base instances can serve; may exceed 1. 0.5 where neither of the
+            two is given.
+        slo_ms: how long after its scheduled arrival a query gets the default prediction; None: never.
+
+    Raises:
+        ConfigError: a setting that cannot be, with its key.
+    """
+
+    def __init__(
+        self,
+        queries: Queries,
+        warmup: AnyQueries = 0,
+        rate_qps: Rate | None = None,
+        utilisation: Factor | None = None,
+        slo_ms: Positive | None = None,
+    ) -> None:
+        super().__init__(queries, warmup, slo_ms)
+        at_most_one({"load.rate_qps": rate_qps, "load.utilisation": utilisation})
+        self.rate_qps = None if rate_qps is None else number("load.rate_qps", rate_qps, above=0, most=HIGHEST_RATE_QPS)
+        share = DEFAULT_UTILISATION if utilisation is None else utilisation
+        self.utilisation = number("load.utilisation", share, above=0, most=HIGHEST_UTILISATION)
+
+    def rate(self, service_s: float, base_instances: int) -> float:
+        if self.rate_qps is not None:
+            return self.rate_qps
+        return self.utilisation * base_instances / service_s

@@ -1,0 +1,147 @@
+"""Jobs in parallel processes under one progress bar. Ctrl-C stops them, and what they have is kept."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.sharedctypes import SynchronizedArray
+from multiprocessing.synchronize import Event
+from typing import Any, TypeVar
+
+from parity_exp.errors import UserError
+from parity_exp.process import interrupts
+from parity_exp.process.progress import progress
+
+TELL_S = 0.25
+
+Tell = Callable[[int], None]
+"""Is told how many queries a job has simulated so far; raises KeyboardInterrupt where the job shall stop."""
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C; carries what there was by then: of a job its own part, of several jobs the parts of each by its key."""
+
+    def __init__(self, done: Any) -> None:
+        super().__init__(done)
+        self.done = done
+
+
+def in_parallel(
+    work: Callable[..., Any], jobs: Mapping[Key, tuple[Any, ...]], processes: int, name: str, total: int | None
+) -> dict[Key, Any]:
+    """Call ``work(*arguments, tell)`` for each job; return what it returns by the job's key.
+
+    Args:
+        work: a function that a new process finds by its name.
+        jobs: the arguments of each job.
+        processes: how many jobs run at a time; a single one runs in this process.
+        name: of the progress bar.
+        total: queries of all jobs together; None: not known in advance.
+
+    Raises:
+        Interrupted: Ctrl-C; with the results of jobs that were through, and what others gave up by ``Interrupted``.
+        UserError: a process was killed, as by a system that is short of memory.
+    """
+    count = min(processes, len(jobs))
+    with progress(name, total) as tell:
+        return _in_turn(work, jobs, tell) if count == 1 else _in_processes(work, jobs, count, tell)
+
+
+def _in_turn(work: Callable[..., Any], jobs: Mapping[Key, tuple[Any, ...]], tell: Tell) -> dict[Key, Any]:
+    done: dict[Key, Any] = {}
+    through = latest = 0
+
+    def add(queries: int) -> None:
+        nonlocal latest
+        latest = through + queries
+        tell(latest)
+
+    for key, arguments in jobs.items():
+        try:
+            done[key] = work(*arguments, add)
+        except Interrupted as interrupted:
+            raise Interrupted({**done, key: interrupted.done}) from None
+        except KeyboardInterrupt:
+            raise Interrupted(done) from None
+        through = latest
+    return done
+
+
+def _in_processes(
+    work: Callable[..., Any], jobs: Mapping[Key, tuple[Any, ...]], count: int, tell: Tell
+) -> dict[Key, Any]:
+    context = multiprocessing.get_context("spawn")
+    simulated: SynchronizedArray[int] = context.Array("q", len(jobs))
+    stop = context.Event()
+    pool = ProcessPoolExecutor(count, context, _begin, (simulated, stop))
+    started = {key: pool.submit(_work, place, work, arguments) for place, (key, arguments) in enumerate(jobs.items())}
+    try:
+        waiting = set(started.values())
+        while waiting:
+            done, waiting = wait(waiting, TELL_S)
+            tell(sum(simulated[:]))
+            for job in done:
+                job.result()
+    except BrokenProcessPool:
+        if interrupts.arrived():  # a SIGTERM to all processes of a job at once
+            raise Interrupted(_left(started)) from None
+        raise UserError(
+            "a process was killed, perhaps for want of memory; set simulate.processes to a smaller number"
+        ) from None
+    except KeyboardInterrupt:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+        raise Interrupted(_left(started)) from None
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+    return {key: job.result() for key, job in started.items()}
+
+
+def _left(started: Mapping[Key, "Future[Any]"]) -> dict[Key, Any]:
+    """What interrupted jobs have left."""
+    left: dict[Key, Any] = {}
+    for key, job in started.items():
+        error = None if job.cancelled() else job.exception()
+        if isinstance(error, Interrupted):
+            left[key] = error.done
+        elif not job.cancelled() and error is None:
+            left[key] = job.result()
+    return left
+
+
+# ---- in the processes
+
+_simulated: "SynchronizedArray[int]"
+_stop: Event
+
+
+def _begin(simulated: "SynchronizedArray[int]", stop: Event) -> None:
+    """Prepare a process. Ctrl-C is the parent's business, who tells when to stop."""
+    global _simulated, _stop
+    _simulated, _stop = simulated, stop
+    for number in {signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)}:
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed tells nobody to stop, and its processes would wait for another job for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _work(place: int, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    def tell(queries: int) -> None:
+        _simulated[place] = queries
+        if _stop.is_set():
+            raise KeyboardInterrupt
+
+    return work(*arguments, tell)
