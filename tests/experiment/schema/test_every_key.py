@@ -6,6 +6,7 @@ Nothing here knows what the schema says; what may pass is judged by the default'
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -101,12 +102,23 @@ def every_key() -> dict[tuple[str, str], tuple[DictConfig, Any]]:
     return found
 
 
-def section_with(config: DictConfig, key: str, value: Any) -> DictConfig:
-    """The top-level part of a config in which a key is, with another value there."""
-    top = key.partition(".")[0]
-    section = OmegaConf.masked_copy(config, [top]).copy()
+@contextmanager
+def section_with(config: DictConfig, key: str, value: Any) -> Iterator[DictConfig]:
+    """The top-level part of a config in which a key is, with another value there for as long as the block lasts."""
+    section = section_of(id(config), key.partition(".")[0])
+    before = OmegaConf.select(section, key)
     OmegaConf.update(section, key, value, merge=False)
-    return section
+    try:
+        yield section
+    finally:
+        OmegaConf.update(section, key, before, merge=False)
+
+
+@cache
+def section_of(config: int, top: str) -> DictConfig:
+    """A copy of a part of one of the composed configs, made once: there are thousands of values to try in it."""
+    whole = next(one for one, _ in every_key().values() if id(one) == config)
+    return OmegaConf.masked_copy(whole, [top]).copy()
 
 
 def may_pass(key: str, default: Any, value: Any) -> bool:
@@ -154,7 +166,8 @@ def test_bad_values_of_every_key_are_refused_in_a_line_that_names_it() -> None:
         if name.startswith("_") or value == default:
             continue
         try:
-            check_config(section_with(config, key, value), complete=False)
+            with section_with(config, key, value) as section:
+                check_config(section, complete=False)
         except ConfigError as error:
             line = str(error)
             if not line.startswith(key) or "\n" in line or len(line) > 400:
@@ -165,9 +178,11 @@ def test_bad_values_of_every_key_are_refused_in_a_line_that_names_it() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.slow
 def test_the_default_passes_and_a_key_of_another_name_does_not() -> None:
     for (key, _), (config, default) in every_key().items():
-        check_config(section_with(config, key, default), complete=False)
+        with section_with(config, key, default) as section:
+            check_config(section, complete=False)
         parent, _, name = key.rpartition(".")
         if parent.partition(".")[0] in ("sweep", "redundancy", "straggler") or "weights" in parent or not parent:
             continue
@@ -184,6 +199,7 @@ PROGRAMS = {"redundancy": {"k": 2, "r": 2}, "backup": {}, "load": {}, "straggler
 """Parts that can be made without data or networks, with what the program gives them."""
 
 
+@pytest.mark.slow
 def test_what_passes_can_be_made_or_is_refused_by_its_class() -> None:
     made = 0
     for ((key, target), (config, _)), value in itertools.product(every_key().items(), BAD):
@@ -192,18 +208,18 @@ def test_what_passes_can_be_made_or_is_refused_by_its_class() -> None:
         if parts[0] not in ("redundancy", "straggler", "load", "pool", "tracker") or len(parts) <= depth:
             continue
         node = ".".join(parts[:depth])
-        section = section_with(config, key, value)
-        try:
-            check_config(section)
-        except ConfigError:
-            continue
-        settings = OmegaConf.select(section, node)
-        if "code" in settings or target.endswith(("Coded", "RayPool", "ImageFolder")) or parts[-1].startswith("_"):
-            continue
-        assert component_at(node) is not None
-        try:
-            build(settings, node, **PROGRAMS[parts[0]])
-            made += 1
-        except UserError as refusal:
-            assert "\n" not in str(refusal)
+        with section_with(config, key, value) as section:
+            try:
+                check_config(section)
+            except ConfigError:
+                continue
+            settings = OmegaConf.select(section, node)
+            if "code" in settings or target.endswith(("Coded", "RayPool", "ImageFolder")) or parts[-1].startswith("_"):
+                continue
+            assert component_at(node) is not None
+            try:
+                build(settings, node, **PROGRAMS[parts[0]])
+                made += 1
+            except UserError as refusal:
+                assert "\n" not in str(refusal)
     assert made > 100
