@@ -1,4 +1,4 @@
-"""Every command and example of the README works."""
+"""The README is short, has its two commands, and the commands that answer its questions work."""
 
 import re
 import shlex
@@ -6,80 +6,45 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
-from parity_exp.data.sources import SYSTEM_FOLDERS
-from parity_exp.models import MLP
-from tests.conftest import QUICK, Run, Trained, run_dirs
+from tests.conftest import QUICK, Run, Trained
 
 README = Path(__file__).parent.parent / "README.md"
 
-FASHION_MNIST = any(Path(folder, "fashion-mnist").is_dir() for folder in SYSTEM_FOLDERS)
-
-
-QUICK_SERVING = ("load.queries=40", "pool.service_time_ms=2")
-
-
-MEASURES = ("measured/", "base.checkpoint=model.t7", "experiment=tail_")
-"""What commands have that repeat a measurement, for minutes to hours: tests/test_documents.py composes them."""
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+QUICK_SERVING = ("load.queries=40", "pool.service_time_ms=2", "load.utilisation=null", "load.rate_qps=400")
 
 
 def commands() -> list[list[str]]:
-    """The arguments of every ``python -m parity_exp`` that is neither part of an installation nor a measurement."""
+    """The arguments of every ``python -m parity_exp`` that is not part of an installation."""
     lines = [
-        line for block in blocks("sh") for line in block.splitlines() if not any(part in line for part in MEASURES)
+        line for block in re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL) for line in block.splitlines()
     ]
-    words = [shlex.split(line, comments=True)[3:] for line in lines if line.startswith("python -m parity_exp")]
-    # Two processes are started, in a sweep moreover, by tests/commands/test_several_processes.py.
-    return [given for given in words if "trainer=ddp_cpu" not in given]
+    return [shlex.split(line, comments=True)[3:] for line in lines if line.startswith("python -m parity_exp")]
 
 
-def test_the_readme_has_commands() -> None:
-    assert len(commands()) >= 8 and len(blocks("python")) >= 1
+def test_the_readme_is_short() -> None:
+    assert len(README.read_bytes()) <= 8192
 
 
+def test_the_readme_has_two_installations_and_six_commands_for_six_questions() -> None:
+    assert len(re.findall("^python3 -m venv .*", README.read_text(), re.MULTILINE)) == 2
+    assert len(commands()) == 6
+
+
+@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize("arguments", commands(), ids=" ".join)
-def test_a_command_of_the_readme_works(
-    run: Run, folder: Path, trained: Trained, arguments: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if "dataset=fashion_mnist" in arguments and not FASHION_MNIST:
-        pytest.skip("Fashion-MNIST is not installed")
-    torch.save(MLP((1, 28, 28), 10).state_dict(), "model.pt")
-    (folder / "my_conf" / "encoder").mkdir(parents=True)
-    (yaml,) = blocks("yaml")
-    (folder / "my_conf" / "encoder" / "mean.yaml").write_text(yaml)
-    (folder / "my_codes.py").write_text(
-        "from parity_exp.coding import Encoder\n"
-        "class MeanEncoder(Encoder):\n"
-        "    def forward(self, prepared):\n"
-        "        return prepared.mean(dim=1, keepdim=True)\n"
-    )
-    monkeypatch.syspath_prepend(folder)
-    quick = [*QUICK, *([] if any(word.startswith("tracker=") for word in arguments) else ["tracker=none"])]
-    if arguments[0] == "report" or any("DATE/TIME" in word for word in arguments):
+def test_a_command_of_the_readme_works(run: Run, folder: Path, trained: Trained, arguments: list[str]) -> None:
+    command = arguments[0]
+    quick = {
+        "train": [*QUICK, *([] if any(word.startswith("tracker=") for word in arguments) else ["tracker=none"])],
+        "serve": ["tracker=none", *QUICK_SERVING],
+        "simulate": ["tracker=none", "load.queries=400"],
+        "report": [],
+    }[command]
+    if any(word.startswith("plan.") for word in arguments):
+        quick += ["plan.percentile=90", "load.queries=2000", "redundancy=[hedged]"]
+    if command in ("serve", "report"):
         earlier = folder / "outputs" / "train" / "2000-01-01" / "00-00-00"
         shutil.copytree(trained(), earlier)
         arguments = [word.replace("outputs/train/DATE/TIME", str(earlier)) for word in arguments]
-        quick = [] if arguments[0] == "report" else ["tracker=none"]
-    if any("outputs/serve/DATE/TIME" in word for word in arguments):
-        assert run("serve", f"run={earlier}", "redundancy=[none]", *quick, *QUICK_SERVING) == 0
-        (served,) = run_dirs(folder, "serve")
-        arguments = [word.replace("outputs/serve/DATE/TIME", str(served)) for word in arguments]
-    if arguments[0] == "simulate":
-        arguments = [word for word in arguments if not word.startswith("load.queries=")]
-        quick = ["tracker=none", "load.queries=400"]
-    if arguments[0] in ("serve", "run"):
-        given = {word.partition("=")[0] for word in arguments}
-        quick += [word for word in QUICK_SERVING if word.partition("=")[0] not in given and "load" not in given]
     assert run(*arguments, *quick) == 0
-
-
-def test_the_library_example_decodes_what_was_lost() -> None:
-    (example,) = [block for block in blocks("python") if "import" in block]
-    names: dict[str, torch.Tensor] = {}
-    exec(example, names)
-    torch.testing.assert_close(names["decoded"], names["predictions"], rtol=1e-3, atol=1e-3)

@@ -1,0 +1,113 @@
+"""Pages that say how to write something of one's own, and the page that newcomers start with, work as they stand.
+
+Files are what the pages' code says, under the names in their first lines; commands are run in the order of the page, on
+few data and for few queries. Commands of all pages are composed by tests/test_documents.py.
+"""
+
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from parity_exp.models import MLP
+from tests.conftest import QUICK, Run, Trained
+
+PAGES = Path(__file__).parent.parent / "docs"
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+NAME = re.compile(r"# (\S+\.(?:py|yaml))\n")
+
+SERVING = ("load.queries=40", "pool.service_time_ms=2", "load.utilisation=null", "load.rate_qps=400")
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Language and text of each block of code of a page."""
+    return BLOCK.findall((PAGES / page).read_text())
+
+
+def write_files(page: str, folder: Path) -> None:
+    """Write the files whose names stand in the first lines of a page's blocks."""
+    for _, text in blocks(page):
+        if name := NAME.match(text):
+            path = folder / name[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+
+def commands(page: str) -> list[list[str]]:
+    """The arguments of every ``python -m parity_exp`` of a page's shell blocks, in order."""
+    lines = [line for language, text in blocks(page) if language == "sh" for line in text.splitlines()]
+    return [shlex.split(line, comments=True)[3:] for line in lines if line.startswith("python -m parity_exp ")]
+
+
+def quickened(arguments: list[str]) -> list[str]:
+    """A command, for few data or queries."""
+    quick = {"train": [*QUICK], "evaluate": [], "serve": [*SERVING], "simulate": ["load.queries=400"]}[arguments[0]]
+    smaller = {word.partition("=")[0] for word in quick}
+    kept = [word for word in arguments if word.partition("=")[0] not in smaller]
+    return [*kept, *quick, "tracker=none"]
+
+
+@pytest.fixture
+def own_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, in which Python finds modules; those that a test writes there are forgotten afterwards."""
+    monkeypatch.syspath_prepend(folder)
+    for name in [name for name in sys.modules if name.startswith("my_")]:
+        monkeypatch.delitem(sys.modules, name)
+    return folder
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize("page", ["guide/own-encoder.md", "guide/own-policy.md", "guide/own-model.md", "guide/data.md"])
+def test_what_a_page_says_of_components_of_ones_own_works(
+    page: str, run: Run, own_folder: Path, trained: Trained
+) -> None:
+    write_files(page, own_folder)
+    given = [one for one in commands(page) if "hydra.searchpath=[file://my_conf]" in one]
+    assert given
+    for arguments in given:
+        if "run=outputs/train/DATE/TIME" in arguments:
+            shutil.copytree(trained(), "earlier", dirs_exist_ok=True)
+        arguments = [word.replace("outputs/train/DATE/TIME", "earlier") for word in arguments]
+        assert run(*quickened(arguments)) == 0
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_a_base_model_trained_elsewhere_is_taken_as_the_page_says(run: Run, own_folder: Path) -> None:
+    torch.save(MLP((1, 16, 16), 10).state_dict(), "model.pt")
+    (given,) = [one for one in commands("guide/own-model.md") if "base.checkpoint=model.pt" in one]
+    assert run(*quickened([word for word in given if not word.startswith("dataset=")])) == 0
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_settings_of_an_encoder_of_ones_own_can_be_given(run: Run, own_folder: Path) -> None:
+    write_files("guide/own-encoder.md", own_folder)
+    (own,) = [text for _, text in blocks("guide/own-encoder.md") if "class ScaledEncoder" in text]
+    (settings,) = [text for _, text in blocks("guide/own-encoder.md") if text.startswith("_target_: my_codes.Scaled")]
+    with Path("my_codes.py").open("a") as file:
+        file.write(own)
+    Path("my_conf/encoder/scaled.yaml").write_text(settings)
+    given = ("train", "hydra.searchpath=[file://my_conf]", "encoder=scaled")
+    assert run(*quickened([*given, "encoder.scale=2"])) == 0
+    assert run(*quickened([*given, "encoder.scale=-1"])) == 2
+
+
+def test_the_example_of_a_code_decodes_what_was_lost() -> None:
+    (example,) = [text for _, text in blocks("guide/own-encoder.md") if "import torch\n" in text]
+    names: dict[str, torch.Tensor] = {}
+    exec(example, names)
+    torch.testing.assert_close(names["decoded"], names["predictions"], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_first_page_work_one_after_the_other(run: Run, own_folder: Path) -> None:
+    given = [one for one in commands("start.md") if one[0] in ("train", "serve", "simulate") and "--cfg" not in one]
+    assert [one[0] for one in given] == ["train", "serve", "simulate", "train", "serve"]
+    for arguments in given:
+        assert run(*quickened(arguments)) == 0
+    assert Path("first/served/report.html").is_file() and Path("first/trained/figures/groups.png").is_file()
