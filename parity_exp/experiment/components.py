@@ -47,7 +47,8 @@ def build(config: Any, key: str, **arguments: Any) -> Any:
         if isinstance(cause, UserError):
             raise cause from None
         if cause is None or isinstance(cause, REFUSALS) or _is_lightnings_refusal(cause):
-            reason = str(cause or error).strip().splitlines()[0]
+            # Hydra's lines after the first say nothing to users; what a class says, it may say in several.
+            reason = library_errors.all_lines(cause) if cause else str(error).strip().splitlines()[0]
             raise ConfigError(f"{key} ({config.get('_target_')}): {reason}") from None
         line = library_errors.explained(cause)
         if line is not None:

@@ -190,6 +190,12 @@ def in_one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def all_lines(error: BaseException) -> str:
+    """All that an error says, as one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """An error and what it was raised from, the innermost last."""
     seen: set[int] = set()

@@ -54,10 +54,17 @@ class TakesByName(Takes):
         super().__init__(own, **{name: names[name] for name in ALL})
 
 
+class Refuses:
+    """Says why it refuses in several lines, as Lightning does; or, given nothing, without a word."""
+
+    def __init__(self, *words: str) -> None:
+        raise ValueError("\n ".join(words))
+
+
 @pytest.fixture(autouse=True)
 def my_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("my_classes")
-    module.Takes, module.TakesByName = Takes, TakesByName  # type: ignore[attr-defined]
+    module.Takes, module.TakesByName, module.Refuses = Takes, TakesByName, Refuses  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "my_classes", module)
 
 
@@ -107,3 +114,13 @@ def test_a_data_set_of_ones_own_may_ask_for_its_epochs(
     given = ("hydra.searchpath=[file://my_conf]", "dataset=mine", "tracker=none", *QUICK[1:])
     assert run("train", *given) == 0
     assert "epochs of the class: 7" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"), [(["gpus: 2", "but there are: 1"], "gpus: 2 but there are: 1"), ([], "ValueError")]
+)
+def test_all_that_a_class_says_against_its_arguments_stands_in_one_line(words: list[str], line: str) -> None:
+    node = OmegaConf.create({"_target_": "my_classes.Refuses", "_args_": words})
+    with pytest.raises(ConfigError) as refusal:
+        build(node, "trainer")
+    assert str(refusal.value) == f"trainer (my_classes.Refuses): {line}"
