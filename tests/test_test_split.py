@@ -11,8 +11,8 @@ import parity_exp
 PACKAGE = Path(parity_exp.__file__).parent
 
 SELECTING = (
-    "analysis/best_settings.py",
-    "commands/non_systematic.py",
+    "analysis/runs/best_settings.py",
+    "experiment/non_systematic.py",
     "training/callbacks.py",
     "training/fit.py",
     "training/modules.py",
@@ -28,7 +28,7 @@ OF_TEST = re.compile(
 @pytest.mark.parametrize("name", SELECTING)
 def test_what_selects_reads_nothing_of_the_test_split(name: str) -> None:
     text = (PACKAGE / name).read_text()
-    if name == "analysis/best_settings.py":
+    if name == "analysis/runs/best_settings.py":
         # It tells of the test split what validation has chosen; the value that is told is in no comparison.
         choosing = ast.get_source_segment(text, next(n for n in ast.parse(text).body if isinstance(n, ast.Assign)))
         assert choosing is not None and choosing.startswith("CHOOSING") and not OF_TEST.search(choosing)

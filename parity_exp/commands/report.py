@@ -11,9 +11,9 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig
 
-from parity_exp.analysis.comparison_report import write_comparison
-from parity_exp.analysis.gathered_runs import gather
+from parity_exp.analysis.pages.comparison import write_comparison
 from parity_exp.errors import ConfigError, UserError
+from parity_exp.recordings.gathered import gather
 
 
 def run(composed: DictConfig) -> float:

@@ -3,7 +3,7 @@
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from parity_exp.analysis.report import write_report
+from parity_exp.analysis.pages.run import write_report
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.job import overlaid, resolved, tracked

@@ -7,13 +7,11 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from parity_exp.analysis import picture_files
-from parity_exp.analysis.looks import write_looks
-from parity_exp.analysis.recordings import read_recordings
-from parity_exp.analysis.report import write_report
-from parity_exp.analysis.serving_figures import serving_figures
-from parity_exp.analysis.serving_tables import interval_table, metrics_by_policy, percentile_table, written
-from parity_exp.analysis.tables import show
+from parity_exp.analysis.figures.files import save
+from parity_exp.analysis.figures.serving import serving_figures
+from parity_exp.analysis.pages.run import write_report
+from parity_exp.analysis.tables.serving import interval_table, percentile_table, written
+from parity_exp.analysis.tables.terminal import show
 from parity_exp.experiment.capacity import run_plan
 from parity_exp.experiment.job import resolved, tracked
 from parity_exp.experiment.own_folder import claim
@@ -24,6 +22,9 @@ from parity_exp.files.writing import write_text
 from parity_exp.process.parallel import Interrupted
 from parity_exp.process.progress import progress
 from parity_exp.process.side_channels import beside
+from parity_exp.recordings.looks import write_looks
+from parity_exp.recordings.metric_keys import metrics_by_policy
+from parity_exp.recordings.reader import read_recordings
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.simulation import over_seeds
 from parity_exp.tracking import Tracker
@@ -80,7 +81,7 @@ def _draw(simulation: Simulation, metrics: Mapping[str, float], directory: RunDi
     with beside("figures"):
         found = read_recordings(directory.path, simulation.policies)
         pictures = serving_figures(found.queries, found.tasks, found.trace, simulation.load.slo_ms, simulation.sizes)
-        tracker.figures(picture_files.save(pictures, directory.figures))
+        tracker.figures(save(pictures, directory.figures))
 
 
 def _show(simulation: Simulation, metrics: Mapping[str, float], directory: RunDirectory) -> None:

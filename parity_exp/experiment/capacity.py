@@ -9,11 +9,11 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from parity_exp.analysis import picture_files
-from parity_exp.analysis.capacity_figures import capacity_figures
-from parity_exp.analysis.capacity_tables import capacity_findings, capacity_table
-from parity_exp.analysis.report import write_report
-from parity_exp.analysis.tables import show
+from parity_exp.analysis.figures.capacity import capacity_figures
+from parity_exp.analysis.figures.files import save
+from parity_exp.analysis.pages.run import write_report
+from parity_exp.analysis.tables.capacity import capacity_findings, capacity_table
+from parity_exp.analysis.tables.terminal import show
 from parity_exp.experiment.job import tracked
 from parity_exp.experiment.own_folder import claim
 from parity_exp.experiment.planning import Found, Plan, search_sizes
@@ -48,7 +48,7 @@ def run_plan(config: DictConfig) -> float:
         directory.write_metrics(metrics)
         tracker.results(metrics, {"plan": answers})
         with beside("figures"):
-            tracker.figures(picture_files.save(capacity_figures(answers, sizes), directory.figures))
+            tracker.figures(save(capacity_figures(answers, sizes), directory.figures))
         with beside("report"):
             write_report(directory.path)
         show(

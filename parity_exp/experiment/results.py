@@ -7,8 +7,10 @@ from pathlib import Path
 import pandas as pd
 from torch import Tensor, nn
 
-from parity_exp.analysis import figures
-from parity_exp.analysis.tables import quality_table, score_name, show
+from parity_exp.analysis.figures import codes
+from parity_exp.analysis.figures.files import save
+from parity_exp.analysis.tables.quality import quality_table, score_name
+from parity_exp.analysis.tables.terminal import show
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.files.writing import write_text
 from parity_exp.models import load_weights
@@ -93,20 +95,20 @@ def evaluate_test_split(
     with beside("figures"):
         examples = evaluator.examples(test, predictions, settings.seed, EXAMPLE_GROUPS)
         pictures = {
-            f"overall_{task.quality}": figures.overall_quality(
+            f"overall_{task.quality}": codes.overall_quality(
                 evaluation.overall,
                 task.quality,
                 evaluation.metrics.get(f"no_loss_{task.quality}", evaluation.metrics[f"available_{task.quality}"]),
                 default_quality(task, splits.train.labels, splits.test.labels),
             ),
-            "groups": figures.groups(examples, task, splits.mean, splits.std),
+            "groups": codes.groups(examples, task, splits.mean, splits.std),
         }
         if "per_class" in tables:
-            pictures["degraded_by_class"] = figures.quality_by_class(evaluation.per_class, task.quality)
+            pictures["degraded_by_class"] = codes.quality_by_class(evaluation.per_class, task.quality)
         curves = [pd.read_csv(path) for path in histories if path.is_file()]
         if curves:
-            pictures["learning_curves"] = figures.learning_curves(curves[0], curves[1] if len(curves) > 1 else None)
-        paths = figures.save(pictures, run.figures)
+            pictures["learning_curves"] = codes.learning_curves(curves[0], curves[1] if len(curves) > 1 else None)
+        paths = save(pictures, run.figures)
 
     # Last of the files: who sees metrics.json finds everything else in place.
     run.write_metrics(metrics)

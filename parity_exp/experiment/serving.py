@@ -13,12 +13,10 @@ import pandas as pd
 import torch
 from omegaconf import OmegaConf
 
-from parity_exp.analysis import figures
-from parity_exp.analysis.looks import write_looks
-from parity_exp.analysis.recordings import read_errors, read_recordings
-from parity_exp.analysis.serving_figures import serving_figures
-from parity_exp.analysis.serving_tables import metrics_by_policy, percentile_table, written, wrong_answers_table
-from parity_exp.analysis.tables import show
+from parity_exp.analysis.figures.files import save
+from parity_exp.analysis.figures.serving import serving_figures
+from parity_exp.analysis.tables.serving import percentile_table, written, wrong_answers_table
+from parity_exp.analysis.tables.terminal import show
 from parity_exp.devices.placement import on_device
 from parity_exp.disturbances import all_helpers
 from parity_exp.disturbances.timeline import Timeline
@@ -40,7 +38,10 @@ from parity_exp.process import interrupts
 from parity_exp.process.interrupts import ctrl_c_waits
 from parity_exp.process.progress import progress
 from parity_exp.process.side_channels import beside
+from parity_exp.recordings.looks import write_looks
 from parity_exp.recordings.measures import serving_metrics
+from parity_exp.recordings.metric_keys import metrics_by_policy
+from parity_exp.recordings.reader import read_errors, read_recordings
 from parity_exp.recordings.recorder import Recorder
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.recordings.troubles import Troubles
@@ -365,7 +366,7 @@ def serve_policies(
     with beside("figures"):
         found = read_recordings(run.path, serving.policies)
         pictures = serving_figures(found.queries, found.tasks, found.trace, serving.load.slo_ms, serving.sizes)
-        paths = figures.save(pictures, run.figures)
+        paths = save(pictures, run.figures)
     tracker.results(metrics, {name: one for name, one in tables.items() if not one.empty})
     tracker.figures(paths)
     title = (

@@ -9,11 +9,12 @@ import pandas as pd
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from parity_exp.analysis.serving_tables import metrics_by_policy, number
-from parity_exp.analysis.tables import show
+from parity_exp.analysis.tables.numbers import number
+from parity_exp.analysis.tables.terminal import show
 from parity_exp.files.identity import Identity
 from parity_exp.files.writing import write_text
 from parity_exp.process.side_channels import in_a_line
+from parity_exp.recordings.metric_keys import metrics_by_policy
 from parity_exp.recordings.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)

@@ -1,8 +1,8 @@
 import pandas as pd
 
-from parity_exp.analysis.best_settings import best_settings
-from parity_exp.analysis.comparison_figures import degraded_by_k
-from parity_exp.analysis.comparison_findings import encoder_findings
+from parity_exp.analysis.figures.comparison import degraded_by_k
+from parity_exp.analysis.pages.comparison_findings import encoder_findings
+from parity_exp.analysis.runs.best_settings import best_settings
 
 VAL, OLD = "train/best_val_degraded_accuracy", "train/best_val_reconstruction_accuracy"
 TEST = "test/degraded_accuracy"

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from parity_exp.analysis.comparison_figures import comparison_figures, encoder_colours, pareto_front
-from parity_exp.analysis.comparison_findings import encoder_findings, policy_findings
-from parity_exp.analysis.comparison_report import Written, write_comparison
-from parity_exp.analysis.comparison_tables import accuracy_table, latency_table, serving_costs, training_costs
-from parity_exp.analysis.config_differences import component_labels, flatten, variants, varying_keys
-from parity_exp.analysis.gathered_runs import find_run_directories, gather, read_run
-from parity_exp.analysis.page import joints
-from parity_exp.analysis.tidy import Tidy, measured_codes
+from parity_exp.analysis.figures.comparison import comparison_figures, encoder_colours, pareto_front
+from parity_exp.analysis.pages.comparison import Written, write_comparison
+from parity_exp.analysis.pages.comparison_findings import encoder_findings, policy_findings
+from parity_exp.analysis.pages.page import joints
+from parity_exp.analysis.runs.differences import component_labels, flatten, variants, varying_keys
+from parity_exp.analysis.runs.tidy import Tidy, measured_codes
+from parity_exp.analysis.tables.comparison import accuracy_table, latency_table, serving_costs, training_costs
+from parity_exp.recordings.gathered import find_run_directories, gather, read_run
 from tests.analysis.many_runs import Configs, break_runs, serving_metrics, training_metrics, write_many_runs, write_run
 from tests.analysis.test_report import CHROMIUM, PROBE, Page, chromium
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from parity_exp.analysis.comparison_report import write_comparison
-from parity_exp.analysis.gathered_runs import gather, read_run
+from parity_exp.analysis.pages.comparison import write_comparison
+from parity_exp.recordings.gathered import gather, read_run
 from parity_exp.recordings.measures import PER_MILLE
 from tests.analysis.many_runs import write_many_runs
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from parity_exp.analysis.field_guide import COLUMNS, guide
-from parity_exp.analysis.looks import KNOWN
+from parity_exp.analysis.pages.approaches import COLUMNS, guide
 from parity_exp.policies.look import Look
+from parity_exp.recordings.looks import KNOWN
 
 REDUNDANCY = Path(__file__).parents[2] / "conf" / "redundancy"
 

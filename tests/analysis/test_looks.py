@@ -10,12 +10,13 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from parity_exp import policies
-from parity_exp.analysis.looks import CLASSES, FILE, KNOWN, policy_colours, read_looks, write_looks
-from parity_exp.analysis.recordings import read_recordings
-from parity_exp.analysis.serving_figures import latency_ccdf
+from parity_exp.analysis.figures.colours import policy_colours
+from parity_exp.analysis.figures.serving import latency_ccdf
 from parity_exp.policies import Hedged, Parity, Replication
 from parity_exp.policies.look import Look
 from parity_exp.policies.policy import Policy
+from parity_exp.recordings.looks import CLASSES, FILE, KNOWN, read_looks, write_looks
+from parity_exp.recordings.reader import read_recordings
 
 REDUNDANCY = Path(__file__).parents[2] / "conf" / "redundancy"
 NAMES = sorted(path.stem for path in REDUNDANCY.glob("*.yaml"))

@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from parity_exp.analysis.findings import accuracy_findings
-from parity_exp.analysis.gathered_runs import GatheredRun
-from parity_exp.analysis.run_facts import coded_facts, title_of
-from parity_exp.analysis.serving_figures import accuracy_against_tail
-from parity_exp.analysis.tables import quality_table
-from parity_exp.analysis.tidy import Tidy
+from parity_exp.analysis.figures.serving import accuracy_against_tail
+from parity_exp.analysis.pages.findings import accuracy_findings
+from parity_exp.analysis.pages.run_facts import coded_facts, title_of
+from parity_exp.analysis.runs.tidy import Tidy
+from parity_exp.analysis.tables.quality import quality_table
+from parity_exp.recordings.gathered import GatheredRun
 
 BERRUT = {"_target_": "parity_exp.coding.BerrutCode", "stragglers": 2, "workers": None, "signs": "own"}
 UNTRAINED = {

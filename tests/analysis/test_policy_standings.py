@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from parity_exp.analysis.comparison_report import write_comparison
-from parity_exp.analysis.gathered_runs import GatheredRun, gather
-from parity_exp.analysis.policy_standings import gap_ratio, policy_standings, standing_sentences, standings
-from parity_exp.analysis.tidy import Tidy
+from parity_exp.analysis.figures.standings import gap_ratio, policy_standings, standing_sentences, standings
+from parity_exp.analysis.pages.comparison import write_comparison
+from parity_exp.analysis.runs.tidy import Tidy
+from parity_exp.recordings.gathered import GatheredRun, gather
 from tests.analysis.many_runs import Configs, write_run
 
 TAILS_MS = {"equal_resources": 400.0, "parity": 100.0, "adaptive": 50.0, "oracle": 25.0}

@@ -13,9 +13,9 @@ import pytest
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from parity_exp.analysis.figures import save
-from parity_exp.analysis.report import write_report
-from parity_exp.analysis.serving_figures import serving_figures
+from parity_exp.analysis.figures.files import save
+from parity_exp.analysis.figures.serving import serving_figures
+from parity_exp.analysis.pages.run import write_report
 from parity_exp.errors import UserError
 from tests.analysis.recordings import SLO_MS, Recordings
 

@@ -6,24 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from parity_exp.analysis import findings
-from parity_exp.analysis.serving_figures import (
+from parity_exp.analysis.figures.serving import (
     accuracy_at,
     instance_timeline,
     latency_ccdf,
     serving_figures,
     worst_window,
 )
-from parity_exp.analysis.serving_tables import (
-    cost_table,
-    metrics_by_policy,
-    number,
-    percent,
-    percentile_table,
-    written,
-    wrong_answers_table,
-)
+from parity_exp.analysis.pages import findings
+from parity_exp.analysis.tables.numbers import number, percent
+from parity_exp.analysis.tables.serving import cost_table, percentile_table, written, wrong_answers_table
 from parity_exp.policies.policy import Source
+from parity_exp.recordings.metric_keys import metrics_by_policy
 from parity_exp.recordings.recorder import Recorder
 from tests.analysis.recordings import SLO_MS, Recordings
 

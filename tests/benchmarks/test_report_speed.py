@@ -16,8 +16,8 @@ import pytest
 import yaml
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from parity_exp.analysis.comparison_report import write_comparison
-from parity_exp.analysis.gathered_runs import gather
+from parity_exp.analysis.pages.comparison import write_comparison
+from parity_exp.recordings.gathered import gather
 from parity_exp.recordings.run_directory import QUICK_YAML
 from tests.analysis.many_runs import write_many_runs
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from parity_exp.analysis.report import write_report
+from parity_exp.analysis.pages.run import write_report
 from parity_exp.load import read_arrivals
 from tests.commands.processes import kill, session, wait_until
 from tests.conftest import Run, Trained, metrics, run_dirs, start

@@ -25,7 +25,7 @@ FAILURES = [
 
 PLACES = [
     "parity_exp.commands.simulate.serving_figures",
-    "parity_exp.analysis.picture_files.write_bytes",
+    "parity_exp.analysis.figures.files.write_bytes",
     "parity_exp.commands.simulate.write_report",
     "parity_exp.analysis.tables.Console",
 ]

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from parity_exp.analysis.findings import error_warnings, warnings
-from parity_exp.analysis.recordings import read_recordings
-from parity_exp.analysis.serving_tables import wrong_answers_table
+from parity_exp.analysis.pages.findings import error_warnings, warnings
+from parity_exp.analysis.tables.serving import wrong_answers_table
 from parity_exp.coding import Chebyshev, SubtractionDecoder
 from parity_exp.disturbances.timeline import Timeline
 from parity_exp.policies import (
@@ -28,6 +27,7 @@ from parity_exp.policies.desk import Desk
 from parity_exp.policies.policy import Policy
 from parity_exp.recordings.error_text import MAX_TEXT, one_line
 from parity_exp.recordings.measures import serving_metrics
+from parity_exp.recordings.reader import read_recordings
 from parity_exp.recordings.recorder import Recorder
 from parity_exp.recordings.troubles import MOST, Troubles
 from parity_exp.serving.frontend import Frontend, Workload

@@ -12,9 +12,15 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from parity_exp.analysis.comparison_figures import PANELS, Plate, comparison_figures
-from parity_exp.analysis.comparison_findings import comparison_warnings, encoder_findings, policy_findings
-from parity_exp.analysis.comparison_tables import (
+from parity_exp.analysis.figures.comparison import PANELS, Plate, comparison_figures
+from parity_exp.analysis.figures.files import save
+from parity_exp.analysis.figures.standings import standing_figures, standing_sentences, standings
+from parity_exp.analysis.pages.approaches import guide
+from parity_exp.analysis.pages.comparison_findings import comparison_warnings, encoder_findings, policy_findings
+from parity_exp.analysis.pages.page import Link, Picture, Section, Table, picture, write_page
+from parity_exp.analysis.runs.differences import written
+from parity_exp.analysis.runs.tidy import Tidy, measured_codes
+from parity_exp.analysis.tables.comparison import (
     CODE_KEYS,
     SETTING,
     accuracy_table,
@@ -23,15 +29,9 @@ from parity_exp.analysis.comparison_tables import (
     serving_costs,
     training_costs,
 )
-from parity_exp.analysis.config_differences import written
-from parity_exp.analysis.field_guide import guide
-from parity_exp.analysis.gathered_runs import GatheredRun, natural_order
-from parity_exp.analysis.page import Link, Picture, Section, Table, picture, write_page
-from parity_exp.analysis.picture_files import save
-from parity_exp.analysis.policy_standings import standing_figures, standing_sentences, standings
-from parity_exp.analysis.tidy import Tidy, measured_codes
 from parity_exp.files.writing import write_bytes, write_text
 from parity_exp.process.side_channels import beside
+from parity_exp.recordings.gathered import GatheredRun, natural_order
 
 CAPTIONS = {
     "degraded_by_k": (

@@ -6,9 +6,9 @@ the papers are named. What runs measured stands elsewhere on the page.
 
 from collections.abc import Collection, Mapping
 
-from parity_exp.analysis.looks import KNOWN
-from parity_exp.analysis.page import Section, Table
+from parity_exp.analysis.pages.page import Section, Table
 from parity_exp.policies.look import Look
+from parity_exp.recordings.looks import KNOWN
 
 INTRODUCTION = (
     "A prediction service runs the same network on many machines, and every query waits for one of them. When that one "

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from parity_exp.analysis.serving_tables import number, percent
-from parity_exp.analysis.tables import score_name
+from parity_exp.analysis.tables.numbers import number, percent
+from parity_exp.analysis.tables.quality import score_name
 from parity_exp.recordings.troubles import Trouble
 
 BASELINE = "equal_resources"

@@ -15,10 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from parity_exp.analysis.recordings import QUERIES
-from parity_exp.analysis.serving_tables import metrics_by_policy, prefix_of
 from parity_exp.errors import UserError
 from parity_exp.recordings.measures import PER_MILLE
+from parity_exp.recordings.metric_keys import metrics_by_policy, prefix_of
+from parity_exp.recordings.reader import QUERIES
 from parity_exp.recordings.run_directory import RunDirectory
 
 CONFIG, HYDRA, METRICS, ENVIRONMENT = "config.yaml", ".hydra", "metrics.json", "environment.json"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from parity_exp.analysis.serving_tables import number, percent
+from parity_exp.analysis.tables.numbers import number, percent
 
 
 def machines_by_policy(plan: pd.DataFrame) -> pd.DataFrame:

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from parity_exp.analysis.capacity_tables import machines_by_policy, name_of
-from parity_exp.analysis.looks import policy_colours
+from parity_exp.analysis.figures.axes import clean
+from parity_exp.analysis.figures.colours import policy_colours
+from parity_exp.analysis.tables.capacity import machines_by_policy, name_of
 
 MARKERS = "osD^vPX*"
 CROSS: dict[str, Any] = {"ls": "", "marker": "x", "ms": 7, "mew": 1.8}
@@ -61,7 +61,7 @@ def machines_against_slo(plan: pd.DataFrame) -> Figure:
     if wide:
         _log_ticks(axis.yaxis)
     axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    _clean(axis)
+    clean(axis)
     return figure
 
 
@@ -83,7 +83,7 @@ def latency_against_machines(plan: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
     _log_ticks(axis.xaxis)
     _log_ticks(axis.yaxis)
     axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    _clean(axis)
+    clean(axis)
     return figure
 
 
@@ -107,8 +107,3 @@ def _log_ticks(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_locator(NullLocator())
-
-
-def _clean(axis: Axes) -> None:
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="y", alpha=0.25)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from parity_exp.analysis.looks import read_looks
+from parity_exp.recordings.looks import read_looks
 
 QUERIES = re.compile(r"queries-(.+)\.parquet")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from parity_exp.analysis.picture_files import DPI
+from parity_exp.analysis.figures.files import DPI
 from parity_exp.files.writing import write_text
 
 TEMPLATE = "report.html.j2"
@@ -75,7 +75,7 @@ class Section:
 
 
 def picture(name: str, png: bytes, caption: str) -> Picture:
-    """A picture from the content of a PNG file that :func:`parity_exp.analysis.picture_files.save` wrote."""
+    """A picture from the content of a PNG file that :func:`parity_exp.analysis.figures.files.save` wrote."""
     pixels = int.from_bytes(png[16:20], "big")  # PNG: the first chunk begins with the width
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     return Picture(name, source, round(pixels * CSS_DPI / DPI), caption)
@@ -86,7 +86,7 @@ def write_page(
 ) -> None:
     """Write a page; sections that are empty are left out, and out of the table of contents."""
     environment = Environment(
-        loader=PackageLoader("parity_exp", "analysis"), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("parity_exp.analysis.pages", ""), autoescape=True, undefined=StrictUndefined
     )
     environment.filters["joints"] = joints
     text = environment.get_template(TEMPLATE).render(

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from parity_exp.analysis.tables.numbers import number, percent
 from parity_exp.policies.policy import SOURCES
 from parity_exp.recordings.measures import PER_MILLE
 
-PREFIX = "serve"
-SIMULATED = "simulate"
 INTERVAL = "_ci95"
 """Ends the names of half-widths of confidence intervals over seeds."""
 
@@ -41,26 +40,6 @@ WRONG_ANSWERS = {
     "check us": "check_us",
 }
 RATES = ("corrupted", "flagged", "unnoticed", "not finite", "detected", "false alarms")
-
-
-def prefix_of(metrics: Mapping[str, float]) -> str:
-    """What the metrics of policies begin with: ``simulate`` for a simulation, else ``serve``."""
-    return SIMULATED if any(key.startswith(f"{SIMULATED}/") for key in metrics) else PREFIX
-
-
-def metrics_by_policy(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Split ``serve/<policy>/<name>``, or ``simulate/...``, by policy; names as ``serving_metrics`` gives them.
-
-    Policies come in the order of the run.
-    """
-    prefix = prefix_of(metrics)
-    policies: dict[str, dict[str, float]] = {}
-    for key, value in metrics.items():
-        command, _, rest = key.partition("/")
-        policy, _, name = rest.partition("/")
-        if command == prefix and name:
-            policies.setdefault(policy, {})[name] = value
-    return {policy: values for policy, values in policies.items() if "queries" in values}
 
 
 def percentile_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
@@ -148,15 +127,3 @@ def _cell(name: str, value: str | float) -> str:
     if name.endswith((" ms", " us", " s", " q/s")):
         return number(value)
     return f"{value:,.0f}"
-
-
-def number(value: float) -> str:
-    """Three digits, and all of those before the point."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
-
-
-def percent(share: float) -> str:
-    """Two digits or more, so that one in ten thousand does not become nothing."""
-    if share == 0:
-        return "0 %"
-    return f"{100 * share:.2g} %" if share < 0.01 else f"{100 * share:.1f} %"

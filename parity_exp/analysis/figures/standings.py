@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from parity_exp.analysis.comparison_figures import CODE, ENVIRONMENT, Plate
-from parity_exp.analysis.comparison_tables import load_words
-from parity_exp.analysis.findings import BASELINE, NOISE
-from parity_exp.analysis.looks import LOOKS, policy_colours
-from parity_exp.analysis.tidy import Tidy
+from parity_exp.analysis.figures.axes import clean
+from parity_exp.analysis.figures.colours import LOOKS, policy_colours
+from parity_exp.analysis.figures.comparison import CODE, ENVIRONMENT, Plate
+from parity_exp.analysis.pages.findings import BASELINE, NOISE
+from parity_exp.analysis.runs.tidy import Tidy
+from parity_exp.analysis.tables.comparison import load_words
 
 BOUND = "oracle"
 """Knows what no policy can; nobody is measured against it."""
@@ -150,8 +151,7 @@ def gap_ratio(tidy: Tidy) -> Plate | None:
         if values.min() > 0 and values.max() / values.min() > 10:
             axis.set_xscale("log")
         axis.tick_params(labelsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(axis="y", alpha=0.25)
+        clean(axis)
     for axis in axes[len(several) :]:
         axis.set_axis_off()
     for axis in axes[::columns]:

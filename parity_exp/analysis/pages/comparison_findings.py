@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from parity_exp.analysis.best_settings import best_settings
-from parity_exp.analysis.findings import BASELINE, NOISE
-from parity_exp.analysis.serving_tables import percent
+from parity_exp.analysis.pages.findings import BASELINE, NOISE
+from parity_exp.analysis.runs.best_settings import best_settings
+from parity_exp.analysis.tables.numbers import percent
 
 MOST = 8
 """So many sentences of a kind; more would not be read."""

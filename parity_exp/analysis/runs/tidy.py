@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from parity_exp.analysis.config_differences import (
+from parity_exp.analysis.figures.colours import LOOKS
+from parity_exp.analysis.runs.differences import (
     SERVING,
     component_labels,
     flatten,
@@ -20,9 +21,9 @@ from parity_exp.analysis.config_differences import (
     within,
     written,
 )
-from parity_exp.analysis.gathered_runs import GatheredRun
-from parity_exp.analysis.looks import FILE, LOOKS, read_looks
-from parity_exp.analysis.serving_tables import SIMULATED, prefix_of
+from parity_exp.recordings.gathered import GatheredRun
+from parity_exp.recordings.looks import FILE, read_looks
+from parity_exp.recordings.metric_keys import SIMULATED, prefix_of
 
 CODE = ["dataset", "architecture", "encoder", "decoder", "k", "r"]
 """Columns that say which code it is."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from parity_exp.analysis.recordings import Recordings
-from parity_exp.analysis.serving_tables import number
+from parity_exp.analysis.tables.numbers import number
 from parity_exp.disturbances.trace import CLUSTER
+from parity_exp.recordings.reader import Recordings
 
 Config = Mapping[str, Any]
 Rows = list[list[str]]

@@ -14,9 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from parity_exp.analysis.picture_files import DPI as DPI
-from parity_exp.analysis.picture_files import save as save
-from parity_exp.analysis.tables import score_name
+from parity_exp.analysis.figures.axes import clean
+from parity_exp.analysis.tables.quality import score_name
 from parity_exp.tasks import Task
 from parity_exp.training.evaluation import Examples
 
@@ -42,7 +41,7 @@ def learning_curves(coded: pd.DataFrame, base: pd.DataFrame | None) -> Figure:
         quality.set(title=f"{name}: validation {measured}", xlabel="epoch")
         quality.legend(frameon=False, loc="lower right")
     for axis in axes.flat:
-        _clean(axis)
+        clean(axis)
     return figure
 
 
@@ -66,7 +65,7 @@ def quality_by_class(per_class: pd.DataFrame, quality: str, shown: int = 30) -> 
         axis.set_xticks(place, table["class"])
     axis.set(title=title, ylim=(0, 1))
     axis.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
-    _clean(axis)
+    clean(axis)
     return figure
 
 
@@ -89,7 +88,7 @@ def overall_quality(overall: pd.DataFrame, quality: str, available: float, defau
     axis.axhline(available, color=AVAILABLE, lw=1, label="nothing lost")
     axis.set(xlabel="fraction unavailable f_u", ylabel=f"overall {name} A_o", title=f"Overall {name}")
     axis.legend(frameon=False, loc="lower left")
-    _clean(axis)
+    clean(axis)
     return figure
 
 
@@ -151,8 +150,3 @@ def _outline(axis: Axes, shares: Sequence[float] | None, images: Tensor, colour:
 def _sentence(quality: str) -> str:
     name = score_name(quality)
     return name[:1].upper() + name[1:]
-
-
-def _clean(axis: Axes) -> None:
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="y", alpha=0.25)

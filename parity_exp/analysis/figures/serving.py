@@ -18,7 +18,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from parity_exp.analysis.looks import policy_colours
+from parity_exp.analysis.figures.axes import clean
+from parity_exp.analysis.figures.colours import policy_colours
 from parity_exp.disturbances.timeline import FAULTS
 from parity_exp.disturbances.trace import CLUSTER, CONTENTION, KILL, SLOW, TENANT
 from parity_exp.policies.policy import SOURCES
@@ -114,7 +115,7 @@ def latency_ccdf(queries: QueriesByPolicy, slo_ms: float | None = None) -> Figur
     _slo_line(axis, slo_ms, "top")
     _milliseconds(axis.xaxis)
     axis.legend(frameon=False, loc="upper right")  # where no curve comes: of the latest queries there are few
-    _clean(axis)
+    clean(axis)
     axis.grid(axis="x", alpha=0.25)
     return figure
 
@@ -131,7 +132,7 @@ def accuracy_against_tail(queries: QueriesByPolicy) -> Figure:
         axis.set(xscale="log", xlabel=f"{name}, ms", title=f"Accuracy and {name}")
         axis.margins(0.12)
         _milliseconds(axis.xaxis)
-        _clean(axis)
+        clean(axis)
         axis.grid(axis="x", alpha=0.25)
     axes[0].set_ylabel("accuracy of what clients got")
     figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=4, loc="outside lower center")
@@ -162,7 +163,7 @@ def accuracy_against_slo(queries: QueriesByPolicy, slo_ms: float | None = None) 
         axis.set(xscale="log", xlabel="deadline, ms")
         _slo_line(axis, slo_ms, "bottom")
         _milliseconds(axis.xaxis)
-        _clean(axis)
+        clean(axis)
     figure.legend(*whole.get_legend_handles_labels(), frameon=False, ncols=4, loc="outside lower center")
     return figure
 
@@ -236,7 +237,7 @@ def latency_over_time(queries: QueriesByPolicy, slo_ms: float | None = None) -> 
         if slo_ms is not None:
             axis.axhline(slo_ms, color=ALARM, lw=0.9, ls="-.", label="deadline")
         _milliseconds(axis.yaxis)
-        _clean(axis)
+        clean(axis)
     axes[0].legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1), fontsize=8)
     axes[-1].set_xlabel("scheduled arrival, s from the beginning of the run")
     return figure
@@ -357,7 +358,7 @@ def _waiting(axis: Axes, queries: pd.DataFrame, slow_ms: float) -> None:
     axis.set(yscale="log", ylabel="latency, ms")
     _milliseconds(axis.yaxis)
     axis.legend(frameon=False, ncols=len(SOURCES), loc="lower right", bbox_to_anchor=(1, 1), fontsize=8)
-    _clean(axis)
+    clean(axis)
 
 
 def _bars(axis: Axes, tasks: pd.DataFrame, begin_s: float, end_s: float) -> list[Patch | Line2D]:
@@ -422,8 +423,3 @@ def _ms(value_ms: float) -> str:
 def _percent(share: float) -> str:
     """Two digits, so that one in ten thousand does not become nothing."""
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.1f} %"
-
-
-def _clean(axis: Axes) -> None:
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="y", alpha=0.25)

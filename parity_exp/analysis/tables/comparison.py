@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from parity_exp.analysis.serving_tables import number, percent
-from parity_exp.analysis.tidy import CODE
+from parity_exp.analysis.runs.tidy import CODE
+from parity_exp.analysis.tables.numbers import number, percent
 
 ACCURACIES = {
     "available": "test/available_accuracy",

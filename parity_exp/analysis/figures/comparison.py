@@ -17,9 +17,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from parity_exp.analysis.best_settings import best_settings
-from parity_exp.analysis.comparison_tables import EQUALS, load_words
-from parity_exp.analysis.looks import LOOKS, policy_colours
+from parity_exp.analysis.figures.axes import clean
+from parity_exp.analysis.figures.colours import LOOKS, policy_colours
+from parity_exp.analysis.runs.best_settings import best_settings
+from parity_exp.analysis.tables.comparison import EQUALS, load_words
 
 ENCODER_COLOURS = {
     "addition": "#332288",
@@ -56,7 +57,7 @@ def comparison_figures(measured: pd.DataFrame, serving: pd.DataFrame) -> dict[st
     """Every picture that the runs support, by the name of its file.
 
     Args:
-        measured: a row a measured code, see :func:`parity_exp.analysis.tidy.measured_codes`.
+        measured: a row a measured code, see :func:`parity_exp.analysis.runs.tidy.measured_codes`.
         serving: a row a run and policy.
     """
     predicted = serving.dropna(subset="accuracy") if "accuracy" in serving else serving  # simulations have none
@@ -97,7 +98,7 @@ def degraded_by_k(measured: pd.DataFrame) -> Plate | None:
             best = best_settings(some, ["k"])["degraded"]
             axis.plot(best.index.astype(float) + shift, best, color=colours[encoder], lw=1.8)
         axis.set(title=title, xlabel="k", xticks=sorted(rows["k"].unique()))
-        _clean(axis)
+        _finish(axis)
     _left_labels(axes, "degraded accuracy")
     lines = [Line2D([], [], color=colour, marker="o", ms=4, label=name) for name, colour in colours.items()]
     nothing_lost = Line2D([], [], color=GREY, ls="--", label="available accuracy")
@@ -129,7 +130,7 @@ def overall_accuracy(measured: pd.DataFrame) -> Plate | None:
         axis.set(title=title, xlabel="fraction unavailable f_u", xlim=(0, MOST_FRACTION))
         axis.set_ylim(lowest - 2 * margin, highest + margin)
         axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-        _clean(axis)
+        _finish(axis)
     _left_labels(axes, "overall accuracy A_o")
     handles = [Line2D([], [], color=colour, label=name) for name, colour in colours.items()]
     handles += [Line2D([], [], color="black", ls=style, label=f"k = {k}") for k, style in styles.items()]
@@ -168,7 +169,7 @@ def delivered_accuracy(serving: pd.DataFrame) -> Plate | None:
         axis.set_ylim(lowest - margin, max(right, available) + margin)
         axis.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
         axis.locator_params(axis="x", nbins=5)
-        _clean(axis)
+        _finish(axis)
     _left_labels(axes, "accuracy of what clients got")
     unanswered = Line2D([], [], color=GREY, ls=UNANSWERED, label="had they stayed unanswered")
     _legend(figure, [*_policy_handles(colours), unanswered])
@@ -203,7 +204,7 @@ def latency_by_load(serving: pd.DataFrame, by_rate: bool) -> Plate | None:
         _milliseconds(axis)
         if not by_rate:
             axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-        _clean(axis)
+        _finish(axis)
     _left_labels(axes, "latency, ms")
     styles = [Line2D([], [], color="black", ls=style, label=name) for name, style in (("p99.9", "-"), ("p50", ":"))]
     _legend(figure, [*_policy_handles(colours), *styles])
@@ -242,7 +243,7 @@ def gap_by_resources(serving: pd.DataFrame, resource: str) -> Plate | None:
             axis.set_xlabel("tasks a query")
         axis.locator_params(axis="x", nbins=6)
         _milliseconds(axis)
-        _clean(axis)
+        _finish(axis)
     _left_labels(axes, "gap p99.9 - p50, ms")
     _legend(figure, _policy_handles(colours))
     return Plate(figure, left_out)
@@ -274,7 +275,7 @@ def accuracy_against_latency(serving: pd.DataFrame) -> Plate | None:
         axis.set(title=title, xscale="log", xlabel="p99.9, ms")
         axis.margins(x=0.12, y=0.12)
         _milliseconds(axis, "x")
-        _clean(axis)
+        _finish(axis)
     _left_labels(axes, "accuracy of what clients got")
     ring = Line2D([], [], color="black", lw=0.9, marker="o", mfc="none", ms=8, label="Pareto front")
     _legend(figure, [*_policy_handles(colours), ring])
@@ -372,7 +373,7 @@ def _milliseconds(axis: Axes, which: str = "y") -> None:
     scale.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}") if few else NullFormatter())
 
 
-def _clean(axis: Axes) -> None:
+def _finish(axis: Axes) -> None:
+    """A title that its panel has room for, on axes like those of all pictures."""
     axis.title.set_fontsize(9)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="y", alpha=0.25)
+    clean(axis)

@@ -13,27 +13,27 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from parity_exp.analysis import findings
-from parity_exp.analysis.capacity_figures import capacity_figures
-from parity_exp.analysis.capacity_tables import capacity_findings, capacity_table
-from parity_exp.analysis.field_guide import guide
-from parity_exp.analysis.looks import read_looks
-from parity_exp.analysis.page import Picture, Section, Table, picture, write_page
-from parity_exp.analysis.picture_files import png
-from parity_exp.analysis.recordings import Recordings, read_recordings
-from parity_exp.analysis.run_facts import coded_facts, load_sentences, serving_facts, straggler_rows, title_of
-from parity_exp.analysis.serving_figures import serving_figures
-from parity_exp.analysis.serving_tables import (
+from parity_exp.analysis.figures.capacity import capacity_figures
+from parity_exp.analysis.figures.files import png
+from parity_exp.analysis.figures.serving import serving_figures
+from parity_exp.analysis.pages import findings
+from parity_exp.analysis.pages.approaches import guide
+from parity_exp.analysis.pages.page import Picture, Section, Table, picture, write_page
+from parity_exp.analysis.pages.run_facts import coded_facts, load_sentences, serving_facts, straggler_rows, title_of
+from parity_exp.analysis.tables.capacity import capacity_findings, capacity_table
+from parity_exp.analysis.tables.quality import part_costs, quality_table, score_name
+from parity_exp.analysis.tables.serving import (
     cost_table,
     interval_table,
-    metrics_by_policy,
     percentile_table,
     written,
     wrong_answers_table,
 )
-from parity_exp.analysis.tables import part_costs, quality_table, score_name
 from parity_exp.errors import UserError
+from parity_exp.recordings.looks import read_looks
 from parity_exp.recordings.measures import serving_metrics
+from parity_exp.recordings.metric_keys import metrics_by_policy
+from parity_exp.recordings.reader import Recordings, read_recordings
 from parity_exp.recordings.run_directory import RunDirectory
 
 CAPTIONS = {

@@ -1,0 +1,1 @@
+"""Pages about runs: what stands on them, in sentences, tables and pictures."""

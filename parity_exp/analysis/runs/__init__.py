@@ -1,0 +1,1 @@
+"""What some runs are: what differs between their configs, and their numbers as tidy tables."""
