@@ -45,7 +45,10 @@ def for_choice(text: str, options: Sequence[str] | None, config_folder: Path) ->
     if not quoted:
         return first
     group, choice = quoted[-1]
-    known = options or sorted(path.stem for path in (config_folder / group).glob("*.yaml"))
+    # What Hydra lists may be of a group above this one.
+    beside = sorted(path.stem for path in (config_folder / group).glob("*.yaml"))
+    listed = options or []
+    known = listed if listed and (f"in '{group}'" in text or not beside) else beside
     hint = did_you_mean(choice, known)
     return f"{group}/{choice}: no such choice; {hint}{' ' if hint else ''}{group} can be {', '.join(known)}"
 

@@ -24,20 +24,25 @@ TABLES = Path(__file__).parents[2] / "docs" / "results" / "experiments.md"
 
 NAMES = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml"))
 
-SHARED = ("setting/", "parm/cluster", "parm/gpu_cluster", "parm/small_cluster", "parm/addition", "parm/concat")
+SETTINGS = sorted(path.stem for path in (config_folder() / "setting").glob("*.yaml") if "_small" not in path.stem)
+
+ROWS = re.findall(r"^\| `(\w+)` \| `(addition|concat|conv|mlp)` \|.*\| ([^|]*) \|$", TABLES.read_text(), re.MULTILINE)
+"""Settings of the papers with the encoders that they have there, and our numbers."""
+
+EXPERIMENTS = {"addition": "parm/accuracy", "concat": "parm/accuracy", "conv": "learned_code", "mlp": "learned_code"}
+"""The experiment that an encoder belongs to."""
+
+SHARED = ("parm/cluster", "parm/gpu_cluster", "parm/small_cluster")
 """What experiments are made of."""
 
-WITHOUT_TWIN = {"parm", "learning_a_code", "learned_code/mlp", "learned_code/conv", "parm/sensitivity"}
-"""Recipes that need a data set beside them, and run on digits as they are; and what is for simulations alone."""
-
-PAPER = [
+FIGURES = [
     name
     for name in NAMES
-    if name.startswith(("parm/", "learned_code/"))
-    and not name.startswith(SHARED)
+    if name.startswith("parm/")
+    and name not in (*SHARED, "parm/accuracy", "parm/sensitivity")
     and not name.endswith("_small")
-    and name not in WITHOUT_TWIN
 ]
+"""Latency experiments of ParM's paper."""
 
 SAMPLES = {
     "mnist": ((1, 28, 28), 10),
@@ -52,6 +57,11 @@ SAMPLES = {
 }
 """Shape of a query and number of classes, none where a label is a box."""
 
+STAND_INS = dict.fromkeys(("mnist", "cifar10", "cifar100", "cat_v_dog", "speech_commands"), "digits") | {
+    "cub_localization": "digit_boxes"
+}
+"""What small twins have in the place of data that would have to be fetched."""
+
 GPU_RATES = [150, 180, 210, 240, 270, 300, 330, 360, 390]
 
 
@@ -60,6 +70,18 @@ def composed(name: str, *overrides: str) -> DictConfig:
     """What Hydra makes of an experiment, its own part included; not to be changed."""
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         return compose("config", [f"experiment={name}", *overrides], return_hydra_config=True)
+
+
+def of_row(setting: str, encoder: str) -> tuple[str, ...]:
+    """An experiment's name and what is chosen beside it."""
+    return EXPERIMENTS[encoder], f"setting={setting}", f"encoder={encoder}"
+
+
+CHOICES = [
+    *((name,) for name in NAMES),
+    *(of_row(f"{setting}{size}", encoder) for setting, encoder, _ in ROWS for size in ("", "_small")),
+]
+"""Every experiment, and every setting in those that it is made for."""
 
 
 def resolved(name: str, *overrides: str) -> DictConfig:
@@ -103,9 +125,9 @@ def rehearsed(parts: str) -> None:
     Serving(experiment)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_needs_no_data_can_be_made(name: str) -> None:
-    config = resolved(name)
+@pytest.mark.parametrize("choices", CHOICES, ids=" ".join)
+def test_what_needs_no_data_can_be_made(choices: tuple[str, ...]) -> None:
+    config = resolved(*choices)
     config.redundancy.pop("oracle", None)  # which only a simulation has
     config.trainer.accelerator = "cpu"
     config.pool.devices = "cpu"
@@ -127,32 +149,44 @@ def test_a_multirun_goes_through_what_the_experiment_says(name: str) -> None:
             assert str(value) == wanted or value == pytest.approx(float(wanted))
 
 
-def test_each_experiment_of_the_papers_has_a_small_twin_and_a_row_in_the_table() -> None:
-    assert len(PAPER) >= 30
+def test_each_setting_and_figure_of_the_papers_has_a_small_twin_and_a_row_in_the_table() -> None:
+    assert {setting for setting, _, _ in ROWS} == set(SETTINGS)
+    assert len({row[:2] for row in ROWS}) == len(ROWS) >= 29
     table = TABLES.read_text()
-    for name in PAPER:
+    for name in FIGURES:
         assert f"{name}_small" in NAMES
-        assert f"`{name}`" in table
+        assert f"| `{name}` |" in table
+    assert {*SETTINGS, *(f"{setting}_small" for setting in SETTINGS)} == {
+        path.stem for path in (config_folder() / "setting").glob("*.yaml")
+    }
 
 
-def test_a_twin_that_several_experiments_share_has_its_numbers_once_in_the_table() -> None:
-    rows = re.findall(r"^\| `((?:parm|learned_code)/\w+)` \|.*\| ([^|]*) \|$", TABLES.read_text(), re.MULTILINE)
-    assert {name for name, _ in rows} == set(PAPER)
-    with_numbers: dict[str, list[str]] = {}
-    for name, numbers in rows:
-        job = OmegaConf.to_yaml(resolved(f"{name}_small"))
-        with_numbers.setdefault(job, []).extend([name] if re.search(r"\d\.\d|\d+ / \d+", numbers) else [])
-    assert len(with_numbers) < len(rows), "some experiments share their twin"
-    assert [names for names in with_numbers.values() if len(names) != 1] == []
+def test_no_two_settings_have_the_same_twin() -> None:
+    small = {setting: OmegaConf.to_yaml(resolved("parm/accuracy", f"setting={setting}_small")) for setting in SETTINGS}
+    assert len(set(small.values())) == len(SETTINGS)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("_small")])
-def test_small_twins_need_neither_downloads_nor_gpus_nor_time(name: str) -> None:
-    config = resolved(name)
+@pytest.mark.parametrize(
+    "choices",
+    [(f"{name}_small",) for name in FIGURES] + [("parm/accuracy", f"setting={setting}_small") for setting in SETTINGS],
+    ids=" ".join,
+)
+def test_small_twins_need_neither_downloads_nor_gpus_nor_time(choices: tuple[str, ...]) -> None:
+    config = resolved(*choices)
     assert config.dataset.name in ("digits", "digit_boxes", "fashion_mnist")
     assert config.dataset.name != "fashion_mnist" or config.dataset.limit <= 10_000
-    assert config.pool.instances <= 8 and config.load.queries <= 5_000
+    if "setting" not in choices[-1]:
+        assert config.pool.instances <= 8 and config.load.queries <= 5_000
     assert config.trainer.max_epochs <= 300 and config.trainer.accelerator == "cpu"
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_small_twin_has_the_network_of_its_setting_and_of_its_data_what_needs_no_download(setting: str) -> None:
+    full, small = (resolved("parm/accuracy", f"setting={setting}{size}") for size in ("", "_small"))
+    assert setting.startswith(f"{full.dataset.name}_")
+    assert small.dataset.name in (full.dataset.name, STAND_INS.get(full.dataset.name))
+    if full.dataset.name != "cub_localization":
+        assert small.architecture._target_ == full.architecture._target_
 
 
 # ---- the papers' values
@@ -203,10 +237,10 @@ def test_extra_instances_follow_from_the_policy() -> None:
             assert sum(role.instances for role in roles) == 12 + extra
 
 
-@pytest.mark.parametrize("name", [name for name in PAPER if name.startswith("parm/accuracy_")])
-def test_accuracy_experiments_follow_parms_recipe(name: str) -> None:
-    for experiment in (name, f"{name}_small"):
-        config = resolved(experiment)
+@pytest.mark.parametrize(("setting", "encoder"), [row[:2] for row in ROWS if EXPERIMENTS[row[1]] == "parm/accuracy"])
+def test_accuracy_experiments_follow_parms_recipe(setting: str, encoder: str) -> None:
+    for size in ("", "_small"):
+        config = resolved(*of_row(f"{setting}{size}", encoder))
         assert config.optimizer._target_ == "torch.optim.Adam"
         assert (config.optimizer.lr, config.optimizer.weight_decay) == (1e-3, 1e-5)
         assert config.scheduler._target_.endswith("constant")
@@ -214,19 +248,18 @@ def test_accuracy_experiments_follow_parms_recipe(name: str) -> None:
         assert config.initialisation._target_.endswith("Paper")
         assert config.decoder._target_.endswith("SubtractionDecoder")
         assert config.batch_groups is None, "64 groups for k = 2, otherwise 32"
-        wanted = [2, 4] if "concat" in name else [2] if "cub" in name else [2, 3, 4]
-        assert grid(config) == {"k": wanted}
-    config = resolved(name)
-    if "cub" not in name:
-        assert config.trainer.max_epochs == (500 if "mnist" in name else 1000)
+        assert grid(config) == {"k": [2, 3, 4]}
+    config = resolved(*of_row(setting, encoder))
+    if "cub" not in setting:
+        assert config.trainer.max_epochs == (500 if "mnist" in setting else 1000)
 
 
-@pytest.mark.parametrize("name", [name for name in PAPER if name.startswith("learned_code/")])
-def test_learned_codes_keep_the_base_model_frozen(name: str) -> None:
-    config = resolved(name)
+@pytest.mark.parametrize(("setting", "encoder"), [row[:2] for row in ROWS if EXPERIMENTS[row[1]] == "learned_code"])
+def test_learned_codes_keep_the_base_model_frozen(setting: str, encoder: str) -> None:
+    config = resolved(*of_row(setting, encoder))
     assert config.parity.trainable is False and config.encoder.trainable and config.decoder.trainable
     assert grid(config)["k"] == [2, 5]
-    assert config.trainer.max_epochs == (2000 if "cifar10" in name else 500)
+    assert config.trainer.max_epochs == (1000 if "cifar10" in setting else 500)
 
 
 # ---- two of them
@@ -234,7 +267,7 @@ def test_learned_codes_keep_the_base_model_frozen(name: str) -> None:
 
 @pytest.mark.slow
 def test_a_small_accuracy_experiment_runs(run: Run, folder: Path) -> None:
-    assert run("train", "experiment=parm/accuracy_mnist_mlp_addition_small", "tracker=none") == 0
+    assert run("train", "experiment=parm/accuracy", "setting=mnist_mlp_small", "tracker=none") == 0
     (trained,) = run_dirs(folder)
     values = metrics(trained)
     assert values["test/available_accuracy"] > 0.9

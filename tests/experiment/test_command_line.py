@@ -33,7 +33,7 @@ def test_a_mistyped_command_is_recognised(run: Run, capsys: pytest.CaptureFixtur
         (["max_epochs=3"], "base.max_epochs or backup.max_epochs or trainer.max_epochs"),
         (["encoder=conv", "encoder.widht=3"], "encoder.width"),
         (["-m", "k=2,3", "dataset.rot=x"], "dataset.root"),
-        (["experiment=parm_adition_10_epochs"], "parm_addition_10_epochs"),
+        (["experiment=wrong_answer"], "wrong_answers"),
         (["scheduler@base.shceduler=cosine"], "scheduler@base.scheduler"),
         (["--multirn", "k=2,3"], "--multirun"),
         (["--cgf", "job"], "--cfg"),
