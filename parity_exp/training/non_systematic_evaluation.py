@@ -147,7 +147,7 @@ class NonSystematicEvaluator:
     def answered(self, samples: Samples, predictions: Tensor, seed: int) -> Iterator[AnsweredBatch]:
         """Groups that cover some samples, with the answers to their coded queries."""
         groups, counted = covering_groups(len(samples), self.code.k, seed)
-        at_once = samples_at_once(samples.inputs.shape[1:], QUERIES_IN_BATCH)
+        at_once = samples_at_once(samples.inputs.shape[1:], QUERIES_IN_BATCH, self.device)
         for rows in torch.arange(len(groups)).split(max(1, at_once // self.code.n)):
             chosen = groups[rows]
             yield AnsweredBatch(
