@@ -82,7 +82,7 @@ NOW = {
     "searching.studies": "experiment.searching.studies",
     "searching.sweeper": "experiment.searching.sweeper",
     "serving.checks": "checks",
-    "serving.consistency": "policies.consistency",
+    "serving.consistency": "coding.consistency",
     "serving.corruptor": "disturbances.corruptor",
     "serving.costs": "recordings.costs",
     "serving.csv_rows": "files.csv_rows",

@@ -17,6 +17,7 @@ from parity_exp.analysis.figures.files import save
 from parity_exp.analysis.figures.serving import serving_figures
 from parity_exp.analysis.tables.serving import percentile_table, written, wrong_answers_table
 from parity_exp.analysis.tables.terminal import show
+from parity_exp.coding.consistency import Consistency
 from parity_exp.devices.placement import on_device
 from parity_exp.disturbances import all_helpers
 from parity_exp.disturbances.timeline import Timeline
@@ -30,8 +31,6 @@ from parity_exp.experiment.phases import obtain_base
 from parity_exp.experiment.scenario import DAY_S, Draw, Scenario
 from parity_exp.load import query_indices, write_arrivals
 from parity_exp.models import load_weights
-from parity_exp.policies import Oracle
-from parity_exp.policies.consistency import Consistency
 from parity_exp.policies.desk import Desk
 from parity_exp.policies.policy import BACKUP, BASE, parity_model
 from parity_exp.process import interrupts
@@ -93,7 +92,7 @@ class Serving(Scenario):
         super().__init__(experiment.config)
         self.experiment = experiment
         for name in self.policies:
-            if isinstance(self.policy(name), Oracle):
+            if self.policy(name).needs_foresight:
                 raise ConfigError(
                     f"redundancy.{name}: only `simulate` knows in advance how long tasks take; leave it out"
                 )

@@ -15,7 +15,6 @@ from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import build_checked
 from parity_exp.experiment.scenario import Draw, Scenario
 from parity_exp.load import write_arrivals
-from parity_exp.policies import Oracle
 from parity_exp.policies.policy import BACKUP, BASE
 from parity_exp.process import interrupts
 from parity_exp.process.interrupts import ctrl_c_waits
@@ -115,7 +114,7 @@ class Simulation(Scenario):
         trace = draw.worlds[instances]
         there_s, back_s = self._messages(seed)
         service = ServiceTimes(self.service, timelines(trace, instances), seed)
-        if isinstance(policy, Oracle):
+        if policy.needs_foresight:
             policy.foresee = Foresight(service, trace, self.restart.expected(), instances)
         simulate(
             policy,

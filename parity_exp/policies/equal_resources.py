@@ -17,6 +17,7 @@ class EqualResources(NoRedundancy):
             answer="-",
             weakness="a late instance is as late as before",
             source="the baseline of Parity Models",
+            is_baseline=True,
         ),
     )
 

@@ -1,11 +1,11 @@
-"""How a policy appears in figures, tables and reports: it says so itself, so that who draws need not know it."""
+"""What figures, tables and reports need to know of a policy: it says so itself, so that who draws need not know it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Look:
-    """The colour and the words of a policy.
+    """The colour and the words of a policy, and its part in comparisons.
 
     Attributes:
         name: the name in the config that it is meant for; empty for whatever name the policy is given.
@@ -15,6 +15,8 @@ class Look:
         answer: how good an answer is that did not come from the query's own task.
         weakness: when it is the wrong choice.
         source: who had the idea.
+        is_baseline: others are measured against it, where it has run.
+        is_bound: it knows what no policy can: how far it gets is shown, and nobody is measured against it.
     """
 
     name: str = ""
@@ -24,3 +26,5 @@ class Look:
     answer: str = "-"
     weakness: str = "-"
     source: str = "-"
+    is_baseline: bool = False
+    is_bound: bool = False

@@ -1,13 +1,9 @@
 """Oracle: the policy that knows in advance how long every task will take, as a bound for all that do not."""
 
-from collections.abc import Callable, Sequence
 from math import inf
 
 from parity_exp.policies.look import Look
 from parity_exp.policies.policy import BASE, Batch, Policy, Role, Task
-
-Foresee = Callable[[Task, Sequence[float]], list[float]]
-"""When each instance would be through with a task that it could begin at its time, in seconds."""
 
 
 class Oracle(Policy):
@@ -15,9 +11,6 @@ class Oracle(Policy):
 
     On the ``m + ceil(m r / k)`` machines that a code would use, and without redundancy: who knows all service times
     needs none. Only a simulation can tell them, so it cannot be served. It looks at every instance for every query.
-
-    Attributes:
-        foresee: set by the simulation.
     """
 
     looks = (
@@ -29,10 +22,11 @@ class Oracle(Policy):
             answer="exact",
             weakness="does not exist",
             source="-",
+            is_bound=True,
         ),
     )
 
-    foresee: Foresee
+    needs_foresight = True
 
     def __init__(self, k: int, r: int) -> None:
         super().__init__(k, r)

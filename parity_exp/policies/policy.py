@@ -21,7 +21,7 @@ a YAML file's ``_target_`` at the class.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, Protocol
@@ -242,6 +242,10 @@ class Actions(Protocol):
         """Compare what two tasks of one model made of the same batch; always the same in a simulation."""
 
 
+Foresee = Callable[[Task, Sequence[float]], list[float]]
+"""When each instance would be through with a task that it could begin at its time, in seconds."""
+
+
 class Policy(ABC):
     """Base class of redundancy policies.
 
@@ -265,6 +269,12 @@ class Policy(ABC):
 
     rests_instances = False
     """Whether it lets slow instances rest, which a queue discipline has to know how to do."""
+
+    needs_foresight = False
+    """Whether it has to know how long tasks will take: only a simulation can tell, which sets ``foresee``."""
+
+    foresee: Foresee
+    """Of a policy that needs foresight: tells what will be. It is there from ``start`` on."""
 
     false_alarm_rate: float | None = None
     """How often a sound group may be taken for a wrong one; None for policies that do not ask for ``suspects``."""

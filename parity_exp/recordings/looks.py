@@ -44,6 +44,6 @@ def read_looks(folder: Path) -> dict[str, Look]:
 
 
 def _look(values: object) -> Look:
-    known = {field.name for field in fields(Look)}
-    texts = {key: value for key, value in dict(values).items() if key in known and isinstance(value, str)}  # type: ignore[call-overload]
-    return Look(**texts)
+    kinds = {field.name: bool if isinstance(field.default, bool) else str for field in fields(Look)}
+    given = dict(values)  # type: ignore[call-overload]
+    return Look(**{name: given[name] for name, kind in kinds.items() if isinstance(given.get(name), kind)})

@@ -6,7 +6,7 @@ from statistics import median
 
 import torch
 
-from parity_exp.policies.consistency import Consistency
+from parity_exp.coding.consistency import Consistency
 from parity_exp.policies.judge import Judge
 from parity_exp.policies.policy import Group, Task
 from parity_exp.recordings.recorder import Recorder

@@ -26,7 +26,7 @@ USERS = [f"mine_{number}" for number in range(30)]
 class Coloured(Hedged):
     """Says how it appears."""
 
-    looks = (Look(colour="#123456", idea="Hedges in blue."),)
+    looks = (Look(colour="#123456", idea="Hedges in blue.", is_baseline=True),)
 
 
 class Silent(Parity):
@@ -75,6 +75,11 @@ def test_a_run_directory_keeps_what_policies_of_users_say(tmp_path: Path) -> Non
     assert colours["hedged"] == KNOWN["hedged"].colour
 
 
+def test_one_policy_is_the_baseline_and_one_is_a_bound() -> None:
+    assert [name for name, look in KNOWN.items() if look.is_baseline] == ["equal_resources"]
+    assert [name for name, look in KNOWN.items() if look.is_bound] == ["oracle"]
+
+
 def test_figures_of_a_run_draw_a_policy_as_it_says(tmp_path: Path) -> None:
     write_looks(tmp_path, {"mine": Coloured(2, 1)})
     table = pd.DataFrame({"latency_ms": np.arange(1.0, 50.0)})
@@ -91,7 +96,9 @@ def test_runs_of_this_packages_policies_need_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()) and read_looks(tmp_path) == {}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"mine": 3}', '{"mine": {"colour": 3}}', "[" * 10_000])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"mine": 3}', '{"mine": {"colour": 3}}', '{"mine": {"is_bound": "yes"}}', "[" * 10_000]
+)
 def test_a_damaged_file_costs_the_colour_and_nothing_else(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
     assert policy_colours(["mine"], {name: look.colour for name, look in read_looks(tmp_path).items()})

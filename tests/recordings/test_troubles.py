@@ -11,6 +11,7 @@ from torch import Tensor
 from parity_exp.analysis.pages.findings import error_warnings, warnings
 from parity_exp.analysis.tables.serving import wrong_answers_table
 from parity_exp.coding import Chebyshev, SubtractionDecoder
+from parity_exp.coding.consistency import Consistency
 from parity_exp.disturbances.timeline import Timeline
 from parity_exp.policies import (
     CheckedParity,
@@ -22,7 +23,6 @@ from parity_exp.policies import (
     VotedParity,
     VotedReplication,
 )
-from parity_exp.policies.consistency import Consistency
 from parity_exp.policies.desk import Desk
 from parity_exp.policies.policy import Policy
 from parity_exp.recordings.error_text import MAX_TEXT, one_line

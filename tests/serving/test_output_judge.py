@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from parity_exp.coding import Chebyshev, SubtractionDecoder
-from parity_exp.policies.consistency import Consistency
+from parity_exp.coding.consistency import Consistency
 from parity_exp.policies.policy import Batch, Group, Task
 from parity_exp.recordings.recorder import Recorder
 from parity_exp.serving.output_judge import OutputJudge

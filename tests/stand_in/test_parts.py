@@ -24,10 +24,10 @@ from parity_exp.coding import (
     SubtractionDecoder,
     loss_patterns,
 )
+from parity_exp.coding.consistency import Consistency
 from parity_exp.data import CropAndFlip, RandomResizedCropAndFlip
 from parity_exp.data.augmentation import Augmentation
 from parity_exp.models import MLP, Default, FromBase, Initialisation, Paper, Split
-from parity_exp.policies.consistency import Consistency
 from parity_exp.tasks import Classification, Localization, Task
 
 THERE = torch.device("pretend", 0)

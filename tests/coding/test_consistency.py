@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from parity_exp.coding import Chebyshev, Decoder, MLPDecoder, SubtractionDecoder
-from parity_exp.policies.consistency import Consistency, correctable
+from parity_exp.coding.consistency import Consistency, correctable
 from parity_exp.tasks import Classification, Localization
 
 CLASSES = 10

@@ -17,7 +17,7 @@ from itertools import chain, combinations
 import torch
 from torch import Tensor
 
-from parity_exp.coding import Decoder
+from parity_exp.coding.decoder import Decoder
 
 Differences = Callable[[Tensor, Tensor], Tensor]
 """Own and rebuilt predictions ``(..., *out)`` to M measures of how far apart they are, ``(..., M)``."""
