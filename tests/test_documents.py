@@ -6,6 +6,7 @@ is checked as the command does before it begins.
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -22,6 +23,7 @@ from parity_exp.cli import COMMANDS
 from parity_exp.experiment.command_line import as_hydra_reads
 from parity_exp.experiment.config_folder import config_folder
 from parity_exp.experiment.schema.composed import check_composed
+from tests.page_code import write_files
 
 TOP = Path(__file__).parent.parent
 
@@ -73,7 +75,7 @@ def arguments(line: str, words: str) -> list[str]:
 
 
 COMMAND_LINES = [
-    pytest.param(given, id=f"{path.relative_to(TOP)}: {' '.join(given)}")
+    pytest.param(path, given, id=f"{path.relative_to(TOP)}: {' '.join(given)}")
     for path in DOCUMENTS
     for given in written_in(path.read_text())
 ]
@@ -133,20 +135,20 @@ parity-exp train: k=1: expected 2 or more
     assert {"README.md", "docs/results/adaptive.md", "docs/results/recipes.md", "docs/results/experiments.md"} <= found
 
 
-@pytest.mark.parametrize("given", COMMAND_LINES)
-def test_a_command_of_the_documents_composes(given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "given"), COMMAND_LINES)
+def test_a_command_of_the_documents_composes(
+    page: Path, given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for choice, module in PLUGINS.items():
         if choice in given and find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
     if "hydra/sweeper=optuna" in given and find_spec(OTHER_SWEEPER) is not None:
         pytest.skip(f"{OTHER_SWEEPER} is installed as well, and Hydra has two sweepers of the name optuna")
-    # The example of a component of one's own stands beside the command that uses it.
-    Path("my_conf", "encoder").mkdir(parents=True)
-    Path("my_conf", "encoder", "mean.yaml").write_text("_target_: my_codes.MeanEncoder\n")
-    Path("my_codes.py").write_text(
-        "import parity_exp.coding\n\n\nclass MeanEncoder(parity_exp.coding.Encoder):\n    pass\n"
-    )
+    # Components of one's own stand on the page that uses them.
+    write_files(page, tmp_path)
+    for name in [name for name in sys.modules if name.startswith("my_")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(tmp_path)
     flags, unknown = get_args_parser().parse_known_args(as_hydra_reads(given[0], given[1:]))
     assert not unknown, f"not flags of Hydra's: {unknown}"
@@ -204,8 +206,8 @@ def test_every_table_of_numbers_has_its_command(path: Path) -> None:
     assert tables_without_command(path.read_text()) == []
 
 
-@pytest.mark.parametrize("given", COMMAND_LINES)
-def test_a_command_of_the_documents_can_be_typed_as_it_stands(given: list[str]) -> None:
+@pytest.mark.parametrize(("page", "given"), COMMAND_LINES)
+def test_a_command_of_the_documents_can_be_typed_as_it_stands(page: Path, given: list[str]) -> None:
     assert set(PLACEHOLDER.findall(" ".join(given))) <= FOLDERS
 
 

@@ -15,33 +15,18 @@ import torch
 
 from parity_exp.models import MLP
 from tests.conftest import QUICK, Run, Trained
+from tests.page_code import blocks, write_files
 
 PAGES = Path(__file__).parent.parent / "docs"
 
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-NAME = re.compile(r"# (\S+\.(?:py|yaml))\n")
+OWN_ENCODER = PAGES / "guide" / "own-encoder.md"
 
 SERVING = ("load.queries=40", "pool.service_time_ms=2", "load.utilisation=null", "load.rate_qps=400")
 
 
-def blocks(page: str) -> list[tuple[str, str]]:
-    """Language and text of each block of code of a page."""
-    return BLOCK.findall((PAGES / page).read_text())
-
-
-def write_files(page: str, folder: Path) -> None:
-    """Write the files whose names stand in the first lines of a page's blocks."""
-    for _, text in blocks(page):
-        if name := NAME.match(text):
-            path = folder / name[1]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-
-
 def commands(page: str) -> list[list[str]]:
     """The arguments of every ``python -m parity_exp`` of a page's shell blocks, in order."""
-    lines = [line for language, text in blocks(page) if language == "sh" for line in text.splitlines()]
+    lines = [line for language, text in blocks(PAGES / page) if language == "sh" for line in text.splitlines()]
     return [shlex.split(line, comments=True)[3:] for line in lines if line.startswith("python -m parity_exp ")]
 
 
@@ -67,7 +52,7 @@ def own_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_a_page_says_of_components_of_ones_own_works(
     page: str, run: Run, own_folder: Path, trained: Trained
 ) -> None:
-    write_files(page, own_folder)
+    write_files(PAGES / page, own_folder)
     given = [one for one in commands(page) if "hydra.searchpath=[file://my_conf]" in one]
     assert given
     for arguments in given:
@@ -86,9 +71,9 @@ def test_a_base_model_trained_elsewhere_is_taken_as_the_page_says(run: Run, own_
 
 @pytest.mark.usefixtures("no_drawing")
 def test_settings_of_an_encoder_of_ones_own_can_be_given(run: Run, own_folder: Path) -> None:
-    write_files("guide/own-encoder.md", own_folder)
-    (own,) = [text for _, text in blocks("guide/own-encoder.md") if "class ScaledEncoder" in text]
-    (settings,) = [text for _, text in blocks("guide/own-encoder.md") if text.startswith("_target_: my_codes.Scaled")]
+    write_files(OWN_ENCODER, own_folder)
+    (own,) = [text for _, text in blocks(OWN_ENCODER) if "class ScaledEncoder" in text]
+    (settings,) = [text for _, text in blocks(OWN_ENCODER) if text.startswith("_target_: my_codes.Scaled")]
     with Path("my_codes.py").open("a") as file:
         file.write(own)
     Path("my_conf/encoder/scaled.yaml").write_text(settings)
@@ -98,7 +83,7 @@ def test_settings_of_an_encoder_of_ones_own_can_be_given(run: Run, own_folder: P
 
 
 def test_the_example_of_a_code_decodes_what_was_lost() -> None:
-    (example,) = [text for _, text in blocks("guide/own-encoder.md") if "import torch\n" in text]
+    (example,) = [text for _, text in blocks(OWN_ENCODER) if "import torch\n" in text]
     names: dict[str, torch.Tensor] = {}
     exec(example, names)
     torch.testing.assert_close(names["decoded"], names["predictions"], rtol=1e-3, atol=1e-3)
@@ -111,3 +96,57 @@ def test_the_commands_of_the_first_page_work_one_after_the_other(run: Run, own_f
     for arguments in given:
         assert run(*quickened(arguments)) == 0
     assert Path("first/served/report.html").is_file() and Path("first/trained/figures/groups.png").is_file()
+
+
+# ---- messages
+
+MISTAKES = [
+    ("train", "encodr=concat"),
+    ("train", "encoder=concatenation"),
+    ("train", "k=1"),
+    ("train", "k=2,3"),
+    ("train", "encoder=null"),
+    ("train", "encoder=concat", "position_code=signs"),
+    ("train", "dataset=image_folder"),
+    ("train", "dataset.mean=[0.1,0.2]"),
+    ("train", "encoder._target_=my_codes.MeanEncoder"),
+    ("train", "base.checkpoint=earlier"),
+    ("train", "trainer.check_val_every_n_epoch=50", "trainer.max_epochs=2", "base.max_epochs=2"),
+    ("train", "hydra.run.dir=earlier"),
+    ("train", "resume=earlier", "trainer.max_epochs=1"),
+    ("serve",),
+    ("serve", "run=nowhere"),
+    ("serve", "run=earlier", "k=3"),
+    ("serve", "run=earlier", "load.utilisation=0.5", "load.rate_qps=100"),
+    ("serve", "run=earlier", "redundancy=[oracle]"),
+    ("serve", "run=earlier", "redundancy=[coded]"),
+    ("serve", "run=earlier", "straggler=degraded", "straggler.degraded.instance=40"),
+    ("simulate", "straggler=contention"),
+    ("simulate", "load=trace"),
+    ("simulate", "plan.slo_ms=[50]"),
+    ("simulate", "plan.slo_ms=[50]", "load.rate_qps=100", "load.queries=500"),
+    ("simulate", "plan.slo_ms=[5000]", "load.rate_qps=100", "load.queries=50000"),
+    ("report", "runs=nowhere"),
+]
+"""Command lines that a newcomer may type, and that cannot work; ``earlier`` is the run directory of a `train`."""
+
+
+def lines_of_troubleshooting() -> list[re.Pattern[str]]:
+    """Messages of the first column of the page's tables; what differs from case to case matches anything."""
+    rows = (
+        row.split("|")[1] for row in (PAGES / "troubleshooting.md").read_text().splitlines() if row.startswith("| ")
+    )
+    shown = (message for row in rows for message in re.findall(r"`([^`]+)`", row))
+    return [re.compile(".*?".join(map(re.escape, re.split(r"\.\.\.|\d+", one)))) for one in shown if len(one) > 8]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=" ".join)
+def test_what_a_mistaken_command_says_stands_on_the_page_of_troubles(
+    mistake: tuple[str, ...], run: Run, folder: Path, trained: Trained, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if any("earlier" in word for word in mistake):
+        shutil.copytree(trained(), "earlier")
+    tracker = [] if mistake[0] == "report" else ["tracker=none"]
+    assert run(*mistake, *tracker) == 2
+    said = capfd.readouterr().err
+    assert any(line.search(said) for line in lines_of_troubleshooting()), said
