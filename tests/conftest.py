@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from hydra._internal.hydra import Hydra
 
 from parity_exp.cli import main
 from tests import warm_start
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 QUICK = ("dataset.limit=400", "trainer.max_epochs=2", "base.max_epochs=2", "trainer.accelerator=cpu")
 """Overrides that make a job take a second."""
+
+HERE = Path(__file__).parent
+
+WITH_FIGURES = ("analysis", "benchmarks", "gpu")
+"""Folders whose tests look at figures, or measure how long everything takes."""
 
 SMALL_NODE = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
 """Arguments of a Ray node that takes little room."""
@@ -79,13 +85,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path) -> Iterator[Run]:
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Runs a command line in this process and returns its exit status."""
+    ask_for_the_mode_only_where_it_is_set(monkeypatch)
     root = logging.getLogger()
     handlers = list(root.handlers)
     yield lambda *arguments: main(list(arguments))
     # Hydra's write to the standard output of this test, which is closed when the next one begins.
     root.handlers[:] = handlers
+
+
+def ask_for_the_mode_only_where_it_is_set(patch: pytest.MonkeyPatch) -> None:
+    """Hydra composes each config twice, the first time for nothing but ``hydra.mode``, which only users may set."""
+    compose_and_ask = Hydra.get_mode
+
+    def ask(hydra: Hydra, config_name: str | None, overrides: list[str]) -> object:
+        may_be_set = any("hydra.mode" in word or "searchpath" in word for word in overrides)
+        return compose_and_ask(hydra, config_name, overrides) if may_be_set else None
+
+    patch.setattr(Hydra, "get_mode", ask)
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +133,7 @@ def trained(shared_folder: Path) -> Trained:
                     patch.chdir(folder)
                     patch.setattr(sys, "argv", ["parity-exp"])
                     blank_figures(patch)
+                    ask_for_the_mode_only_where_it_is_set(patch)
                     assert main(["train", *QUICK, "tracker=none", *overrides]) == 0
                 done.touch()
         (run_dir,) = run_dirs(folder)
@@ -123,10 +142,12 @@ def trained(shared_folder: Path) -> Trained:
     return train
 
 
-@pytest.fixture
-def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures of jobs in this process are white pixels."""
-    blank_figures(monkeypatch)
+@pytest.fixture(autouse=True)
+def no_drawing_unless_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of jobs in this process are white pixels but for tests marked ``draws``, and for those of figures."""
+    folder = request.node.path.relative_to(HERE).parts[0]
+    if folder not in WITH_FIGURES and request.node.get_closest_marker("draws") is None:
+        blank_figures(monkeypatch)
 
 
 def start(folder: Path, *arguments: str) -> warm_start.Job:

@@ -135,7 +135,22 @@ parity-exp train: k=1: expected 2 or more
     assert {"README.md", "docs/results/adaptive.md", "docs/results/recipes.md", "docs/results/experiments.md"} <= found
 
 
-@pytest.mark.parametrize(("page", "given"), COMMAND_LINES)
+AT_ONCE = ("README.md", "docs/start.md", "docs/guide/train.md", "docs/guide/serve.md")
+"""Documents whose commands are composed by the quick tests, too."""
+
+TO_COMPOSE = [
+    pytest.param(
+        path,
+        given,
+        id=f"{path.relative_to(TOP)}: {' '.join(given)}",
+        marks=() if path.relative_to(TOP).as_posix() in AT_ONCE else pytest.mark.slow,
+    )
+    for path in DOCUMENTS
+    for given in written_in(path.read_text())
+]
+
+
+@pytest.mark.parametrize(("page", "given"), TO_COMPOSE)
 def test_a_command_of_the_documents_composes(
     page: Path, given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,6 @@ def own_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize("page", ["guide/own-encoder.md", "guide/own-policy.md", "guide/own-model.md", "guide/data.md"])
 def test_what_a_page_says_of_components_of_ones_own_works(
     page: str, run: Run, own_folder: Path, trained: Trained
@@ -62,14 +61,12 @@ def test_what_a_page_says_of_components_of_ones_own_works(
         assert run(*quickened(arguments)) == 0
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_a_base_model_trained_elsewhere_is_taken_as_the_page_says(run: Run, own_folder: Path) -> None:
     torch.save(MLP((1, 16, 16), 10).state_dict(), "model.pt")
     (given,) = [one for one in commands("guide/own-model.md") if "base.checkpoint=model.pt" in one]
     assert run(*quickened([word for word in given if not word.startswith("dataset=")])) == 0
 
 
-@pytest.mark.usefixtures("no_drawing")
 def test_settings_of_an_encoder_of_ones_own_can_be_given(run: Run, own_folder: Path) -> None:
     write_files(OWN_ENCODER, own_folder)
     (own,) = [text for _, text in blocks(OWN_ENCODER) if "class ScaledEncoder" in text]

@@ -31,7 +31,7 @@ def test_the_readme_has_two_installations_and_six_commands_for_six_questions() -
     assert len(commands()) == 6
 
 
-@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.slow  # that they compose is quickly seen, in tests/test_documents.py
 @pytest.mark.parametrize("arguments", commands(), ids=" ".join)
 def test_a_command_of_the_readme_works(run: Run, folder: Path, trained: Trained, arguments: list[str]) -> None:
     command = arguments[0]

@@ -152,6 +152,7 @@ def test_a_diverging_run_is_explained(run: Run, folder: Path, capfd: pytest.Capt
     assert "diverged" in line and "optimizer.lr" in line
 
 
+@pytest.mark.slow
 def test_one_bad_job_does_not_stop_a_sweep(run: Run, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("train", "-m", "k=1,2", *QUICK, "tracker=none") == 2
     assert "k=1" in capfd.readouterr().err
@@ -182,6 +183,7 @@ def test_evaluate_needs_a_run(run: Run, capfd: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_can_be_resumed(run: Run, folder: Path) -> None:
     import signal
     import time

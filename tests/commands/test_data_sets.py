@@ -11,6 +11,7 @@ SMALL = (*QUICK, "tracker=none", "dataset.root=root", "batch_groups=2", "base.ba
 
 
 @pytest.mark.parametrize("encoder", ["addition", "concat"])
+@pytest.mark.slow
 def test_speech_is_trained_on_and_evaluated(run: Run, folder: Path, encoder: str) -> None:
     write_speech_commands(folder / "root")
     chosen = ("dataset=speech_commands", "architecture=lenet", "architecture.hidden=8", f"encoder={encoder}", "k=3")
@@ -23,6 +24,7 @@ def test_speech_is_trained_on_and_evaluated(run: Run, folder: Path, encoder: str
 
 
 @pytest.mark.parametrize("dataset", ["image_folder", "cat_v_dog"])
+@pytest.mark.slow
 def test_images_are_trained_on_with_augmentation(run: Run, folder: Path, dataset: str) -> None:
     write_image_folder(folder / "root")
     chosen = (f"dataset={dataset}", "dataset.size=32", "dataset.resize=36", "architecture=mlp", "encoder=concat")
@@ -32,6 +34,7 @@ def test_images_are_trained_on_with_augmentation(run: Run, folder: Path, dataset
 
 
 @pytest.mark.parametrize("encoder", ["concat"])
+@pytest.mark.slow
 def test_boxes_are_trained_on_and_evaluated(run: Run, folder: Path, encoder: str) -> None:
     write_cub(folder / "root" / "CUB_200_2011", 45)
     chosen = ("dataset=cub_localization", "dataset.size=32", "architecture=mlp", "initialisation=paper")

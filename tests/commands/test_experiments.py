@@ -17,6 +17,7 @@ from parity_exp.experiment.components import build
 from parity_exp.experiment.config_folder import config_folder
 from parity_exp.experiment.serving import Serving
 from tests.conftest import Run, metrics, run_dirs
+from tests.slow_cases import slow_but
 
 FOLDER = config_folder() / "experiment"
 
@@ -78,10 +79,15 @@ def of_row(setting: str, encoder: str) -> tuple[str, ...]:
 
 
 CHOICES = [
-    *((name,) for name in NAMES),
-    *(of_row(f"{setting}{size}", encoder) for setting, encoder, _ in ROWS for size in ("", "_small")),
+    *NAMES,
+    *(" ".join(of_row(f"{setting}{size}", encoder)) for setting, encoder, _ in ROWS for size in ("", "_small")),
 ]
 """Every experiment, and every setting in those that it is made for."""
+
+AT_ONCE = [
+    "parm/fig9a", "parm/two_losses_small", "learned_code", "compare/policies_small", "plan/crash", "wrong_answers",
+]  # fmt: skip
+"""One of each kind; the others are of the same making, and there are too many for quick tests."""
 
 
 def resolved(name: str, *overrides: str) -> DictConfig:
@@ -125,9 +131,11 @@ def rehearsed(parts: str) -> None:
     Serving(experiment)
 
 
-@pytest.mark.parametrize("choices", CHOICES, ids=" ".join)
-def test_what_needs_no_data_can_be_made(choices: tuple[str, ...]) -> None:
-    config = resolved(*choices)
+@pytest.mark.parametrize(
+    "choices", slow_but([*AT_ONCE, "parm/accuracy setting=mnist_mlp_small encoder=addition"], CHOICES)
+)
+def test_what_needs_no_data_can_be_made(choices: str) -> None:
+    config = resolved(*choices.split())
     config.redundancy.pop("oracle", None)  # which only a simulation has
     config.trainer.accelerator = "cpu"
     config.pool.devices = "cpu"
@@ -135,7 +143,7 @@ def test_what_needs_no_data_can_be_made(choices: tuple[str, ...]) -> None:
     rehearsed(OmegaConf.to_yaml(config))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_but(AT_ONCE, NAMES))
 def test_a_multirun_goes_through_what_the_experiment_says(name: str) -> None:
     config = composed(name)
     assert config.hydra.sweeper.params == config.sweep

@@ -48,6 +48,7 @@ class Large(nn.Module):
 
 
 @pytest.mark.parametrize("limit", [72, 144])
+@pytest.mark.slow
 def test_a_batch_of_one_is_never_left_over(run: Run, folder: Path, limit: int) -> None:
     # 65 samples, or 65 groups of two, in batches of 64.
     arguments = ("architecture=vgg11", f"dataset.limit={limit}", "base.batch_size=64", "batch_groups=64")

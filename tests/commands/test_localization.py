@@ -107,6 +107,7 @@ def test_other_codes_learn_boxes(run: Run, boxes: Path, choices: list[str]) -> N
     assert "test/degraded_iou" in metrics(trained)
 
 
+@pytest.mark.slow
 def test_a_sweep_of_boxes_ends_with_a_table(run: Run, boxes: Path) -> None:
     assert run("train", "-m", *TRAIN, "k=2,3", "dataset.samples=200", "trainer.max_epochs=1", "base.max_epochs=1") == 0
     (table,) = boxes.rglob("sweep.csv")

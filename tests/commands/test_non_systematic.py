@@ -46,6 +46,7 @@ def test_a_code_that_trains_nothing_is_measured_evaluated_and_served(run: Run, f
     assert values["serve/coded/encode_us"] > 0 and values["serve/coded/decode_us"] > 0
 
 
+@pytest.mark.slow
 def test_one_experiment_serves_a_trained_code_and_codes_that_train_nothing(
     run: Run, folder: Path, trained: Trained
 ) -> None:

@@ -45,6 +45,7 @@ def test_everything_is_in_one_run_directory(run: Run, folder: Path, capfd: pytes
     assert (run_dirs(folder, "serve")[-1] / "checkpoints" / "backup.ckpt").is_file()
 
 
+@pytest.mark.slow
 def test_a_sweep_of_whole_experiments_ends_with_a_table(run: Run, folder: Path) -> None:
     sweep = ("k=2,3", "redundancy=[parity]", "tracker=none")
     assert run("run", "-m", *QUICK, *BRISK, "load.queries=20", *sweep) == 0

@@ -72,6 +72,7 @@ def test_a_serving_run_leaves_what_the_contract_says(run: Run, folder: Path, tra
     assert len(pd.read_csv(run_dir / "arrivals.csv")) == 70
 
 
+@pytest.mark.slow
 def test_a_serving_run_is_tracked(run: Run, folder: Path, trained: Trained) -> None:
     assert run("serve", f"run={trained()}", "tracker=wandb", *BRISK, "redundancy=[none,parity]") == 0
     (run_dir,) = run_dirs(folder, "serve")
@@ -126,6 +127,7 @@ def test_late_answers_are_given_by_the_code_and_by_the_backup(run: Run, folder: 
     assert rebuilt["latency_ms"].median() < queries(run_dir, "none")["latency_ms"].max()
 
 
+@pytest.mark.slow
 def test_wrong_answers_reach_clients_unless_a_policy_notices(
     run: Run, folder: Path, trained: Trained, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,6 +160,7 @@ def test_wrong_answers_reach_clients_unless_a_policy_notices(
     assert "Wrong answers, and who noticed" in report and "no way to notice" in report
 
 
+@pytest.mark.slow
 def test_two_parity_models_bring_back_two_predictions(run: Run, folder: Path, trained: Trained) -> None:
     late = ("straggler=[trace]", slow(folder / "trace.csv", 0, 1, extra_ms=300))
     load = ("load.rate_qps=100", "load.warmup=0", "load.queries=64", "pool.instances=4")
@@ -175,18 +178,29 @@ def test_two_parity_models_bring_back_two_predictions(run: Run, folder: Path, tr
 @pytest.mark.parametrize(
     "choices",
     [
-        ["queue=round_robin", "redundancy=[hedged,parity]"],
-        ["pool.prefetch=2", "redundancy=[shared_parity]", "pool.pin_cores=true"],
-        ["load=constant", "load.utilisation=0.5", "load.rate_qps=null"],
-        ["load=bursts", "load.on_s=0.05", "load.off_s=0.05", "load.slo_ms=null"],
-        ["load=closed", "load.clients=3", "load.think_ms=1", "~load.rate_qps"],
-        ["straggler=[slowdown,degraded]", "straggler/distribution@straggler.slowdown.distribution=pareto"],
+        [
+            "queue=round_robin", "redundancy=[hedged,parity]",
+            "load=constant", "load.utilisation=0.5", "load.rate_qps=null",
+        ],
+        [
+            "pool.prefetch=2", "redundancy=[shared_parity]", "pool.pin_cores=true",
+            "load=bursts", "load.on_s=0.05", "load.off_s=0.05", "load.slo_ms=null",
+        ],
+        [
+            "load=closed", "load.clients=3", "load.think_ms=1", "~load.rate_qps",
+            "straggler=[slowdown,degraded]", "straggler/distribution@straggler.slowdown.distribution=pareto",
+        ],
         ["straggler=[shuffle,crash]", "straggler.crash.times_s=[0.05]"],
-        ["straggler=[contention]", "straggler.contention.instances=[0]", "straggler.contention.process.size=16"],
-        ["straggler=[multitenancy]", "straggler.multitenancy.instances=[0]", "straggler.multitenancy.process.width=8"],
+        [
+            "straggler=[contention,multitenancy]",
+            "straggler.contention.instances=[0]", "straggler.contention.process.size=16",
+            "straggler.multitenancy.instances=[0]", "straggler.multitenancy.process.width=8",
+        ],
         ["experiment=mine", "load.queries=40"],
     ],
-)
+    ids=["constant", "bursts", "closed", "crash", "helpers", "experiment"],
+)  # fmt: skip
+@pytest.mark.slow
 def test_choices_serve(run: Run, folder: Path, trained: Trained, choices: list[str]) -> None:
     (folder / "conf" / "experiment").mkdir(parents=True)
     (folder / "conf" / "experiment" / "mine.yaml").write_text(
@@ -221,6 +235,7 @@ def test_queries_go_in_batches_and_no_query_waits_for_one_that_does_not_come(
         assert len(queries(run_dir, policy)) == 61
 
 
+@pytest.mark.slow
 def test_arrivals_and_stragglers_come_from_the_seed_and_can_be_replayed(
     run: Run, folder: Path, trained: Trained
 ) -> None:
@@ -246,6 +261,7 @@ def test_arrivals_and_stragglers_come_from_the_seed_and_can_be_replayed(
     assert queries(replayed, "hedged")["scheduled_s"].equals(queries(first, "equal_resources")["scheduled_s"])
 
 
+@pytest.mark.slow
 def test_a_sweep_over_policies_gives_each_jobs_tail_to_the_sweeper(
     run: Run, folder: Path, trained: Trained, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,6 +279,7 @@ def test_a_sweep_over_policies_gives_each_jobs_tail_to_the_sweeper(
     assert "p99.9" in last_table and "[equal_resources]" in last_table and "fraction" not in last_table
 
 
+@pytest.mark.slow
 def test_the_base_model_of_other_people_is_served(run: Run, folder: Path) -> None:
     torch.save({"state_dict": {"fc.weight": torch.randn(10, 256), "fc.bias": torch.zeros(10)}}, "foreign.pt")
     given = ("architecture=logistic", "base.checkpoint=foreign.pt")

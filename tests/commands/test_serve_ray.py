@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
 def test_a_node_is_lost_under_load_and_no_query_is(
     ray_cluster: "Cluster", run: Run, folder: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,7 @@ def check_answers(run_dir: Path, policy: str, count: int) -> pd.DataFrame:
 
 def test_random_instances_are_killed_and_nothing_is_lost(folder: Path, trained: Trained) -> None:
     load = ("load.queries=600", "load.rate_qps=300", "redundancy=[parity,hedged]", "load.slo_ms=5000")
-    job = serve_from_scratch(folder, f"run={trained()}", *SMALL, *load, "pool.max_failures=100")
+    job = serve(folder, f"run={trained()}", *SMALL, *load, "pool.max_failures=100")
     victims, chance = 0, random.Random(0)
     while job.poll() is None:
         alive = sorted(instances(job.pid).values())
@@ -87,6 +87,7 @@ def test_random_instances_are_killed_and_nothing_is_lost(folder: Path, trained: 
     assert lost > 0
 
 
+@pytest.mark.slow
 def test_instances_that_hang_are_replaced(folder: Path, trained: Trained) -> None:
     load = ("load.queries=250", "load.rate_qps=100", "redundancy=[equal_resources]", "load.slo_ms=null")
     job = serve(folder, f"run={trained()}", *SMALL, *load, "pool.hang_timeout_s=0.6")
@@ -119,6 +120,7 @@ class Picky(MLP):
 """
 
 
+@pytest.mark.slow
 def test_a_model_that_raises_on_one_query_spoils_no_other(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +148,7 @@ def test_a_model_that_raises_on_one_query_spoils_no_other(
         assert set(queries.drop(spoilt)["source"]) <= {"own", "reconstructed"}
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_vanishes_fails_the_run_with_its_name(folder: Path, copied: Path) -> None:
     load = ("load.queries=100", "load.rate_qps=200", "redundancy=[none,parity]")
     job = serve(folder, f"run={copied}", *SMALL, *load)
@@ -158,6 +161,7 @@ def test_a_checkpoint_that_vanishes_fails_the_run_with_its_name(folder: Path, co
     assert len(pd.read_parquet(the_run(folder) / "queries-none.parquet")) == 100
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_anything_is_written_leaves_nothing(folder: Path, trained: Trained) -> None:
     job = serve_from_scratch(folder, f"run={trained()}", *SMALL, "redundancy=[none]")
     wait_until(lambda: list(folder.rglob("overrides.yaml")))
@@ -205,6 +209,7 @@ def test_instances_and_helpers_end_by_themselves_when_the_job_is_killed(folder: 
     wait_until(lambda: not session(job.pid), 10)
 
 
+@pytest.mark.slow
 def test_more_instances_than_cores_serve_as_well(folder: Path, trained: Trained, run: Run) -> None:
     load = ("load.queries=300", "pool.instances=6", "pool.service_time_ms=20", "load.utilisation=0.4")
     assert run("serve", f"run={trained()}", *SMALL, *load, "redundancy=[parity]") == 0

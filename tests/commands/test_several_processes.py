@@ -34,6 +34,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_two_processes_in_a_sweep_track_one_run_a_job(sweep: Path) -> None:
     runs = [read_run(path) for path in sweep.rglob("*.wandb")]
     assert sorted(tracked.config["k"] for tracked in runs) == [2, 3]
@@ -72,6 +73,7 @@ def two_nodes(folder: Path, port: int) -> Iterator[list["subprocess.Popen[str]"]
         one.communicate(timeout=60)
 
 
+@pytest.mark.slow
 def test_torchrun_on_two_nodes_trains_what_two_processes_of_one_train(
     sweep: Path, folder: Path, two_nodes: list["subprocess.Popen[str]"]
 ) -> None:

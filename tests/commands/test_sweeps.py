@@ -10,6 +10,7 @@ from tests.conftest import QUICK, Run, start
 from tests.tracking.wandb_file import read_run
 
 
+@pytest.mark.slow
 def test_jobs_in_processes_side_by_side_share_a_base_model_and_track_a_run_each(folder: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="parity_exp[joblib] is not installed")
     job = start(folder, "train", "-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "k=2,3", *QUICK)
@@ -23,6 +24,7 @@ def test_jobs_in_processes_side_by_side_share_a_base_model_and_track_a_run_each(
     assert pd.read_csv(table)["k"].tolist() == [2, 3]
 
 
+@pytest.mark.slow
 def test_submitits_jobs_are_processes_of_their_own(folder: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="parity_exp[submitit] is not installed")
     # The launcher for Slurm needs a cluster; this one is the same but for where it starts the jobs.
@@ -42,6 +44,7 @@ def test_slurms_launcher_can_be_chosen(run: Run, capsys: pytest.CaptureFixture[s
 OPTUNA = ("train", "-m", "hydra/sweeper=optuna", *QUICK, "tracker=none", "recipe=parm")
 
 
+@pytest.mark.slow
 def test_optuna_maximises_validation_quality_and_ends_the_sweep_in_a_table(run: Run, folder: Path) -> None:
     pytest.importorskip("optuna", reason="parity_exp[optuna] is not installed")
     lines = ["hydra/sweeper/sampler=grid", "hydra.sweep.dir=s", "k=choice(2,3)"]
@@ -56,6 +59,7 @@ def test_optuna_maximises_validation_quality_and_ends_the_sweep_in_a_table(run: 
     assert run(*OPTUNA, "hydra.sweep.dir=s", "k=choice(2,3,4)") == 2, "another search"
 
 
+@pytest.mark.slow
 def test_optunas_pruner_ends_a_training_that_falls_behind(run: Run, folder: Path) -> None:
     optuna = pytest.importorskip("optuna", reason="parity_exp[optuna] is not installed")
     pruner = ["hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=1", "hydra.sweep.dir=s"]
@@ -76,6 +80,7 @@ def test_optunas_pruner_ends_a_training_that_falls_behind(run: Run, folder: Path
     }
 
 
+@pytest.mark.slow
 def test_a_word_that_cannot_be_is_one_line(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("optuna", reason="parity_exp[optuna] is not installed")
     for word in ("hydra.sweeper.direction=up", "hydra/sweeper/pruner=median hydra.sweeper.direction=minimize"):

@@ -30,6 +30,7 @@ def test_a_run_directory_holds_what_the_contract_says(run: Run, folder: Path) ->
     assert values["train/epochs"] == len(pd.read_csv(run_dir / "history.csv")) == 2
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_metrics(run: Run, folder: Path) -> None:
     for seed in (3, 3, 4):
         assert run("train", *QUICK, "tracker=none", f"seed={seed}", "base.seed=0") == 0
@@ -56,6 +57,7 @@ def test_evaluate_repeats_what_train_measured(run: Run, folder: Path, trained: T
 
 
 @pytest.mark.draws
+@pytest.mark.slow
 def test_evaluate_takes_another_grouping_another_list_and_another_root(run: Run, folder: Path) -> None:
     write_idx(folder / "first", seed=1)
     quick = ("trainer.max_epochs=1", "base.max_epochs=1", "tracker=none")
@@ -86,10 +88,12 @@ def test_evaluate_takes_another_grouping_another_list_and_another_root(run: Run,
         ["architecture=logistic", "architecture@parity.architecture=lenet", "trainer.precision=bf16-mixed"],
     ],
 )
+@pytest.mark.slow
 def test_choices_train(run: Run, folder: Path, choices: list[str]) -> None:
     assert run("train", *QUICK, "tracker=none", *choices) == 0
 
 
+@pytest.mark.slow
 def test_a_foreign_state_dict_is_the_base_model_and_scores_the_same(run: Run, folder: Path) -> None:
     assert run("train", *QUICK, "base.max_epochs=10", "tracker=none") == 0
     (first,) = run_dirs(folder)
@@ -102,6 +106,7 @@ def test_a_foreign_state_dict_is_the_base_model_and_scores_the_same(run: Run, fo
 
 
 @pytest.mark.skipif(not FASHION_MNIST, reason="Fashion-MNIST is not installed")
+@pytest.mark.slow
 def test_real_images_of_clothing(run: Run, folder: Path) -> None:
     choices = ["dataset=fashion_mnist", "encoder=concat", "k=4", "base.max_epochs=2", "trainer.max_epochs=3"]
     assert run("train", *choices, "initialisation=base", "tracker=none") == 0
@@ -147,6 +152,7 @@ def test_a_killed_run_goes_on_to_the_same_number_of_epochs(run: Run, folder: Pat
     assert pd.read_csv(run_dir / "history.csv")["epoch"].tolist() == list(range(1, 151))
 
 
+@pytest.mark.slow
 def test_sweepers_get_what_validation_says(run: Run, folder: Path) -> None:
     given = ["-m", *QUICK, "tracker=none", "+hydra.callbacks.values._target_=tests.commands.job_values.JobValues"]
     assert run("train", *given, "code=parity,berrut") == 0

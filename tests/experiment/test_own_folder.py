@@ -192,6 +192,7 @@ def test_what_no_training_began_is_not_resumed(run: Run, folder: Path, capsys: p
 # ---- sweeps
 
 
+@pytest.mark.slow
 def test_another_sweep_is_refused_a_sweeps_folder(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = ("simulate", "-m", "hydra.sweep.dir=s", *SIMULATION, "redundancy=none")
     assert run(*sweep, "seed=0,1") == 0
@@ -228,6 +229,7 @@ def test_a_base_model_whose_training_was_cut_short_is_not_kept(run: Run, folder:
     assert len(pd.read_csv(full / "history.csv")) == 2
 
 
+@pytest.mark.slow
 def test_a_users_network_whose_code_has_changed_is_trained_anew(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,14 +257,14 @@ def spoil(path: Path) -> None:
 @pytest.mark.parametrize("damage", [Path.unlink, spoil])
 @pytest.mark.parametrize("name", ["base.ckpt", "fitted.json", "history.csv", "identity.json"])
 def test_a_cache_without_its_product_is_made_anew(
-    run: Run, folder: Path, damage: Callable[[Path], object], name: str
+    run: Run, folder: Path, trained: Trained, damage: Callable[[Path], object], name: str
 ) -> None:
-    given = ("train", *SHORT, "code=berrut", "dataset.limit=200")
-    assert run(*given) == 0
+    given = ("code=berrut", "dataset.limit=200")
+    shutil.copytree(trained(*given).parents[2], folder / "outputs", dirs_exist_ok=True)
     (base,) = cached(folder)
     damage(base / name)
     (base / "last.ckpt").write_bytes(b"junk")
-    assert run(*given, "k=4") == 0
+    assert run("train", *QUICK, "tracker=none", *given, "k=4") == 0
     assert cached(folder) == [base]
     assert {"base.ckpt", "fitted.json", "history.csv", "identity.json"} <= {path.name for path in base.iterdir()}
     first, second = run_dirs(folder)

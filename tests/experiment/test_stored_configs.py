@@ -13,6 +13,7 @@ from parity_exp.errors import ConfigError
 from parity_exp.experiment.stored import stored_config
 from parity_exp.recordings.run_directory import RunDirectory
 from tests.conftest import QUICK, Run, Trained, run_dirs
+from tests.slow_cases import slow_but
 
 COMMANDS = {"evaluate": "run", "serve": "run", "train": "resume"}
 """Commands that make what a stored config describes, and the key that names the run."""
@@ -91,8 +92,13 @@ def test_a_payload_is_not_run_by_any_command(
     assert "pandas.read_pickle at encoder.position_code" in line and "trust=[pandas]" in line
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("payload", PAYLOADS)
+PAIRS = [(payload, place) for payload in PAYLOADS for place in PLACES]
+
+
+@pytest.mark.parametrize(
+    ("payload", "place"),
+    slow_but([pair for pair in PAIRS if "pandas" in pair or "encoder.position_code" in pair], PAIRS, ": ".join),
+)
 def test_no_payload_is_made_wherever_it_stands(
     folder: Path, evil: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch, payload: str, place: str
 ) -> None:

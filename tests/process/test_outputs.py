@@ -27,8 +27,8 @@ def shell(folder: Path, line: str, **environment: str) -> subprocess.CompletedPr
 @pytest.mark.parametrize(
     "line",
     [
-        f"$PROGRAM {SIMULATE} | true; exit ${{PIPESTATUS[0]}}",
-        f"$PROGRAM {SIMULATE} >/dev/full 2>/dev/full",
+        pytest.param(f"$PROGRAM {SIMULATE} | true; exit ${{PIPESTATUS[0]}}", marks=pytest.mark.slow),
+        pytest.param(f"$PROGRAM {SIMULATE} >/dev/full 2>/dev/full", marks=pytest.mark.slow),
         f"$PROGRAM {SIMULATE} >&- 2>&- <&-",
     ],
 )

@@ -52,7 +52,10 @@ def ray_pool(request: pytest.FixtureRequest, **options: Any) -> AnyPool:
     return RayPool(num_cpus=0.1, **options)
 
 
-@pytest.fixture(scope="module", params=[local_pool, ray_pool])
+RAY = pytest.param(ray_pool, marks=[pytest.mark.slow, pytest.mark.xdist_group("ray")])
+
+
+@pytest.fixture(scope="module", params=[local_pool, RAY])
 def start(request: pytest.FixtureRequest) -> Iterator[Start]:
     """Starts a pool of one model, or of several; closes it after all tests of its kind."""
     pools: list[AnyPool] = []

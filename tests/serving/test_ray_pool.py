@@ -102,6 +102,8 @@ def test_settings_of_gpus_that_cannot_be_are_named(options: dict[str, Any], word
     assert words in str(refusal.value)
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
 def test_checkpoints_go_through_the_object_store_once_and_helpers_run_beside_their_instance(
     ray_cluster: "Cluster", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +169,7 @@ SCRIPT = textwrap.dedent("""
 """)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_process_of_a_local_cluster_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "serve_mine.py").write_text(SCRIPT)
     job = subprocess.Popen(
@@ -212,6 +215,8 @@ def test_a_setting_that_cannot_work_is_named(options: dict[str, Any], words: str
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
 def test_too_few_machines_are_told_in_one_line(ray_cluster: "Cluster") -> None:
     pool = RayPool(num_cpus=3, strategy="STRICT_SPREAD", start_timeout_s=1)
     identity = ServedModel(nn.Identity, (2,), (2,))

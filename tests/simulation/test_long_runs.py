@@ -93,7 +93,7 @@ def everybody_was_answered_once(outcome: Outcome) -> bool:
 @pytest.mark.parametrize(("k", "r"), [(2, 1), (4, 2)])
 @pytest.mark.parametrize("name", POLICIES)
 def test_with_an_instance_killed_every_second_no_query_is_lost_or_answered_twice(name: str, k: int, r: int) -> None:
-    queries = 20_000
+    queries = 5_000
     outcome = killed_every_second(POLICIES[name](k, r), queries, utilisation=0.6)
     assert everybody_was_answered_once(outcome)
     assert not WRONG & set(outcome.source.tolist())

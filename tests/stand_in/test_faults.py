@@ -25,9 +25,8 @@ from parity_exp.training import Evaluator, ParityMSE, code_costs
 from parity_exp.training.evaluation import Scores
 from tests.conftest import Run
 from tests.data.files import write_image_folder
+from tests.slow_cases import slow_but
 from tests.stand_in.device import device
-
-pytestmark = pytest.mark.usefixtures("no_drawing")
 
 THERE = device(0)
 BRIEF = (
@@ -137,7 +136,7 @@ FAULTS: list[tuple[Callable[[Patch], None], tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("plant", "overrides"), FAULTS, ids=[plant.__name__ for plant, _ in FAULTS])
+@pytest.mark.parametrize(("plant", "overrides"), slow_but([FAULTS[0]], FAULTS, lambda fault: fault[0].__name__))
 def test_a_planted_fault_ends_the_run_here_and_not_on_the_cpu(
     run: Run,
     folder: Path,

@@ -21,8 +21,6 @@ from tests.serving.pool_driver import answer
 from tests.serving.small_models import SHAPE, mlp
 from tests.stand_in.whereabouts import Whereabouts
 
-pytestmark = pytest.mark.usefixtures("no_drawing")
-
 TWO = ["pretend:0", "pretend:1"]
 BRISK = (
     "load.queries=60", "load.warmup=10", "load.rate_qps=300", "pool.instances=2", "pool.service_time_ms=3",
@@ -118,6 +116,7 @@ def check_served(folder: Path, *policies: str) -> None:
         assert 0 <= values[f"serve/{policy}/accuracy"] <= 1
 
 
+@pytest.mark.slow
 def test_a_code_is_served_from_two_devices_with_backup_and_checks(run: Run, folder: Path) -> None:
     run_dir = trained(run, folder, "r=2", "k=3", "recipe=best")
     policies = ("parity", "approximate_backup", "voted_parity", "berrut")

@@ -10,9 +10,8 @@ import torch
 
 from tests.conftest import Run, metrics, run_dirs
 from tests.data.files import write_cub, write_image_folder, write_speech_commands
+from tests.slow_cases import slow_but
 from tests.stand_in.forwards import Forwards
-
-pytestmark = pytest.mark.usefixtures("no_drawing")
 
 BRIEF = (
     "tracker=none", "trainer.accelerator=pretend", "trainer.max_epochs=1", "base.max_epochs=1",
@@ -68,7 +67,7 @@ def check_measured(run_dir: Path, quality: str = "accuracy") -> None:
         assert 0 <= values[f"test/{kind}_{quality}"] <= 1
 
 
-@pytest.mark.parametrize("name", [*RECIPES, *CODES, *SETTINGS])
+@pytest.mark.parametrize("name", slow_but(["best", "mixed precision"], [*RECIPES, *CODES, *SETTINGS]))
 def test_systematic_codes_are_trained_and_measured(run: Run, folder: Path, forwards: Forwards, name: str) -> None:
     run_dir = trained(run, folder, *FEW, *{**RECIPES, **CODES, **SETTINGS}[name], "trainer.max_epochs=1")
     check_measured(run_dir)
@@ -77,7 +76,7 @@ def test_systematic_codes_are_trained_and_measured(run: Run, folder: Path, forwa
     assert costs["cost/base_flops"] > 0 and costs["cost/decode_us"] > 0
 
 
-@pytest.mark.parametrize("name", NON_SYSTEMATIC)
+@pytest.mark.parametrize("name", slow_but(["berrut"], NON_SYSTEMATIC))
 def test_codes_without_training_are_searched_and_measured(
     run: Run, folder: Path, forwards: Forwards, name: str
 ) -> None:
@@ -108,6 +107,7 @@ DATA: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
 @pytest.mark.parametrize(
     ("name", "code"), [*((name, "parity") for name in DATA), ("digit_boxes", "berrut"), ("speech", "berrut")]
 )
+@pytest.mark.slow
 def test_every_task_and_kind_of_data_set_is_learned(
     run: Run, folder: Path, forwards: Forwards, name: str, code: str
 ) -> None:
@@ -119,6 +119,7 @@ def test_every_task_and_kind_of_data_set_is_learned(
     assert forwards.only_on("pretend")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped_and_ends_as_without_the_stop(run: Run, folder: Path) -> None:
     long = ("trainer.max_epochs=3", "scheduler=none", *FEW)
     whole = trained(run, folder, *long)
@@ -138,6 +139,7 @@ def weights(run_dir: Path, part: str, place: str | None = None) -> dict[str, tor
     return state
 
 
+@pytest.mark.slow
 def test_checkpoints_are_for_machines_without_the_device(run: Run, folder: Path) -> None:
     run_dir = trained(run, folder, *FEW, "encoder=concat", "recipe=best")
     for part in ("base", "parity-0", "decoder"):
@@ -146,6 +148,7 @@ def test_checkpoints_are_for_machines_without_the_device(run: Run, folder: Path)
     assert json.loads((run_dir / "environment.json").read_text())["devices"] == ["pretend:0", "pretend:1"]
 
 
+@pytest.mark.slow
 def test_a_run_on_one_device_is_measured_on_another_with_the_same_result(
     run: Run, folder: Path, forwards: Forwards
 ) -> None:
