@@ -1,0 +1,108 @@
+"""Measure a code with its trained networks on a split: metrics, tables, and some groups to look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from parity_exp.coding import Code
+from parity_exp.data import Splits
+from parity_exp.training.coded_model import predictions
+from parity_exp.training.costs import code_costs
+from parity_exp.training.evaluation import Evaluation, Evaluator, Examples
+from parity_exp.training.non_systematic_evaluation import NonSystematicEvaluator
+from parity_exp.training.trained_parts import TrainedParts
+
+EXAMPLE_GROUPS = 4
+
+FRACTIONS = tuple(hundredths / 100 for hundredths in range(11))
+"""The f_u that overall quality is given at, unless somebody wants others."""
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How a code is measured.
+
+    Attributes:
+        seed: of the grouping.
+        groupings: random groupings to average over.
+        fractions_unavailable: the f_u to give the overall quality at.
+        noise_sigmas: standard deviations of what is added to wrong answers, where a code looks for these.
+    """
+
+    seed: int = 0
+    groupings: int = 1
+    fractions_unavailable: Sequence[float] = FRACTIONS
+    noise_sigmas: Sequence[float] = (1, 10, 100)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on the test split.
+
+    Attributes:
+        evaluation: scores, and tables of them.
+        costs: by their names without ``cost/``; none for a code without parity models.
+        evaluator: what has measured, for examples.
+        predictions: the base model's, ``(N, *out)``.
+        splits: the data set.
+        seed: of the grouping.
+    """
+
+    evaluation: Evaluation
+    costs: dict[str, float]
+    evaluator: Evaluator | NonSystematicEvaluator = field(repr=False)
+    predictions: Tensor = field(repr=False)
+    splits: Splits = field(repr=False)
+    seed: int
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """By their keys in ``metrics.json``."""
+        tested = {f"test/{name}": value for name, value in self.evaluation.metrics.items()}
+        return tested | {f"cost/{name}": value for name, value in self.costs.items()}
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Those that have rows, by the names of their files."""
+        tables = {"per_class": self.evaluation.per_class, "overall": self.evaluation.overall}
+        return {name: table for name, table in tables.items() if not table.empty}
+
+    @property
+    def default_quality(self) -> float:
+        """How good the default prediction is, which clients get of what is lost without a code."""
+        splits, task = self.splits, self.splits.task
+        default = task.default(splits.train.labels).expand(len(splits.test), -1)
+        return float(task.scores(default, splits.test.labels)[task.quality].mean())
+
+    def examples(self) -> Examples:
+        """The first groups of the grouping."""
+        return self.evaluator.examples(self.splits.test, self.predictions, self.seed, EXAMPLE_GROUPS)
+
+
+def measure(parts: TrainedParts, splits: Splits, device: torch.device, how: Measuring) -> Measured:
+    """Measure a code on the test split.
+
+    Args:
+        parts: the code and its networks.
+        splits: the data set.
+        device: where copies of them run.
+        how: how.
+    """
+    test, task = splits.test, splits.task
+    own = predictions(parts.base, test.inputs, splits, device)
+    evaluator = parts.evaluator(splits, device, how.noise_sigmas)
+    evaluation = evaluator.evaluate(test, own, task, how.fractions_unavailable, how.seed, how.groupings)
+    costs = code_costs(parts.code, parts.base, parts.parity_models) if isinstance(parts.code, Code) else {}
+    return Measured(evaluation, costs, evaluator, own, splits, how.seed)
+
+
+def validated_quality(parts: TrainedParts, splits: Splits, device: torch.device, seed: int) -> float:
+    """Degraded quality on groups of the validation split: what sweepers and reports choose by."""
+    samples, task = splits.validation, splits.task
+    own = predictions(parts.base, samples.inputs, splits, device)
+    measured = parts.evaluator(splits, device).evaluate(samples, own, task, (), seed)
+    return measured.metrics[f"degraded_{task.quality}"]
+

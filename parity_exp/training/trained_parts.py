@@ -1,0 +1,58 @@
+"""A code with the networks that belong to it, all trained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from parity_exp.coding import Code, NonSystematicCode
+from parity_exp.data import Splits
+from parity_exp.models import load_weights
+from parity_exp.recordings.run_directory import RunDirectory
+from parity_exp.training.evaluation import Evaluator
+from parity_exp.training.non_systematic_evaluation import NonSystematicEvaluator
+
+
+@dataclass(frozen=True)
+class TrainedParts:
+    """A code with the networks that belong to it, all trained.
+
+    Attributes:
+        base: the base model.
+        parity_models: r networks; none for a code over copies of the base model.
+        code: encoder and decoder, or the code over copies.
+    """
+
+    base: nn.Module
+    parity_models: Sequence[nn.Module]
+    code: Code | NonSystematicCode
+
+    def evaluator(
+        self, splits: Splits, device: torch.device, noise_sigmas: Sequence[float] = ()
+    ) -> Evaluator | NonSystematicEvaluator:
+        """What measures them on a split."""
+        if isinstance(self.code, NonSystematicCode):
+            return NonSystematicEvaluator(self.code, self.base, device, splits.normalise, noise_sigmas)
+        return Evaluator(self.code, self.parity_models, device, splits.normalise)
+
+
+def load_parts(parts: TrainedParts, run: RunDirectory, key: str) -> TrainedParts:
+    """Give networks, encoder and decoder the weights of a run's checkpoints.
+
+    Args:
+        parts: takes the weights.
+        run: has the checkpoints.
+        key: what named the run, for messages.
+
+    Raises:
+        CheckpointError: one of them is missing or damaged.
+    """
+    load_weights(run.checkpoint("base"), parts.base, key)
+    for row, network in enumerate(parts.parity_models):
+        load_weights(run.checkpoint(f"parity-{row}"), network, key)
+    if isinstance(parts.code, Code):
+        for part, coder in (("encoder", parts.code.encoder), ("decoder", parts.code.decoder)):
+            if coder.state_dict():
+                load_weights(run.checkpoint(part), coder, key)
+    return parts
