@@ -3,13 +3,15 @@
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from parity_exp.api.results import Evaluated
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.job import overlaid, resolved, tracked
 from parity_exp.experiment.own_folder import claim
-from parity_exp.experiment.results import evaluate_test_split, load_trained, validated_quality, warn_if_unfinished
 from parity_exp.experiment.stored import stored_config
+from parity_exp.experiment.trained_run import load_trained, warn_if_unfinished
 from parity_exp.recordings.run_directory import RunDirectory
+from parity_exp.training import measure, validated_quality
 
 MAY_CHANGE = ("dataset", "evaluation", "trainer", "tracker", "outputs")
 
@@ -21,10 +23,12 @@ def run(composed: DictConfig) -> float:
     trained = RunDirectory.existing(composed.run, "run")
     config = overlaid(stored_config(trained, "run", composed), resolved(composed), MAY_CHANGE, "run")
     experiment = Experiment(config)
-    base, parities = load_trained(experiment, trained, "run")
+    parts = load_trained(experiment, trained, "run")
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
     claim("evaluate", resolved(composed), directory, experiment.data_facts)
     warn_if_unfinished(trained)
+    splits, device, how = experiment.splits, experiment.device, experiment.measuring
     with tracked("evaluate", config, directory) as tracker:
-        evaluate_test_split(experiment, base, parities, directory, tracker, {})
-    return validated_quality(experiment, base, parities)
+        evaluated = Evaluated(parts, measure(parts, splits, device, how))
+        evaluated.publish(directory, tracker, config.dataset.name, experiment.k, experiment.r)
+    return validated_quality(parts, splits, device, how.seed)

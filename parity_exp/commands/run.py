@@ -7,9 +7,9 @@ from parity_exp.analysis.pages.run import write_report
 from parity_exp.commands.train import train_and_evaluate
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.job import resolved, tracked
-from parity_exp.experiment.non_systematic import code_settled
 from parity_exp.experiment.own_folder import claim
 from parity_exp.experiment.serving import Serving, serve_policies
+from parity_exp.experiment.untrained_codes import code_settled
 from parity_exp.process.side_channels import beside
 from parity_exp.recordings.run_directory import RunDirectory
 

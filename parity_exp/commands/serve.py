@@ -8,14 +8,14 @@ from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.job import overlaid, resolved, tracked
 from parity_exp.experiment.own_folder import claim
-from parity_exp.experiment.phases import belongs
-from parity_exp.experiment.results import load_trained, warn_if_unfinished
 from parity_exp.experiment.scenario import SECTIONS
 from parity_exp.experiment.serving import Serving, serve_policies
 from parity_exp.experiment.stored import stored_config
+from parity_exp.experiment.trained_run import load_trained, warn_if_unfinished
 from parity_exp.policies.policy import BACKUP
 from parity_exp.process.side_channels import beside
 from parity_exp.recordings.run_directory import RunDirectory
+from parity_exp.training import belongs
 
 MAY_CHANGE = (*SECTIONS, "seed", "dataset", "trainer", "tracker", "outputs")
 
@@ -32,7 +32,7 @@ def run(composed: DictConfig) -> float:
     load_trained(experiment, trained, "run")
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
     # The run's own small model, where it has one and nobody asks for another.
-    has_backup = serving.needs_backup and belongs(experiment, trained.checkpoint(BACKUP), BACKUP)
+    has_backup = serving.needs_backup and belongs(experiment.labelled_model(BACKUP), trained.checkpoint(BACKUP))
     claim("serve", resolved(composed), directory, experiment.data_facts)
     warn_if_unfinished(trained)
     with tracked("serve", config, directory) as tracker:

@@ -11,7 +11,6 @@ A cached set is a folder: ``inputs.npy``, ``labels.npy`` and ``samples.json``. R
 import json
 import logging
 import os
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -22,10 +21,10 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from parity_exp.data.dataset import Samples
 from parity_exp.files.writing import remove_files
+from parity_exp.process.progress import bar
 
 log = logging.getLogger(__name__)
 
@@ -185,17 +184,12 @@ def _write_at(descriptor: int, content: bytes, offset: int) -> None:
 
 def _for_each(count: int, do: Callable[[int], None], what: str) -> None:
     """Call a function with 0 to ``count - 1`` on several threads; the first error ends it."""
-    watched = sys.stderr.isatty()
-    interval_s = 0.2 if watched else 30  # where nobody watches a terminal, a line now and then keeps logs short
     pool = ThreadPoolExecutor(min(READERS, os.cpu_count() or 1))
     try:
         futures = [pool.submit(do, place) for place in range(count)]
-        done = as_completed(futures)
-        bar = tqdm(
-            done, total=count, desc=what, unit="file", mininterval=interval_s, maxinterval=interval_s,
-            dynamic_ncols=watched, leave=False, delay=1,
-        )  # fmt: skip
-        for future in bar:
-            future.result()
+        with bar(what, count, "file", leave=False, delay=1) as shown:
+            for future in as_completed(futures):
+                future.result()
+                shown.update()
     finally:
         pool.shutdown(cancel_futures=True)

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from parity_exp.errors import Refused, UserError
-from parity_exp.experiment.determined import config_facts, content_facts
+from parity_exp.experiment.result_facts import config_facts, content_facts
 from parity_exp.files.identity import Identity, flat, listed, without
 from parity_exp.recordings.run_directory import RunDirectory
 

@@ -24,11 +24,11 @@ from parity_exp.disturbances.timeline import Timeline
 from parity_exp.disturbances.trace import timelines, write_trace
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
-from parity_exp.experiment.calibration import normal_outputs
 from parity_exp.experiment.components import build_checked, for_the_class
-from parity_exp.experiment.non_systematic import choose_settings
-from parity_exp.experiment.phases import obtain_base
 from parity_exp.experiment.scenario import DAY_S, Draw, Scenario
+from parity_exp.experiment.several_processes import obtain_labelled_of
+from parity_exp.experiment.trained_run import normal_outputs_of
+from parity_exp.experiment.untrained_codes import choose_settings
 from parity_exp.load import query_indices, write_arrivals
 from parity_exp.models import load_weights
 from parity_exp.policies.desk import Desk
@@ -232,7 +232,7 @@ class Serving(Scenario):
         rates = {name: rate for name, rate in wanted if rate is not None}
         if not rates:
             return {}
-        normal = normal_outputs(self.experiment, trained)
+        normal = normal_outputs_of(self.experiment, trained)
         decoder, differences = on_device(self.experiment.code.decoder, "cpu"), self.experiment.task.differences
         return {name: Consistency(decoder, differences, *normal, rate) for name, rate in rates.items()}
 
@@ -338,7 +338,7 @@ def serve_policies(
         What was measured, to be written with whatever else the job has measured, and then shown.
     """
     if serving.needs_backup:
-        obtain_base(serving.experiment, backup, tracker.epoch, BACKUP)
+        obtain_labelled_of(serving.experiment, BACKUP, backup, tracker.epoch)
     chosen = serving.choose_settings(trained, run)
     models = serving.models(trained, backup)
     consistencies = serving.consistencies(trained)

@@ -5,7 +5,6 @@ Each does its work once an epoch, or less; the bar adds one count a step.
 
 import json
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,13 +16,14 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
-from tqdm import tqdm
+from tqdm.std import tqdm
 
 from parity_exp.data.groups import Runs
 from parity_exp.errors import CheckpointError, ConfigError
 from parity_exp.files.identity import Facts, differences, listed
 from parity_exp.files.writing import write_text
 from parity_exp.models.checkpoint import load_content, save_content, save_weights
+from parity_exp.process.progress import bar
 from parity_exp.training.modules import TrainedModule
 
 EpochListener = Callable[[dict[str, float]], None]
@@ -229,30 +229,29 @@ class Progress(Callback):
     Args:
         name: what is trained.
         shown: metric to show beside the bar.
+        show: whether there is a bar at all.
     """
 
-    def __init__(self, name: str, shown: str) -> None:
+    def __init__(self, name: str, shown: str, show: bool = True) -> None:
         self.name = name
         self.shown = shown
+        self.show = show
         self.bar: tqdm[Any] | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        # Where nobody watches a terminal, a line now and then keeps logs short.
-        watched = sys.stderr.isatty()
         runs = trainer.train_dataloader
         assert isinstance(runs, Runs) and trainer.max_epochs is not None
         steps_an_epoch = len(runs.batches)
         self.run_length, self.steps_an_epoch = runs.length, steps_an_epoch
-        self.bar = tqdm(
-            total=trainer.max_epochs * steps_an_epoch,
+        self.bar = bar(
+            f"{self.name:<6}",
+            trainer.max_epochs * steps_an_epoch,
+            "step",
             initial=trainer.current_epoch * steps_an_epoch,
-            desc=f"{self.name:<6}",
-            unit="step",
-            mininterval=0.1 if watched else 30,
-            maxinterval=0.1 if watched else 30,
-            dynamic_ncols=watched,
+            interval_s=0.1,
+            show=self.show,
         )
 
     def on_train_batch_end(

@@ -73,7 +73,11 @@ class CodedModel:
     def module(self, base: nn.Module, splits: Splits) -> CodedModule:
         """What is trained, given the trained base model."""
         networks = self.first_networks(base, splits)
-        parts = {ENCODER: [self.code.encoder], DECODER: [self.code.decoder], PARITY: networks}
+        parts: dict[str, list[nn.Module]] = {
+            ENCODER: [self.code.encoder],
+            DECODER: [self.code.decoder],
+            PARITY: networks,
+        }
         frozen = [part for name, modules in parts.items() if name not in self.trained for part in modules]
         return CodedModule(self.code, networks, splits.task, self.objective, self.optimisation, self.seed, frozen)
 

@@ -45,7 +45,8 @@ def train_study(study: Study, training: Training, seed: int = 0) -> Course:
         chosen = choose_settings(study.coded.make, base, splits, machine.device, study.coded.seed)
         if chosen.table is not None:
             write_text(run.path / "code_search.csv", chosen.table.to_csv(index=False))
-        study.coded.keep(chosen)
+        if study.coded.keep is not None:
+            study.coded.keep(chosen)
         given = {**chosen.settings, **({} if chosen.last is None else {"last": chosen.last})}
         metrics = {f"train/{name}": value for name, value in chosen.metrics.items()} | _base_costs(run)
         parts = TrainedParts(study.base.new_network(), [], study.coded.make(**given))

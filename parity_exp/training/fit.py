@@ -69,6 +69,7 @@ def fit(
     acceleration: Acceleration | None = None,
     planned: int | None = None,
     facts: Facts | None = None,
+    show_progress: bool = True,
 ) -> Fitted:
     """Train to the last epoch, from ``folder/last.ckpt`` if it is there, and leave each part's best weights.
 
@@ -83,6 +84,7 @@ def fit(
         acceleration: how a GPU is used; None: by all its means.
         planned: epochs that the training is to have; None: as many as the Trainer makes.
         facts: everything that determines the weights, how long they are trained aside.
+        show_progress: whether there is a progress bar.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; ``last.ckpt`` is whole, and training can go on from it.
@@ -92,7 +94,7 @@ def fit(
     quiet_libraries()
     best, rows = BestAndLast(folder, facts), History(history, listener)
     trainer = make_trainer(
-        callbacks=[rows, Progress(name, module.monitor), best],
+        callbacks=[rows, Progress(name, module.monitor, show_progress), best],
         plugins=[AtomicCheckpointIO()],
         profiler=_NoProfiler(),
     )

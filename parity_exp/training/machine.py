@@ -25,6 +25,10 @@ USUAL_SETTINGS: Mapping[str, Any] = {
 """Arguments of Lightning's Trainer: what costs time in every step is done once an epoch by callbacks of ours."""
 
 
+PLACES = ("accelerator", "devices", "strategy", "precision")
+"""Arguments of the Trainer that say where and how it computes."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """What training runs on.
@@ -37,7 +41,6 @@ class Machine:
         precision: the Trainer's.
         validates_every: after how many epochs validation quality is measured.
         acceleration: how a GPU is used.
-        processes: how many train together.
     """
 
     make: Callable[..., Trainer]
@@ -47,7 +50,6 @@ class Machine:
     precision: Any = "32-true"
     validates_every: object = 1
     acceleration: Acceleration = field(default_factory=Acceleration)
-    processes: int = 1
 
     @classmethod
     def of(cls, acceleration: Acceleration | None = None, **settings: Any) -> "Machine":
@@ -57,7 +59,7 @@ class Machine:
             acceleration: how a GPU is used; None: by all its means.
             settings: arguments of Lightning's Trainer.
         """
-        places = {name: settings[name] for name in ("accelerator", "devices", "strategy", "precision") if name in settings}
+        places = {name: settings[name] for name in PLACES if name in settings}
         every = settings.get("check_val_every_n_epoch", 1)
         make = partial(Trainer, **{"devices": 1, **USUAL_SETTINGS, **settings})
         return cls(make, **places, validates_every=every, acceleration=acceleration or Acceleration())

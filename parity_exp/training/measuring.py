@@ -105,4 +105,3 @@ def validated_quality(parts: TrainedParts, splits: Splits, device: torch.device,
     own = predictions(parts.base, samples.inputs, splits, device)
     measured = parts.evaluator(splits, device).evaluate(samples, own, task, (), seed)
     return measured.metrics[f"degraded_{task.quality}"]
-

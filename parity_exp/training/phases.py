@@ -28,6 +28,9 @@ from parity_exp.training.study import Study
 
 log = logging.getLogger(__name__)
 
+CODED = "coded"
+"""The name of the phase that trains a code; others are called as the model that they train."""
+
 PhaseListener = Callable[[str, dict[str, float]], None]
 """Is told the name of what is trained, and each row of its history."""
 
@@ -59,21 +62,25 @@ class Training:
 
     Attributes:
         run: the run directory.
-        listener: is told each epoch.
+        listener: is told each epoch; None: nobody is.
         cache: folder with base models of all jobs; None: each is trained for its run alone.
         runner: runs a phase; None: in this process.
         show_progress: whether there is a progress bar.
     """
 
     run: RunDirectory
-    listener: PhaseListener = lambda name, row: None
+    listener: PhaseListener | None = None
     cache: Path | None = None
     runner: Runner | None = None
     show_progress: bool = True
 
     def phase(self, name: str, work: Work, folder: Path, history: Path) -> Fitted:
         """Run a phase."""
-        listener = partial(self.listener, name)
+
+        def listener(row: dict[str, float]) -> None:
+            if self.listener is not None:
+                self.listener(name, row)
+
         if self.runner is not None:
             return self.runner(name, work, self.run, folder, history, listener)
         return work(folder, history, listener, self.show_progress)
@@ -160,7 +167,7 @@ def train_code(study: Study, training: Training) -> Fitted:
     run = training.run
     run.checkpoints.mkdir(exist_ok=True)
     work = partial(train_coded, study.coded, study, run)
-    fitted = training.phase("coded", work, run.checkpoints, run.history)
+    fitted = training.phase(CODED, work, run.checkpoints, run.history)
     if not fitted.whole:
         planned = study.coded.epochs
         log.warning("the code's training was cut short: %d of %d epochs, or less of each", fitted.epochs, planned)
@@ -184,5 +191,5 @@ def train_coded(
     module, data = coded.phase(base, study.splits, machine.device)
     trainer, acceleration = machine.trainer(coded.epochs), machine.acceleration
     return fit(
-        module, data, trainer, folder, history, "coded", listener, acceleration, coded.epochs, facts, show_progress
+        module, data, trainer, folder, history, CODED, listener, acceleration, coded.epochs, facts, show_progress
     )

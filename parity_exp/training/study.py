@@ -18,12 +18,12 @@ class WholeCode:
     Attributes:
         make: makes it, with settings by name in place of its own.
         seed: seed of the groups that open settings are chosen on.
-        keep: is told what was chosen before the code is made for good.
+        keep: is told what was chosen before the code is made for good; None: nobody is.
     """
 
     make: Callable[..., NonSystematicCode]
     seed: int = 0
-    keep: Callable[[Chosen], None] = lambda chosen: None
+    keep: Callable[[Chosen], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def test_as_many_processes_have_to_train_as_were_started(
 ) -> None:
     from omegaconf import OmegaConf
 
-    from parity_exp.experiment.assembly import processes
+    from parity_exp.experiment.machine import processes
 
     for name, value in {"TORCHELASTIC_RUN_ID": "1", "RANK": "0", "WORLD_SIZE": "3"}.items():
         monkeypatch.setenv(name, value)

@@ -68,7 +68,7 @@ def failing(error: Exception) -> None:
 
 
 def test_a_process_that_trains_explains_itself_to_its_parent(tmp_path: Path) -> None:
-    from parity_exp.experiment.ranks import _process
+    from parity_exp.process.ranks import _process
 
     complaint = tmp_path / "complaint"
     with pytest.raises(SystemExit):

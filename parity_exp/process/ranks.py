@@ -22,7 +22,6 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from parity_exp.errors import UserError
-from parity_exp.experiment.explanations import SHORT_OF_SHARED_MEMORY, explanation
 from parity_exp.process import temporary_folder
 
 POLL_S = 0.5
@@ -79,7 +78,7 @@ def run_in_processes(
                     raise UserError(complaint.read_text()) from None
                 _, failure = error.get_first_failure()
                 if failure.exitcode == -signal.SIGBUS:  # memory that was promised is not there
-                    raise UserError(SHORT_OF_SHARED_MEMORY) from None
+                    raise RuntimeError("a training process ran out of shared memory, /dev/shm") from None
                 raise RuntimeError(f"a training process failed: {_in_full(failure.message)}") from None
             except SignalException as error:
                 # Whatever the launcher has heard ends a command as Ctrl-C does.
@@ -95,11 +94,6 @@ def _process(function: Callable[..., Any], arguments: tuple[Any, ...], complaint
         complaint.write_text(str(error))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except Exception as error:
-        line = explanation(error)
-        if line is None:
-            raise
-        complaint.write_text(line)
     sys.exit(1)
 
 

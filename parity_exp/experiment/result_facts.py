@@ -6,11 +6,18 @@ not taken for the same.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from parity_exp.files.identity import digest_of_files, flat, sources_of, without
+import parity_exp
+from parity_exp.files.identity import Facts, digest_of_files, digest_of_weights, flat, sources_of, without
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CACHE_VERSION = 2
+"""Raised when training a base model changes in a way that its config does not show."""
 
 CANNOT_MATTER = (
     "hydra",
@@ -108,3 +115,40 @@ def _of_run(folder: Path) -> list[Path]:
     """What others take from a run: weights, and what was recorded of tasks."""
     files = [path for path in folder.glob("checkpoints/*.ckpt") if path.name != "last.ckpt"]
     return files + list(folder.glob("tasks-*.parquet"))
+
+
+def base_facts(
+    facts: Facts, section: str, architecture: DictConfig, data: str, machine: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Everything that determines the trained base model, or the backup: all but what cannot matter to it.
+
+    Args:
+        facts: of the whole config.
+        section: ``base`` or ``backup``.
+        architecture: its own, or that of all.
+        data: hash of the samples.
+        machine: how many ``processes`` train, on what ``device``, and with which ``torch``.
+    """
+    others = {*NOT_OF_BASE, "base", "backup"} - {section}
+    found = ("architecture", f"{section}.architecture", f"{section}.checkpoint", *MACHINE)
+    node = OmegaConf.create({"architecture": architecture})
+    return without(facts, [*others, *found]) | {
+        **config_facts(node),
+        **content_facts(node),
+        "the data": data,
+        "processes": machine["processes"],
+        "device": machine["device"],
+        "version": f"{CACHE_VERSION}, parity_exp {parity_exp.__version__}, torch {machine['torch']}",
+    }
+
+
+def coded_facts(facts: Facts, data: str, base: "nn.Module") -> dict[str, Any]:
+    """Everything that determines the trained code, but how long it is trained and on what machine.
+
+    Args:
+        facts: of the whole config.
+        data: hash of the samples.
+        base: the trained base model.
+    """
+    ignored = [*EVALUATION_ALONE, *SERVING_ALONE, *LENGTH_AND_MACHINE, "base"]
+    return without(facts, ignored) | {"the data": data, "the base model": digest_of_weights(base.state_dict())}

@@ -1,6 +1,7 @@
 """Codes that train nothing: what a run of one does not have, and how its open settings are chosen."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -8,18 +9,16 @@ from omegaconf import DictConfig
 from torch import nn
 
 from parity_exp.coding import NonSystematicCode
-from parity_exp.data import Samples
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.command_line import place_of
 from parity_exp.experiment.components import new_non_systematic_code
 from parity_exp.files.writing import write_text
-from parity_exp.training import NonSystematicEvaluator, least_missed, search_settings
+from parity_exp.recordings.run_directory import RunDirectory
+from parity_exp.training import Study, WholeCode, code_choice
+from parity_exp.training.code_choice import Chosen
 
 log = logging.getLogger(__name__)
-
-GROUPS = 500
-"""Validation groups that choices are tried on."""
 
 COMPONENTS = ("encoder", "decoder", "generator", "objective", "initialisation")
 """Groups that a code which trains nothing does without."""
@@ -74,24 +73,38 @@ def choose_settings(
     def make_code(**settings: float) -> NonSystematicCode:
         return new_non_systematic_code(node, key, experiment.k, **settings)
 
-    def make_evaluator(code: NonSystematicCode) -> NonSystematicEvaluator:
-        return NonSystematicEvaluator(code, base, experiment.device, experiment.splits.normalise)
+    chosen = code_choice.choose_settings(make_code, base, experiment.splits, experiment.device, experiment.seed)
+    if chosen.table is not None:
+        write_text(table, chosen.table.to_csv(index=False))
+    keep_choice(chosen, node, key)
+    return chosen.metrics
 
-    code = make_code()
-    chosen: dict[str, float] = {}
-    if not code.open_settings() and (code.last is not None or not code.stragglers):
-        return chosen
-    samples = experiment.splits.validation
-    samples = Samples(samples.inputs[: GROUPS * code.k], samples.labels[: GROUPS * code.k])
-    on = samples, experiment.predictions(base, samples.inputs), experiment.task, experiment.seed
-    if code.open_settings():
-        found = search_settings(make_code, make_evaluator, *on)
-        write_text(table, found.table.to_csv(index=False))
-        node.update(found.settings)
-        chosen = {**found.settings, f"best_val_reconstruction_{experiment.task.quality}": found.quality}
-        words = ", ".join(f"{name} {value:g}" for name, value in found.settings.items())
-        log.info("%s: %s, the best of %d choices on validation groups", key, words, len(found.table))
-    if code.last is None and code.stragglers:
-        node.last = list(least_missed(make_evaluator(make_code()), *on))
+
+def keeping_choices(experiment: Experiment, run: RunDirectory) -> Study:
+    """The experiment's study; what is chosen for its code, where it trains nothing, goes to the run's config."""
+    study = experiment.study
+    if not isinstance(study.coded, WholeCode):
+        return study
+
+    def keep(chosen: Chosen) -> None:
+        keep_choice(chosen, experiment.config.code, "code")
+        run.write_config(experiment.config)
+
+    return replace(study, coded=replace(study.coded, keep=keep))
+
+
+def keep_choice(chosen: Chosen, node: DictConfig, key: str) -> None:
+    """Put into a code's config what was chosen for it.
+
+    Args:
+        chosen: numbers, and which coded queries are sent last.
+        node: the code's config, which is changed.
+        key: its name, for messages.
+    """
+    if chosen.table is not None:
+        node.update(chosen.settings)
+        words = ", ".join(f"{name} {value:g}" for name, value in chosen.settings.items())
+        log.info("%s: %s, the best of %d choices on validation groups", key, words, len(chosen.table))
+    if chosen.last is not None:
+        node.last = chosen.last
         log.info("%s: coded queries %s are missed least and sent last", key, node.last)
-    return chosen

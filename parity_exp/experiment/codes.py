@@ -1,0 +1,76 @@
+"""From the sections generator, encoder, decoder and code of a config to a code, and which of its parts are trained."""
+
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from parity_exp.coding import Code, Decoder, precision
+from parity_exp.data import Splits
+from parity_exp.errors import ConfigError
+from parity_exp.experiment.components import build, build_checked
+from parity_exp.training.coded_model import DECODER, ENCODER, PARITY
+from parity_exp.training.seeded import CODE_WEIGHTS, seeded
+
+
+def generator_of(config: DictConfig) -> Tensor:
+    """The generator matrix, ``(r, k)``.
+
+    Raises:
+        ConfigError: a pattern of up to r losses cannot be repaired with it.
+    """
+    generator: Tensor = build(config.generator, "generator").matrix(config.k, config.r)
+    if not precision.growth(generator) < precision.SINGULAR:
+        raise ConfigError(
+            f"generator ({config.generator.get('_target_')}): with k={config.k} and r={config.r} some losses cannot be "
+            "repaired, for a square part of its matrix has no inverse; choose generator=chebyshev"
+        )
+    return generator
+
+
+def code_of(config: DictConfig, splits: Splits, generator: Tensor) -> Code:
+    """Encoder and decoder with their first weights, as one object.
+
+    Raises:
+        ConfigError: parts that do not go together, or are to be trained and cannot be.
+    """
+    shape, outputs = splits.query_shape, (splits.task.outputs,)
+    counts = {"k": config.k, "r": config.r, "generator": generator}
+    with seeded(config.seed, CODE_WEIGHTS):
+        encoder = build(config.encoder, "encoder", query_shape=shape, **counts)
+        decoder = build(config.decoder, "decoder", output_shape=outputs, **counts)
+    _check_extra_outputs(config, decoder)
+    for key, part in ((ENCODER, encoder), (DECODER, decoder)):
+        if _is_trainable(config, key, part) and not list(part.parameters()):
+            name = type(part).__name__
+            raise ConfigError(f"{key}.trainable=true: {name} has nothing to train; set {key}.trainable=false")
+    if config.get("code") is None:
+        return Code(encoder, decoder)
+    return build_checked(config.code, "code", Code, encoder=encoder, decoder=decoder)
+
+
+def trained_parts(config: DictConfig, code: Code) -> frozenset[str]:
+    """Which parts of a coded model are trained."""
+    coders = {ENCODER: code.encoder, DECODER: code.decoder}
+    trained = {key for key, part in coders.items() if _is_trainable(config, key, part)}
+    return frozenset(trained | ({PARITY} if config.parity.trainable else set()))
+
+
+def _is_trainable(config: DictConfig, key: str, part: nn.Module) -> bool:
+    """What the config says; where it says nothing, parts with parameters are trained."""
+    trainable = config[key].get("trainable")
+    return bool(list(part.parameters())) if trainable is None else bool(trainable)
+
+
+def _check_extra_outputs(config: DictConfig, decoder: Decoder) -> None:
+    """Refuse extra outputs that nobody reads or nobody learns."""
+    wanted = config.parity.extra_outputs
+    if wanted is not None and wanted != decoder.extra_outputs:
+        raise ConfigError(
+            f"parity.extra_outputs={wanted}: decoder ({type(decoder).__name__}) reads {decoder.extra_outputs}; "
+            "choose decoder=residual, or leave parity.extra_outputs out"
+        )
+    if decoder.extra_outputs and not config.parity.trainable:
+        raise ConfigError(
+            "parity.trainable=false: the base model runs the parity queries then, and has no extra outputs for the "
+            f"decoder ({type(decoder).__name__}); choose decoder=subtraction or decoder=mlp, or "
+            "set parity.extra_outputs=0"
+        )

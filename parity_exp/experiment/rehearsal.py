@@ -1,0 +1,50 @@
+"""The lines that refuse a study which cannot work: what training finds out, with the keys that mend it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from parity_exp.errors import ConfigError
+from parity_exp.experiment import library_errors
+from parity_exp.training.rehearsal import UnfitError
+
+LINES = {
+    "nothing_trained": (
+        "encoder.trainable, decoder.trainable and parity.trainable are all false, so there is nothing to train; set "
+        "one of them to true"
+    ),
+    "never_validated": (
+        "trainer.check_val_every_n_epoch={every}: with {epochs_key}={epochs} no epoch is validated, and none can be "
+        "chosen; set it to {epochs} or less, or {epochs_key} to {every} or more"
+    ),
+    "optimizer": "{section}optimizer: {reason}",
+    "scheduler": "{section}scheduler: {reason}",
+    "alone": "{batch_key}: batches have one sample: {reason}",
+    "no_gradient": (
+        "objective ({objective}) does not depend on the {part}, but {part}.trainable=true; choose an objective of the "
+        "reconstruction, such as objective=kl, or another {part}"
+    ),
+}
+"""By kinds of :class:`parity_exp.training.rehearsal.UnfitError`."""
+
+
+@contextmanager
+def with_keys() -> Iterator[None]:
+    """Say with keys of the config what a rehearsal in this block finds unfit.
+
+    Raises:
+        ConfigError: in place of an UnfitError.
+    """
+    try:
+        yield
+    except UnfitError as error:
+        coded = error.model == "coded"
+        values = {
+            "section": "" if coded else f"{error.model}.",
+            "epochs_key": "trainer.max_epochs" if coded else f"{error.model}.max_epochs",
+            "batch_key": "batch_groups" if coded else f"{error.model}.batch_size",
+            **error.values,
+        }
+        if isinstance(error.__cause__, Exception):
+            cause = error.__cause__
+            values["reason"] = library_errors.explained(cause) or library_errors.in_one_line(cause)
+        raise ConfigError(LINES[error.kind].format(**values)) from None
