@@ -67,12 +67,17 @@ def failing(error: Exception) -> None:
     raise error
 
 
-def test_a_process_that_trains_explains_itself_to_its_parent(tmp_path: Path) -> None:
+def test_a_process_that_trains_explains_itself_to_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from parity_exp.experiment import several_processes
     from parity_exp.process.ranks import _process
 
     complaint = tmp_path / "complaint"
+    place = ("coded", tmp_path, tmp_path, tmp_path)
+    full = OSError(errno.ENOSPC, "No space left on device", "/runs/last.ckpt")
+    monkeypatch.setattr(several_processes, "phase_of_run", lambda *_: failing(full))
     with pytest.raises(SystemExit):
-        _process(failing, (OSError(errno.ENOSPC, "No space left on device", "/runs/last.ckpt"),), complaint, 1)
+        _process(several_processes.explained_phase_of_run, place, complaint, 1)
     assert complaint.read_text().startswith("/runs/last.ckpt: No space left")
+    monkeypatch.setattr(several_processes, "phase_of_run", lambda *_: failing(RuntimeError("a defect")))
     with pytest.raises(RuntimeError, match="a defect"):
-        _process(failing, (RuntimeError("a defect"),), complaint, 1)
+        _process(several_processes.explained_phase_of_run, place, complaint, 1)
