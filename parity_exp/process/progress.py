@@ -61,14 +61,20 @@ def _of_notebooks() -> type[Any]:
 
 
 @contextmanager
-def progress(name: str, total: int | None, show: bool = True) -> Iterator[Callable[[int], None]]:
-    """Show a bar over queries inside the block; gives the function that moves it to a number of queries."""
-    shown = bar(f"{name:<18}", total, "query", show=show)
+def progress(name: str, total: int | None, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show a bar over queries inside the block; gives the function that moves it to a number of queries.
+
+    Args:
+        name: what stands before the bar.
+        total: queries in all; None: not known in advance.
+        shown: false: show nothing.
+    """
+    made = bar(f"{name:<18}", total, "query", show=shown)
 
     def move(answered: int) -> None:
-        shown.update(answered - shown.n)
+        made.update(answered - made.n)
 
     try:
         yield move
     finally:
-        shown.close()
+        made.close()
