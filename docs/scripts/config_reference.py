@@ -91,14 +91,14 @@ def table(entries: list[Entry]) -> Iterator[str]:
     """The keys of a file as a Markdown table."""
     if not entries:
         return
-    yield from ("| key | value | what it says |", "|---|---|---|")
+    yield from ('<div class="keys" markdown>', "", "| key | value | what it says |", "|---|---|---|")
     for entry in entries:
         if not entry.value and not entry.comment:
             continue
         target = entry.key.rpartition(".")[2] == "_target_" and entry.value.startswith("parity_exp.")
         value = f"[`{entry.value}`][{entry.value}]" if target else f"`{cell(entry.value)}`" if entry.value else ""
         yield f"| `{entry.key}` | {value} | {cell(entry.comment)} |"
-    yield ""
+    yield from ("", "</div>", "")
 
 
 def choice_section(group: str, name: str, file: ConfigFile) -> Iterator[str]:
