@@ -1,10 +1,11 @@
 """The reference of the configuration, read from the YAML files under conf/: their values and their comments.
 
-Nothing is said twice: what a page says of a key is the comment beside it.
+Nothing is said twice: what a page says of a key is the comment beside it, or what the docstring of its class says of
+the argument.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,35 @@ class ConfigFile:
     header: str
     defaults: list[str] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a class says of itself: the first line of its docstring, and what it says of each argument."""
+
+    summary: str = ""
+    arguments: dict[str, str] = field(default_factory=dict)
+
+
+Describe = Callable[[str], Described]
+"""From a ``_target_`` to what its docstring says."""
+
+
+def explained(file: ConfigFile, describe: Describe) -> ConfigFile:
+    """The file, with words of its classes where it has no comment of its own."""
+    targets = {one.key.removesuffix("_target_"): describe(one.value) for one in file.entries if is_target(one)}
+    entries = []
+    for entry in file.entries:
+        section, _, name = entry.key.rpartition(".")
+        known = targets.get(f"{section}." if section else "", Described())
+        entries.append(Entry(entry.key, entry.value, entry.comment or known.arguments.get(name, "")))
+    of_file = next((known.summary for known in targets.values() if known.summary), "")
+    return ConfigFile(file.header or of_file, file.defaults, entries)
+
+
+def is_target(entry: Entry) -> bool:
+    """Whether an entry names a class of the package."""
+    return entry.key.rpartition(".")[2] == "_target_" and entry.value.startswith("parity_exp.")
 
 
 def read(text: str) -> ConfigFile:
@@ -95,8 +125,9 @@ def table(entries: list[Entry]) -> Iterator[str]:
     for entry in entries:
         if not entry.value and not entry.comment:
             continue
-        target = entry.key.rpartition(".")[2] == "_target_" and entry.value.startswith("parity_exp.")
-        value = f"[`{entry.value}`][{entry.value}]" if target else f"`{cell(entry.value)}`" if entry.value else ""
+        value = (
+            f"[`{entry.value}`][{entry.value}]" if is_target(entry) else f"`{cell(entry.value)}`" if entry.value else ""
+        )
         yield f"| `{entry.key}` | {value} | {cell(entry.comment)} |"
     yield from ("", "</div>", "")
 
@@ -110,7 +141,7 @@ def choice_section(group: str, name: str, file: ConfigFile) -> Iterator[str]:
     yield from table(file.entries)
 
 
-def pages(conf: Path) -> dict[str, str]:
+def pages(conf: Path, describe: Describe) -> dict[str, str]:
     """Every page of the reference, by its file name: ``index.md`` for config.yaml, and one for each group."""
     groups: dict[str, list[Path]] = {}
     for path in sorted(conf.rglob("*.yaml")):
@@ -126,14 +157,14 @@ def pages(conf: Path) -> dict[str, str]:
             deep = () if group == "experiment" else parts[1:-1]
             of = "/".join((group, *deep))
             name = "/".join(parts[1:]) if group == "experiment" else parts[-1]
-            lines += choice_section(of, name, read(path.read_text()))
+            lines += choice_section(of, name, explained(read(path.read_text()), describe))
         made[f"{group}.md"] = "\n".join(lines)
     return made
 
 
 HOW = (
     "A value is changed by its place in the composed config, which `--cfg job` shows. What stands here is read from "
-    "the YAML files and their comments when this site is built."
+    "the YAML files, their comments and the docstrings of their classes when this site is built."
 )
 
 

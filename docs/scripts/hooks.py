@@ -1,10 +1,14 @@
 """What mkdocs calls while it builds the site: adds the pages and pictures that are made from the code."""
 
 import importlib.util
+import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import griffe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
@@ -16,8 +20,6 @@ Nav = list[Any]
 
 def script(name: str) -> ModuleType:
     """A script of this folder, which is no package."""
-    import sys
-
     spec = importlib.util.spec_from_file_location(f"docs_{name}", Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -44,9 +46,37 @@ def api_pages() -> dict[str, str]:
     return made
 
 
+@cache
+def described() -> Callable[[str], Any]:
+    """From the path of a class to what its docstring, and those of its base classes, say of it and its arguments."""
+    package = griffe.load("parity_exp", search_paths=[TOP])
+    reference = script("config_reference")
+    plain = script("plain_roles").plain
+
+    def describe(target: str) -> Any:
+        try:
+            found = package[target.removeprefix("parity_exp.")]
+        except KeyError:
+            return reference.Described()
+        one = found.final_target if found.is_alias else found
+        arguments: dict[str, str] = {}
+        for each in reversed([one, *(one.mro() if one.is_class else ())]):
+            for section in each.docstring.parse("google") if each.docstring else ():
+                if section.kind is griffe.DocstringSectionKind.parameters:
+                    arguments |= {item.name: plain(" ".join(item.description.split())) for item in section.value}
+        summary = plain(" ".join(one.docstring.value.split("\n\n")[0].split())) if one.docstring else ""
+        return reference.Described(summary, arguments)
+
+    return describe
+
+
+@cache
 def generated() -> dict[str, str]:
     """Every file that is made here, by its place in the site."""
-    config = {f"reference/config/{name}": text for name, text in script("config_reference").pages(TOP / "conf").items()}
+    config = {
+        f"reference/config/{name}": text
+        for name, text in script("config_reference").pages(TOP / "conf", described()).items()
+    }
     api = {f"reference/api/{name}": text for name, text in api_pages().items()}
     imports = script("imports")
     return {**config, **api, "pictures/imports.svg": imports.picture(imports.merged(imports.rooms()))}
@@ -54,6 +84,8 @@ def generated() -> dict[str, str]:
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """The pages that are made here stand in the navigation, below the reference."""
+    generated.cache_clear()
+    described.cache_clear()
     made = [name for name in generated() if name.endswith(".md")]
     for section in config.nav or []:
         if "Reference" in section:
