@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
-from hydra._internal.hydra import Hydra
 
 from parity_exp.cli import main
 from tests import warm_start
 from tests.blank_figures import blank_figures
+from tests.quick_hydra import quick_hydra
 from tests.turns import Turns
 
 if TYPE_CHECKING:
@@ -55,6 +55,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(turns.cleanup)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def quick() -> Iterator[pytest.MonkeyPatch]:
+    """Configs are composed quickly, until its patches are undone."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick_hydra(patch)
+        yield patch
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """A worker for each core; none for benchmarks, and for a few files, which are over before a worker has started."""
@@ -85,25 +93,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(folder: Path) -> Iterator[Run]:
     """Runs a command line in this process and returns its exit status."""
-    ask_for_the_mode_only_where_it_is_set(monkeypatch)
     root = logging.getLogger()
     handlers = list(root.handlers)
     yield lambda *arguments: main(list(arguments))
     # Hydra's write to the standard output of this test, which is closed when the next one begins.
     root.handlers[:] = handlers
-
-
-def ask_for_the_mode_only_where_it_is_set(patch: pytest.MonkeyPatch) -> None:
-    """Hydra composes each config twice, the first time for nothing but ``hydra.mode``, which only users may set."""
-    compose_and_ask = Hydra.get_mode
-
-    def ask(hydra: Hydra, config_name: str | None, overrides: list[str]) -> object:
-        may_be_set = any("hydra.mode" in word or "searchpath" in word for word in overrides)
-        return compose_and_ask(hydra, config_name, overrides) if may_be_set else None
-
-    patch.setattr(Hydra, "get_mode", ask)
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +129,6 @@ def trained(shared_folder: Path) -> Trained:
                     patch.chdir(folder)
                     patch.setattr(sys, "argv", ["parity-exp"])
                     blank_figures(patch)
-                    ask_for_the_mode_only_where_it_is_set(patch)
                     assert main(["train", *QUICK, "tracker=none", *overrides]) == 0
                 done.touch()
         (run_dir,) = run_dirs(folder)
