@@ -29,8 +29,8 @@ QUICK = ("dataset.limit=400", "trainer.max_epochs=2", "base.max_epochs=2", "trai
 
 HERE = Path(__file__).parent
 
-WITH_FIGURES = ("analysis", "benchmarks", "gpu")
-"""Folders whose tests look at figures, or measure how long everything takes."""
+WITH_FIGURES = ("benchmarks", "gpu")
+"""Folders whose tests measure how long everything takes."""
 
 SMALL_NODE = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
 """Arguments of a Ray node that takes little room."""
@@ -139,7 +139,7 @@ def trained(shared_folder: Path) -> Trained:
 
 @pytest.fixture(autouse=True)
 def no_drawing_unless_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures of jobs in this process are white pixels but for tests marked ``draws``, and for those of figures."""
+    """Figures of jobs in this process are white pixels but for tests marked ``draws``."""
     folder = request.node.path.relative_to(HERE).parts[0]
     if folder not in WITH_FIGURES and request.node.get_closest_marker("draws") is None:
         blank_figures(monkeypatch)

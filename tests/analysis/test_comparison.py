@@ -82,6 +82,7 @@ class TestGathering:
         (outputs / "loop").symlink_to(outputs)
         assert find_run_directories([str(outputs)]) == before
 
+    @pytest.mark.slow
     def test_broken_runs_are_listed_with_one_line_each_and_stop_nothing(self, outputs: Path) -> None:
         said = break_runs(find_run_directories([str(outputs)])[:10])
         read = gather([str(outputs)])

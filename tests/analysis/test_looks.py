@@ -18,6 +18,8 @@ from parity_exp.policies.policy import Policy
 from parity_exp.recordings.looks import CLASSES, FILE, KNOWN, read_looks, write_looks
 from parity_exp.recordings.reader import read_recordings
 
+pytestmark = pytest.mark.draws
+
 REDUNDANCY = Path(__file__).parents[2] / "conf" / "redundancy"
 NAMES = sorted(path.stem for path in REDUNDANCY.glob("*.yaml"))
 USERS = [f"mine_{number}" for number in range(30)]

@@ -19,6 +19,8 @@ from parity_exp.analysis.pages.run import write_report
 from parity_exp.errors import UserError
 from tests.analysis.recordings import SLO_MS, Recordings
 
+pytestmark = pytest.mark.draws
+
 CONFIG = {
     "k": 2,
     "r": 1,

@@ -21,6 +21,8 @@ from parity_exp.recordings.metric_keys import metrics_by_policy
 from parity_exp.recordings.recorder import Recorder
 from tests.analysis.recordings import SLO_MS, Recordings
 
+pytestmark = pytest.mark.draws
+
 PICTURES = {"latency_ccdf", "accuracy_against_tail", "accuracy_against_slo", "answer_sources", "latency_over_time"}
 
 

@@ -15,6 +15,8 @@ from parity_exp.recordings.gathered import find_run_directories
 from tests.analysis.many_runs import write_many_runs
 from tests.conftest import Run
 
+pytestmark = pytest.mark.draws
+
 NAMES = [
     "a[bold]b",
     "a[/b]",
