@@ -31,6 +31,9 @@ COMMANDS = {
 
 PROGRAM = "parity-exp"
 
+HELP = ("-h", "--help", "--hel", "--he")
+"""Flags that ask for help, as whoever is used to argparse abbreviates them."""
+
 DONE, DEFECT, MEND, INTERRUPTED = 0, 1, 2, interrupts.STATUS
 
 
@@ -62,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(given: list[str]) -> int:
     if any(word in ("-sc", "--shell-completion", "--shell_completion") for word in given):
         return _complete(given)
-    if given and given[0] in ("-h", "--help"):
+    if given and given[0] in HELP:
         print(usage())
         return DONE
     if given and given[0] == "--version":
@@ -74,6 +77,9 @@ def _main(given: list[str]) -> int:
     command, *overrides = given
     try:
         if _follows():
+            return DONE
+        if any(word in HELP for word in overrides):
+            print(_help(command, overrides))
             return DONE
         _run_hydra(command, overrides)
     except SystemExit as ended:
@@ -96,6 +102,15 @@ def _main(given: list[str]) -> int:
     finally:
         _dismiss()
     return DONE
+
+
+def _help(command: str, words: Sequence[str]) -> str:
+    """The command's own screen, from what it says of itself."""
+    from parity_exp.experiment.config_folder import config_folder
+    from parity_exp.experiment.help_screen import asked_for
+
+    usage = importlib.import_module(f"parity_exp.commands.usages.{command}").USAGE
+    return asked_for(PROGRAM, command, COMMANDS[command], usage, words, config_folder())
 
 
 def _refuse(command: str, line: str) -> int:
@@ -144,7 +159,7 @@ def usage() -> str:
     commands = "\n".join(f"  {name:<{width}}  {line}" for name, line in COMMANDS.items())
     return (
         f"usage: {PROGRAM} COMMAND [key=value ...] [Hydra's flags]\n\n{commands}\n\n"
-        f"`{PROGRAM} COMMAND --help` lists the config groups, `--cfg job` shows the config, `-m` sweeps."
+        f"`{PROGRAM} COMMAND --help` shows a command's overrides and config groups; `--version` tells this program's."
     )
 
 
