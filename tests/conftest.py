@@ -38,6 +38,9 @@ SMALL_NODE = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
 TURNS = "PARITY_EXP_TEST_TURNS"
 """Environment variable: where workers find each other."""
 
+RUN_COMMANDS = {"run", "trained", "copied"}
+"""Fixtures of tests that take their time for the command that they run, whatever they look at."""
+
 MOST_WORKERS = 4
 """More of them only get into the way of the processes that tests start."""
 
@@ -70,6 +73,19 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     if config.getoption("benchmark_enable") or all(path.is_file() for path in named):
         return 0
     return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of many cases of one command the quick tests run the first."""
+    seen: set[tuple[Path, str]] = set()
+    for item in items:
+        function = item.path, getattr(item, "originalname", item.name)
+        if RUN_COMMANDS.isdisjoint(getattr(item, "fixturenames", ())) or item.get_closest_marker("slow"):
+            continue
+        if function in seen:
+            item.add_marker("slow")
+        seen.add(function)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

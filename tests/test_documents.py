@@ -135,7 +135,7 @@ parity-exp train: k=1: expected 2 or more
     assert {"README.md", "docs/results/adaptive.md", "docs/results/recipes.md", "docs/results/experiments.md"} <= found
 
 
-AT_ONCE = ("README.md", "docs/start.md", "docs/guide/train.md", "docs/guide/serve.md")
+AT_ONCE = ("README.md", "docs/start.md")
 """Documents whose commands are composed by the quick tests, too."""
 
 TO_COMPOSE = [

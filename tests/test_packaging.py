@@ -34,6 +34,7 @@ def test_the_wheel_holds_the_whole_of_conf_and_the_licence(installed: Path) -> N
     assert not list(installed.glob("tests"))
 
 
+@pytest.mark.slow
 def test_a_job_runs_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     script = (
         "import sys, parity_exp; from parity_exp.experiment.config_folder import config_folder;"

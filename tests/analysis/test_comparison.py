@@ -186,6 +186,7 @@ class TestTables:
         table = accuracy_table(measured_codes(Tidy(gather([str(tmp_path)]))))
         assert list(table["degraded, 2 lost"]) == ["0.6000"]
 
+    @pytest.mark.slow
     def test_csv_and_parquet_hold_the_same(self, reported: Written) -> None:
         for name in ("runs", "serving"):
             comma = pd.read_csv(reported.page.parent / f"{name}.csv")
@@ -269,6 +270,7 @@ class TestPage:
         assert max(len(word) for piece in joints(long) for word in piece.split()) == 24
         assert joints("") == []
 
+    @pytest.mark.slow
     def test_a_page_is_complete_in_itself_and_links_to_the_runs(self, outputs: Path) -> None:
         odd = outputs / "train" / "50 % & more"
         shutil.copytree(find_run_directories([str(outputs / "train")])[0], odd)
@@ -285,12 +287,14 @@ class TestPage:
         assert {path.resolve() for path in runs} >= {odd.resolve()}
         assert sum(path.name == "report.html" for path in runs) == 40
 
+    @pytest.mark.slow
     def test_config_keys_that_differ_are_listed_with_their_values(self, reported: Written) -> None:
         text = Page(reported.page.read_text()).text
         assert "load.utilisation 0.3 (10), 0.5 (10), 0.7 (10), 0.85 (10), null (120)" in text
         assert "encoder AdditionEncoder (60), ConcatenationEncoder (60), ConvolutionalEncoder (40)" in text
         assert "dataset Digits (100), FashionMNIST (60)" in text
 
+    @pytest.mark.slow
     def test_a_later_report_does_not_report_on_an_earlier_one(self, reported: Written) -> None:
         outputs = reported.page.parents[3]
         assert outputs.name == "outputs"

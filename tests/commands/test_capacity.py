@@ -59,6 +59,7 @@ def test_one_plain_policy_needs_as_many_machines_as_the_formula_says(run: Run, f
 
 
 @pytest.mark.draws
+@pytest.mark.slow
 def test_policies_are_compared_by_machines_and_objectives_that_cannot_be_kept_say_why(
     run: Run, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,6 +70,7 @@ def test_one_experiment_serves_a_trained_code_and_codes_that_train_nothing(
         assert values[f"serve/{name}/fraction/own"] + values[f"serve/{name}/fraction/reconstructed"] == 1
 
 
+@pytest.mark.slow
 def test_a_code_that_looks_for_wrong_answers_is_measured_with_some(trained: Trained) -> None:
     values = metrics(
         trained("code=berrut", "code.byzantine=1", "code.signs=alternating", "evaluation.noise_sigmas=[1000]")

@@ -15,6 +15,7 @@ from parity_exp.disturbances.worlds import world_of
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.config_folder import config_folder
 from parity_exp.experiment.simulation import Simulation, simulate_seed
+from tests.slow_cases import slow_but
 
 QUERIES = 120
 WITHOUT_A_CODE_OF_THEIR_OWN = {"coded"}
@@ -62,7 +63,7 @@ COMBINATIONS = [
 ]
 
 
-@pytest.mark.parametrize("straggler", [*STRAGGLERS, *COMBINATIONS])
+@pytest.mark.parametrize("straggler", slow_but(["shuffle", "[degraded,crash]"], [*STRAGGLERS, *COMBINATIONS]))
 def test_a_trace_is_the_same_alone_and_in_any_list(straggler: str) -> None:
     together = simulation(tuple(POLICIES), straggler).scene(5)
     assert len(together.worlds) >= 3
@@ -71,7 +72,9 @@ def test_a_trace_is_the_same_alone_and_in_any_list(straggler: str) -> None:
         assert alone.scene(5).worlds == {alone.sizes[policy]: together.worlds[alone.sizes[policy]]}
 
 
-@pytest.mark.parametrize("straggler", ["shuffle", "degraded", "crash_often", "slowdown_pareto", "[degraded,shuffle]"])
+@pytest.mark.parametrize(
+    "straggler", slow_but(["degraded"], ["shuffle", "degraded", "crash_often", "slowdown_pareto", "[degraded,shuffle]"])
+)
 def test_results_are_the_same_alone_and_in_any_list(straggler: str) -> None:
     listed = simulate_seed(simulation(tuple(POLICIES), straggler), 5, None, lambda _: nullcontext(lambda _: None))
     for policy in POLICIES:
@@ -79,7 +82,7 @@ def test_results_are_the_same_alone_and_in_any_list(straggler: str) -> None:
         assert own.items() <= listed.items()
 
 
-@pytest.mark.parametrize("straggler", ["shuffle", "[degraded,slowdown]"])
+@pytest.mark.parametrize("straggler", slow_but(["shuffle"], ["shuffle", "[degraded,slowdown]"]))
 def test_the_file_of_a_run_of_several_sizes_replays_each_policys_results(straggler: str, tmp_path: Path) -> None:
     policies = ("none", "parity", "replication")
     run = simulation(policies, straggler)

@@ -16,6 +16,7 @@ class Ones:
 """
 
 
+@pytest.mark.slow
 def test_training_says_that_its_precision_is_too_low(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     quick = (
         *QUICK,

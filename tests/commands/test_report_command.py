@@ -17,6 +17,7 @@ def pages(folder: Path) -> list[Path]:
 
 
 @pytest.mark.draws
+@pytest.mark.slow
 def test_a_report_on_runs_of_this_folder(run: Run, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("train", "-m", "encoder=addition,concat", *QUICK, "tracker=none") == 0
     assert run("report", "runs=outputs/**") == 0
@@ -60,6 +61,7 @@ def test_patterns_that_are_none_are_refused(runs: object) -> None:
             patterns_of(runs, "outputs")
 
 
+@pytest.mark.slow
 def test_a_report_does_not_wait_for_torch(folder: Path) -> None:
     write_many_runs(folder / "outputs", 2, 1)
     (folder / "torch").mkdir()

@@ -89,6 +89,7 @@ def test_a_serving_run_is_tracked(run: Run, folder: Path, trained: Trained) -> N
         assert "image-file" in (kinds.get(name), kinds.get(f"{name}/_type"))
 
 
+@pytest.mark.slow
 def test_every_policy_answers_every_query_of_the_same_arrivals(
     run: Run, folder: Path, trained: Trained, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,6 +221,7 @@ def test_choices_serve(run: Run, folder: Path, trained: Trained, choices: list[s
     assert {value for name, value in values.items() if name.endswith("/queries")} <= {60, 40}
 
 
+@pytest.mark.slow
 def test_queries_go_in_batches_and_no_query_waits_for_one_that_does_not_come(
     run: Run, folder: Path, trained: Trained
 ) -> None:

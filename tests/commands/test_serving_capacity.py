@@ -40,6 +40,7 @@ def test_utilisation_is_of_what_all_instances_serve_together_and_both_figures_ar
     assert "One base instance alone took" in report and "all of them together can serve" in report
 
 
+@pytest.mark.slow
 def test_instances_in_each_others_way_are_warned_of(
     run: Run, trained: Trained, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

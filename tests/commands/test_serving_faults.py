@@ -198,6 +198,7 @@ def test_ctrl_c_leaves_no_process_and_what_was_recorded(
         assert read_run(path).exit_code == 1
 
 
+@pytest.mark.slow
 def test_instances_and_helpers_end_by_themselves_when_the_job_is_killed(folder: Path, trained: Trained) -> None:
     helpers = ("straggler=[contention]", "straggler.contention.process.size=8", "straggler.contention.duty=0.1")
     load = ("load.queries=100000", "load.rate_qps=100", "redundancy=[parity]")

@@ -49,6 +49,7 @@ def write_traces(folder: Path) -> tuple[np.ndarray, pd.DataFrame]:
 
 @pytest.mark.parametrize(("policy", "base"), [("none", INSTANCES), ("equal_resources", INSTANCES - 1)])
 @pytest.mark.alone
+@pytest.mark.slow
 def test_latencies_are_those_of_a_queue(run: Run, folder: Path, trained: Trained, policy: str, base: int) -> None:
     arrivals_s, slow = write_traces(folder)
 

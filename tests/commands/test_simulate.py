@@ -70,6 +70,7 @@ def test_the_same_seed_gives_the_same_and_another_one_does_not(run: Run, folder:
     assert one["latency_ms"].min() > 2  # two messages, and a service time
 
 
+@pytest.mark.slow
 def test_several_seeds_have_means_and_intervals(run: Run, folder: Path) -> None:
     options = ("redundancy=[none,parity]", "distribution@simulate.service_time=exponential")
     assert run("simulate", *SMALL, *options, "seed=3", "simulate.seeds=3", "simulate.processes=2") == 0
@@ -96,6 +97,7 @@ def test_batches_queues_and_a_closed_loop(run: Run, folder: Path) -> None:
     assert max(np.cumsum([change for _, change in edges])) <= 9
 
 
+@pytest.mark.slow
 def test_a_served_run_calibrates(run: Run, folder: Path, trained: Trained) -> None:
     """With the same seed, arrivals and stragglers come out as in the run; service times are those of its tasks."""
     same = (
@@ -161,6 +163,7 @@ def test_ctrl_c_keeps_what_is_recorded(folder: Path) -> None:
     assert write_report(one_run(folder)).is_file()
 
 
+@pytest.mark.slow
 def test_a_killed_job_leaves_no_process_behind(folder: Path) -> None:
     endless = ("load.queries=30000000", "redundancy=[none]", "straggler=none", "simulate.seeds=2")
     job = start(folder, "simulate", "tracker=none", "simulate.processes=2", *endless)

@@ -117,6 +117,7 @@ def test_real_images_of_clothing(run: Run, folder: Path) -> None:
     assert pd.read_csv(run_dir / "per_class.csv")["samples"].tolist() == [1_000] * 10
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_one_base_model_and_ends_with_a_table(run: Run, folder: Path) -> None:
     assert run("train", "-m", "k=2,3", "encoder=addition,concat", *QUICK, "tracker=none") == 0
     (table,) = folder.rglob("sweep.csv")

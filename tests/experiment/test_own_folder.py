@@ -62,6 +62,7 @@ def test_other_commands_are_refused_a_runs_folder(
     assert content(copied) == before
 
 
+@pytest.mark.slow
 def test_the_very_same_job_goes_on_in_its_folder(run: Run, folder: Path) -> None:
     same = ("train", *SHORT, "hydra.run.dir=d")
     assert run(*same) == 0
@@ -117,6 +118,7 @@ def test_files_that_a_config_names_count_by_their_content(
     assert "simulate.service_time.path (content)" in refused(run, capsys, "simulate", *SIMULATION, *trace)
 
 
+@pytest.mark.slow
 def test_another_base_checkpoint_under_the_same_name_is_noticed(
     run: Run, folder: Path, trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,6 +132,7 @@ def test_another_base_checkpoint_under_the_same_name_is_noticed(
     assert run("train", "resume=d", "trainer.max_epochs=2") == 0
 
 
+@pytest.mark.slow
 def test_another_run_under_the_same_name_is_noticed_and_an_unfinished_one_told_of(
     run: Run, folder: Path, copied: Path, trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -271,6 +274,7 @@ def test_a_cache_without_its_product_is_made_anew(
     assert metrics(first)["test/available_accuracy"] == metrics(second)["test/available_accuracy"]
 
 
+@pytest.mark.slow
 def test_epochs_that_are_never_validated_are_refused_before_training(
     run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

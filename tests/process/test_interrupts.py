@@ -202,8 +202,12 @@ def program(folder: Path, job: str, *, wait_for: str) -> subprocess.Popen[str]:
     [
         (signal.SIGINT, "print('begun', flush=True); time.sleep(60)"),
         # An interruption inside exec() makes the interpreter itself end by the signal.
-        (signal.SIGTERM, "exec(\"print('begun', flush=True); time.sleep(60)\")"),
-        (signal.SIGHUP, "import atexit; atexit.register(time.sleep, 1); print('begun', flush=True)"),
+        pytest.param(signal.SIGTERM, "exec(\"print('begun', flush=True); time.sleep(60)\")", marks=pytest.mark.slow),
+        pytest.param(
+            signal.SIGHUP,
+            "import atexit; atexit.register(time.sleep, 1); print('begun', flush=True)",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_the_program_ends_with_130(folder: Path, job: str, number: int) -> None:

@@ -29,7 +29,7 @@ def shell(folder: Path, line: str, **environment: str) -> subprocess.CompletedPr
     [
         pytest.param(f"$PROGRAM {SIMULATE} | true; exit ${{PIPESTATUS[0]}}", marks=pytest.mark.slow),
         pytest.param(f"$PROGRAM {SIMULATE} >/dev/full 2>/dev/full", marks=pytest.mark.slow),
-        f"$PROGRAM {SIMULATE} >&- 2>&- <&-",
+        pytest.param(f"$PROGRAM {SIMULATE} >&- 2>&- <&-", marks=pytest.mark.slow),
     ],
 )
 def test_a_job_goes_on_without_an_output(folder: Path, line: str) -> None:

@@ -227,6 +227,7 @@ class TestProcesses:
             wait_for(lambda: disturber.tick(time.monotonic()) == math.inf)
             assert "without a word" in disturber.failures[0]
 
+    @pytest.mark.slow
     def test_none_survives_its_parent(self) -> None:
         parent = subprocess.Popen(
             [sys.executable, "-m", "tests.serving.disturber_parent"],

@@ -252,6 +252,7 @@ def test_a_restart_that_cannot_load_is_a_failure(start: Start, tmp_path: Path) -
     assert isinstance(last, Down) and last.final and "RuntimeError: the checkpoint is gone" in last.reason
 
 
+@pytest.mark.slow
 def test_instances_survive_the_fork_server(start: Start) -> None:
     pool = start(CORNER, instances=2)
     server_pid = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
@@ -427,6 +428,7 @@ def line_of(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
+@pytest.mark.slow
 def test_instances_end_when_their_frontend_is_killed(script: subprocess.Popen[str]) -> None:
     assert line_of(script) == "starting\n"
     pids = [int(word) for word in line_of(script).split()]
@@ -448,6 +450,7 @@ def test_ctrl_c_while_serving_leaves_no_process_and_no_traceback(script: subproc
     wait_until(lambda: all(gone(pid) for pid in everybody))
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_starting_leaves_no_process_and_no_traceback(script: subprocess.Popen[str]) -> None:
     assert line_of(script) == "starting\n"
     wait_until(lambda: len(descendants(script.pid)) >= 2)  # The resource tracker, and the fork server that imports.
@@ -459,6 +462,7 @@ def test_ctrl_c_while_starting_leaves_no_process_and_no_traceback(script: subpro
     wait_until(lambda: all(gone(pid) for pid in everybody))
 
 
+@pytest.mark.slow
 def test_a_script_that_forgets_to_close_its_pool_ends_in_order(tmp_path: Path) -> None:
     (tmp_path / "forgetful.py").write_text(SCRIPT.partition("    try:")[0] + FORGETFUL)
     done = subprocess.run(

@@ -125,6 +125,7 @@ def test_a_code_is_served_from_two_devices_with_backup_and_checks(run: Run, fold
     check_served(folder, *policies)
 
 
+@pytest.mark.slow
 def test_a_code_without_training_is_served_from_two_devices(run: Run, folder: Path) -> None:
     run_dir = trained(
         run, folder, "code=nercc", "code.encoder_weight=0", "code.decoder_weight=0.001", "code.byzantine=1"

@@ -67,7 +67,7 @@ def check_measured(run_dir: Path, quality: str = "accuracy") -> None:
         assert 0 <= values[f"test/{kind}_{quality}"] <= 1
 
 
-@pytest.mark.parametrize("name", slow_but(["best", "mixed precision"], [*RECIPES, *CODES, *SETTINGS]))
+@pytest.mark.parametrize("name", slow_but(["best"], [*RECIPES, *CODES, *SETTINGS]))
 def test_systematic_codes_are_trained_and_measured(run: Run, folder: Path, forwards: Forwards, name: str) -> None:
     run_dir = trained(run, folder, *FEW, *{**RECIPES, **CODES, **SETTINGS}[name], "trainer.max_epochs=1")
     check_measured(run_dir)
@@ -76,7 +76,8 @@ def test_systematic_codes_are_trained_and_measured(run: Run, folder: Path, forwa
     assert costs["cost/base_flops"] > 0 and costs["cost/decode_us"] > 0
 
 
-@pytest.mark.parametrize("name", slow_but(["berrut"], NON_SYSTEMATIC))
+@pytest.mark.parametrize("name", NON_SYSTEMATIC)
+@pytest.mark.slow
 def test_codes_without_training_are_searched_and_measured(
     run: Run, folder: Path, forwards: Forwards, name: str
 ) -> None:
@@ -163,6 +164,7 @@ def test_a_run_on_one_device_is_measured_on_another_with_the_same_result(
     assert found == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_networks_start_and_learn_as_on_the_cpu(run: Run, folder: Path) -> None:
     """The same seed means the same weights, the same order of samples and nearly the same losses."""
     for accelerator in ("pretend", "cpu"):

@@ -88,18 +88,21 @@ def test_the_config_holds_against_wandbs_variables(folder: Path, only: Callable[
 
 
 @pytest.mark.parametrize("value", ["", "  "])
+@pytest.mark.slow
 def test_variables_without_a_value_are_none(folder: Path, only: Callable[..., None], value: str) -> None:
     only(**{name: value for name in VARIABLES if name != "WANDB_NOTES"})
     found = tracked_run(folder, sweep="a-sweep")
     assert (found.project, found.name, found.tags, found.group) == ("parity_exp", "k=2", [], "a-sweep")
 
 
+@pytest.mark.slow
 def test_jobs_of_a_sweep_do_not_share_an_id(folder: Path, only: Callable[..., None]) -> None:
     only(WANDB_RUN_ID="an-id")
     tracked_run(folder, sweep="a-sweep")
     assert "an-id" not in next(folder.rglob("*.wandb")).name
 
 
+@pytest.mark.slow
 def test_wandbs_folder_is_where_its_variable_says(folder: Path, only: Callable[..., None]) -> None:
     (folder / "elsewhere").mkdir()
     only(WANDB_DIR=str(folder / "elsewhere"))
@@ -142,6 +145,7 @@ def test_what_wandb_refuses_is_named(folder: Path, only: Callable[..., None]) ->
         tracked_run(folder, tags=["x" * 65])
 
 
+@pytest.mark.slow
 def test_every_job_of_a_sweep_is_a_run_of_one_group(run: Run, folder: Path) -> None:
     assert run("train", "-m", "k=2,3", *QUICK) == 0
     runs = [read_run(path) for path in sorted(folder.rglob("*.wandb"))]
@@ -150,6 +154,7 @@ def test_every_job_of_a_sweep_is_a_run_of_one_group(run: Run, folder: Path) -> N
     assert [tracked.exit_code for tracked in runs] == [0, 0]
 
 
+@pytest.mark.slow
 def test_checkpoints_become_an_artifact_when_asked(run: Run, folder: Path) -> None:
     assert run("train", *QUICK, "tracker.checkpoints=true") == 0
     (path,) = folder.rglob("*.wandb")
@@ -163,6 +168,7 @@ def test_a_failed_job_closes_its_run(run: Run, folder: Path) -> None:
     assert read_run(path).exit_code == 1
 
 
+@pytest.mark.slow
 def test_without_a_login_runs_are_offline_and_say_so_once(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,6 +196,7 @@ def in_a_terminal(folder: Path, *arguments: str, **environment: str) -> tuple[in
     return job.wait(timeout=10), shown.decode(errors="replace")
 
 
+@pytest.mark.slow
 def test_nobody_is_asked_for_a_login(folder: Path) -> None:
     status, shown = in_a_terminal(folder, "train", *QUICK, WANDB_MODE="online")
     assert status == 0, shown
@@ -197,6 +204,7 @@ def test_nobody_is_asked_for_a_login(folder: Path) -> None:
     assert len(list(folder.rglob("offline-run-*/*.wandb"))) == 1
 
 
+@pytest.mark.slow
 def test_a_server_out_of_reach_makes_the_run_an_offline_one(folder: Path) -> None:
     status, shown = in_a_terminal(
         folder, "train", *QUICK, WANDB_API_KEY="k" * 40, WANDB_BASE_URL="http://127.0.0.1:9", WANDB_INIT_TIMEOUT="2"
