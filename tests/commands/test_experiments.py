@@ -80,9 +80,13 @@ def of_row(setting: str, encoder: str) -> tuple[str, ...]:
 
 CHOICES = [
     *NAMES,
-    *(" ".join(of_row(f"{setting}{size}", encoder)) for setting, encoder, _ in ROWS for size in ("", "_small")),
+    *(" ".join(of_row(setting, encoder)) for setting, encoder, _ in ROWS),
+    *(
+        " ".join(of_row(f"{setting}_small", encoder))
+        for setting, encoder in {row[0]: row[1] for row in ROWS[::-1]}.items()
+    ),
 ]
-"""Every experiment, and every setting in those that it is made for."""
+"""Every experiment, every setting in those that it is made for, and each small twin, which has the same network, in one."""
 
 AT_ONCE = [
     "parm/fig9a", "parm/two_losses_small", "learned_code", "compare/policies_small", "plan/crash", "wrong_answers",

@@ -23,16 +23,18 @@ from parity_exp.serving import transport
 from parity_exp.serving.pool import Down, Event, Finished, Raised, ServedModel, Up
 from parity_exp.serving.pools import LocalPool, supervised
 from tests.child_signals import heard_by_default
-from tests.serving.pool_driver import PATIENCE_S, answer, gather, gone, has, wait_until
+from tests.serving.pool_driver import PATIENCE_S, answer, gather, gone, has, send_soon, wait_until
 from tests.serving.small_models import (
     CORNER,
     LARGE,
+    LOSES_ITS_DEVICE,
     OBEDIENT,
     SHAPE,
     exits,
     missing_checkpoint,
     mlp,
     never_ready,
+    no_device,
     only_first_time,
     out_of_memory,
     scale,
@@ -266,6 +268,21 @@ def test_instances_survive_the_fork_server(start: Start) -> None:
     pids += pool.pids
     pool.close()
     assert all(pid is not None and gone(pid) for pid in pids)
+
+
+def test_a_gpu_that_stays_lost_makes_its_instance_be_left_out(start: Start) -> None:
+    pool = start(LOSES_ITS_DEVICE, max_failures=2)
+    events: list[Event] = []
+    for failure in (1, 2):
+        send_soon(pool, 0, failure, torch.ones(1, 2))
+        events += gather(pool, has(Down))
+    final = [event for event in events if isinstance(event, Down)][-1]
+    assert final.final and "is lost: CUDA error: unspecified launch failure" in final.reason
+
+
+def test_an_instance_without_a_gpu_to_start_on_says_so(start: Start) -> None:
+    with pytest.raises(UserError, match=r"cannot start: cpu is lost: CUDA error: all CUDA-capable devices are busy"):
+        start(ServedModel(no_device, (2,), (1,)))
 
 
 # -- start and end ----------------------------------------------------------------------------------------------------

@@ -24,7 +24,6 @@ from tests.serving.small_models import (
     OBEDIENT,
     SHAPE,
     SUMS,
-    no_device,
     out_of_memory,
     scale,
 )
@@ -221,21 +220,6 @@ def test_a_lost_gpu_is_the_end_of_its_instance_with_the_reason_in_one_line(start
         assert isinstance(down, Down) and words in down.reason and "\n" not in down.reason and not down.final
         assert up == Up(0)
         answer(pool, 0, "model", torch.full((1, 2), 0.5))
-
-
-def test_a_gpu_that_stays_lost_makes_its_instance_be_left_out(start: Start) -> None:
-    pool = start(LOSES_ITS_DEVICE, max_failures=2)
-    events: list[Event] = []
-    for failure in (1, 2):
-        send_soon(pool, 0, failure, torch.ones(1, 2))
-        events += gather(pool, has(Down))
-    final = [event for event in events if isinstance(event, Down)][-1]
-    assert final.final and "is lost: CUDA error: unspecified launch failure" in final.reason
-
-
-def test_an_instance_without_a_gpu_to_start_on_says_so(start: Start) -> None:
-    with pytest.raises(UserError, match=r"cannot start: cpu is lost: CUDA error: all CUDA-capable devices are busy"):
-        start(ServedModel(no_device, (2,), (1,)))
 
 
 def test_an_instance_that_cannot_start_fails_the_start_with_its_own_words(start: Start) -> None:
