@@ -86,7 +86,7 @@ CHOICES = [
         for setting, encoder in {row[0]: row[1] for row in ROWS[::-1]}.items()
     ),
 ]
-"""Every experiment, every setting in those that it is made for, and each small twin, which has the same network, in one."""
+"""Every experiment, every setting in those that it is made for, and in one of them its small twin of the same network."""
 
 AT_ONCE = [
     "parm/fig9a", "parm/two_losses_small", "learned_code", "compare/policies_small", "plan/crash", "wrong_answers",
