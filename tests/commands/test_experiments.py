@@ -86,7 +86,7 @@ CHOICES = [
         for setting, encoder in {row[0]: row[1] for row in ROWS[::-1]}.items()
     ),
 ]
-"""Every experiment, every setting in those that it is made for, and in one of them its small twin of the same network."""
+"""Every experiment, every setting in those that it is made for, and once its small twin, whose network is the same."""
 
 AT_ONCE = [
     "parm/fig9a", "parm/two_losses_small", "learned_code", "compare/policies_small", "plan/crash", "wrong_answers",
