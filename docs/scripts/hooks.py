@@ -28,9 +28,17 @@ def script(name: str) -> ModuleType:
     return module
 
 
+@cache
+def package() -> griffe.Object:
+    """The package as its source says, without importing it."""
+    return griffe.load("parity_exp", search_paths=[TOP])  # type: ignore[return-value]
+
+
 def api_pages() -> dict[str, str]:
-    """A page for each subpackage, with all of its modules, and one for the package itself."""
-    made = {"index.md": "# Python API\n\n::: parity_exp\n    options: {show_root_heading: false}\n"}
+    """A page for each subpackage, with all of its modules, and one for the package itself with what it exports."""
+    first = ["# Python API", "::: parity_exp\n    options: {members: false, show_root_heading: false}"]
+    first += [f"::: parity_exp.{name}" for name in sorted(map(str, package().exports or ()))]
+    made = {"index.md": "\n\n".join(first) + "\n"}
     for init in sorted(PACKAGE.glob("*/__init__.py")):
         room = init.parent
         lines = [
@@ -49,13 +57,12 @@ def api_pages() -> dict[str, str]:
 @cache
 def described() -> Callable[[str], Any]:
     """From the path of a class to what its docstring, and those of its base classes, say of it and its arguments."""
-    package = griffe.load("parity_exp", search_paths=[TOP])
     reference = script("config_reference")
     plain = script("plain_roles").plain
 
     def describe(target: str) -> Any:
         try:
-            found = package[target.removeprefix("parity_exp.")]
+            found = package()[target.removeprefix("parity_exp.")]
         except KeyError:
             return reference.Described()
         one = found.final_target if found.is_alias else found
@@ -84,8 +91,8 @@ def generated() -> dict[str, str]:
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """The pages that are made here stand in the navigation, below the reference."""
-    generated.cache_clear()
-    described.cache_clear()
+    for known in (generated, described, package):
+        known.cache_clear()
     made = [name for name in generated() if name.endswith(".md")]
     for section in config.nav or []:
         if "Reference" in section:
