@@ -90,7 +90,7 @@ class Evaluated:
     def write(self, run: RunDirectory) -> list[Path]:
         """Write tables, figures and, last, metrics; return the paths of the figures."""
         for name, table in self.measured.tables.items():
-            write_text(run.path / f"{name}.csv", table.to_csv(index=False))
+            write_text(run.table(name), table.to_csv(index=False))
         paths: list[Path] = []
         with beside("figures"):
             paths = save(self.figures, run.figures)

@@ -24,6 +24,8 @@ class AdditionEncoder(Encoder):
 
     factors: Tensor | None
 
+    colour = "#332288"
+
     def __init__(
         self,
         k: int,

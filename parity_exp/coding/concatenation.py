@@ -24,6 +24,8 @@ class ConcatenationEncoder(Encoder):
         ValueError: queries that are not ``(C, H, W)`` images, or images with fewer pixels a side than cells.
     """
 
+    colour = "#cc6677"
+
     def __init__(self, k: int, r: int, query_shape: Sequence[int], generator: Tensor | None = None) -> None:
         super().__init__(k, r, query_shape, generator)
         if len(self.query_shape) != 3:

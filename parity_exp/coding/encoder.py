@@ -7,6 +7,7 @@ the command line.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,9 @@ class Encoder(nn.Module, ABC):
     """
 
     generator: Tensor
+
+    colour: ClassVar[str | None] = None
+    """Of its lines in figures, as Matplotlib has them, such as ``#332288``; None: one that follows from its name."""
 
     def __init__(self, k: int, r: int, query_shape: Sequence[int], generator: Tensor | None = None) -> None:
         super().__init__()

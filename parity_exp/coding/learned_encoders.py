@@ -29,6 +29,8 @@ class ConvolutionalEncoder(Encoder):
         ValueError: queries that are not ``(C, H, W)`` images.
     """
 
+    colour = "#117733"
+
     def __init__(
         self,
         k: int,
@@ -60,6 +62,8 @@ class MLPEncoder(Encoder):
     Raises:
         ValueError: queries so large that the layers would fit no memory.
     """
+
+    colour = "#aa4499"
 
     def __init__(self, k: int, r: int, query_shape: Sequence[int], generator: Tensor | None = None) -> None:
         super().__init__(k, r, query_shape, generator)

@@ -72,7 +72,7 @@ def _write_seeds(directory: RunDirectory, by_seed: Mapping[int, Mapping[str, flo
         for policy, values in metrics_by_policy(metrics).items()
     ]
     if rows:
-        write_text(directory.path / "seeds.csv", pd.DataFrame(rows).to_csv(index=False))
+        write_text(directory.seeds, pd.DataFrame(rows).to_csv(index=False))
 
 
 def _draw(simulation: Simulation, metrics: Mapping[str, float], directory: RunDirectory, tracker: Tracker) -> None:
@@ -80,7 +80,8 @@ def _draw(simulation: Simulation, metrics: Mapping[str, float], directory: RunDi
     tracker.results(metrics, {"simulation": percentile_table(metrics_by_policy(metrics))})
     with beside("figures"):
         found = read_recordings(directory.path, simulation.policies)
-        pictures = serving_figures(found.queries, found.tasks, found.trace, simulation.load.slo_ms, simulation.sizes)
+        slo_ms = simulation.load.slo_ms
+        pictures = serving_figures(found.queries, found.tasks, found.trace, slo_ms, simulation.sizes, found.looks)
         tracker.figures(save(pictures, directory.figures))
 
 

@@ -39,5 +39,5 @@ def train_and_evaluate(experiment: Experiment, directory: RunDirectory, tracker:
     study = keeping_choices(experiment, directory)
     trained = train_and_measure(study, training, experiment.measuring)
     trained.publish(directory, tracker, experiment.config.dataset.name, experiment.k, experiment.r)
-    tracker.checkpoints(sorted(directory.checkpoints.glob("*.ckpt")))
+    tracker.checkpoints(directory.all_checkpoints())
     return trained.metrics

@@ -21,6 +21,7 @@ from parity_exp.files.writing import write_text
 from parity_exp.process.interrupts import ctrl_c_waits
 from parity_exp.process.parallel import Interrupted, in_parallel
 from parity_exp.process.side_channels import beside
+from parity_exp.recordings.looks import read_looks, write_looks
 from parity_exp.recordings.run_directory import RunDirectory
 
 PREFIX = "plan"
@@ -37,6 +38,7 @@ def run_plan(config: DictConfig) -> float:
     jobs = {policy: (OmegaConf.to_container(config), policy) for policy in plan.policies}
     claim("simulate", config, directory, {})
     with tracked("simulate", config, directory) as tracker:
+        write_looks(directory.path, {name: plan.simulation.policy(name) for name in plan.policies})
         try:
             found: dict[str, Found] = in_parallel(search_sizes, jobs, plan.simulation.processes, "sizes", None)
         except Interrupted as interrupted:
@@ -48,7 +50,7 @@ def run_plan(config: DictConfig) -> float:
         directory.write_metrics(metrics)
         tracker.results(metrics, {"plan": answers})
         with beside("figures"):
-            tracker.figures(save(capacity_figures(answers, sizes), directory.figures))
+            tracker.figures(save(capacity_figures(answers, sizes, read_looks(directory.path)), directory.figures))
         with beside("report"):
             write_report(directory.path)
         show(
@@ -74,9 +76,9 @@ def _write(plan: Plan, found: Mapping[str, Found], directory: RunDirectory) -> t
             for size in sorted(found[policy].sizes, key=lambda size: size.machines)
         ]
     )
-    for name, table in (("plan", answers), ("plan-sizes", sizes)):
+    for path, table in ((directory.plan, answers), (directory.plan_sizes, sizes)):
         if not table.empty:
-            write_text(directory.path / f"{name}.csv", table.to_csv(index=False))
+            write_text(path, table.to_csv(index=False))
     return answers, sizes
 
 

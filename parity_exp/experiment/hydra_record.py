@@ -15,16 +15,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from parity_exp.errors import ConfigError, Refused, UserError
 from parity_exp.experiment.command_line import place_of
 from parity_exp.files.writing import write_bytes
+from parity_exp.recordings import names
 from parity_exp.recordings.run_directory import RunDirectory
 
 RESUMABLE = "train"
 """The command that goes on with a run where ``resume`` names one."""
 
-RECORD = ("config.yaml", "hydra.yaml", "overrides.yaml")
+RECORD = (names.HYDRA_CONFIG, names.HYDRA_RECORD, names.OVERRIDES)
 """What Hydra writes of the config, in a subfolder of its own."""
-
-RUN_MARKS = (".hydra", "metrics.json", "environment.json")
-"""What stands beside a run's config.yaml, and not beside the config.yaml of something else."""
 
 
 @dataclass
@@ -141,7 +139,7 @@ def _folder(config: DictConfig, key: str) -> Path:
 
 def _refuse_config_of_others(folder: Path) -> None:
     """Refuse a folder whose config.yaml, which a run would overwrite, is no run's."""
-    if (folder / "config.yaml").is_file() and not any((folder / name).exists() for name in RUN_MARKS):
+    if (folder / names.CONFIG).is_file() and not any((folder / name).exists() for name in names.MARKS):
         raise ConfigError(
             f"hydra.run.dir={folder}: its config.yaml is no run's and would be overwritten; give another folder"
         )

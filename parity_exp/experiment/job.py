@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.command_line import place_of
 from parity_exp.experiment.components import build_checked
+from parity_exp.process.side_channels import beside
+from parity_exp.recordings.descriptions import components_in, write_descriptions
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.tracking import Guarded, Job, Tracker
 
@@ -82,6 +85,8 @@ def tracked(command: str, config: DictConfig, run: RunDirectory, resumed: bool =
     run.write_environment(config.seed, devices())
     tracker = Guarded(build_checked(config.tracker, "tracker", Tracker))  # type: ignore[type-abstract]
     plain: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
+    with beside("descriptions of components"):
+        write_descriptions(run.path, _classes(plain))
     succeeded = False
     try:
         tracker.start(
@@ -98,6 +103,17 @@ def tracked(command: str, config: DictConfig, run: RunDirectory, resumed: bool =
         succeeded = True
     finally:
         tracker.finish(succeeded)
+
+
+def _classes(config: dict[str, Any]) -> dict[str, Any]:
+    """The class of each component of a config by its place, of those that this job has made."""
+    found = {}
+    for place, target in components_in(config):
+        module, _, name = target.rpartition(".")
+        made = getattr(sys.modules.get(module), name, None)  # what has not been imported by now is not used
+        if made is not None:
+            found[place] = made
+    return found
 
 
 def sweep_name() -> str | None:

@@ -16,15 +16,13 @@ from omegaconf.errors import OmegaConfBaseException
 from parity_exp.errors import Refused, UserError
 from parity_exp.experiment.result_facts import config_facts, content_facts
 from parity_exp.files.identity import Identity, flat, listed, without
+from parity_exp.recordings.names import PRODUCTS
 from parity_exp.recordings.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
 
 MULTIRUN = "multirun.yaml"
 """Hydra's own record of a sweep."""
-
-PRODUCTS = ("checkpoints", "metrics.json", "history.csv", "base_history.csv", "queries-*.parquet", "plan.csv")
-"""What only jobs of ours write: a folder with one of them is a run's, though it may lack its config."""
 
 NOT_OF_A_SWEEP = (
     "launcher",

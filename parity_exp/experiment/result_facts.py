@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import parity_exp
 from parity_exp.files.identity import Facts, digest_of_files, digest_of_weights, flat, sources_of, without
+from parity_exp.recordings import names
 
 if TYPE_CHECKING:
     from torch import nn
@@ -113,8 +114,8 @@ def _is_file(text: str) -> bool:
 
 def _of_run(folder: Path) -> list[Path]:
     """What others take from a run: weights, and what was recorded of tasks."""
-    files = [path for path in folder.glob("checkpoints/*.ckpt") if path.name != "last.ckpt"]
-    return files + list(folder.glob("tasks-*.parquet"))
+    files = [path for path in folder.glob(f"{names.CHECKPOINTS}/*{names.CHECKPOINT}") if path.stem != names.LAST]
+    return files + list(folder.glob(names.TASKS("*")))
 
 
 def base_facts(

@@ -173,7 +173,7 @@ class Serving(Scenario):
             base = self.experiment.new_base_network()
             load_weights(trained.checkpoint("base"), base, "run")
             key = f"redundancy.{name}.code"
-            chosen = choose_settings(self.experiment, node, key, base, run.path / f"code_search-{name}.csv")
+            chosen = choose_settings(self.experiment, node, key, base, run.code_search(name))
             metrics |= {f"serve/{name}/{setting}": value for setting, value in chosen.items()}
         run.write_config(self.config)
         return metrics
@@ -317,7 +317,7 @@ class Served:
             show("Wrong answers, and who noticed", written(self.wrong))
         if not self.errors.empty:
             show("What went wrong with instances and models", self.errors)
-        report = run.path / "report.html"
+        report = run.report
         place = f"run directory: {run.path}" + (f"\nreport: {report}" if report.is_file() else "")
         show(self.title, written(self.table), place)
 
@@ -345,8 +345,8 @@ def serve_policies(
     with _one_thread(), _open(serving.pool()) as pool:
         scene = serving.scene(pool, models)
         write_looks(run.path, {name: serving.policy(name) for name in serving.policies})
-        write_trace(run.path / "straggler-trace.csv", scene.trace)
-        write_arrivals(run.path / "arrivals.csv", scene.workload.arrivals_s)
+        write_trace(run.trace, scene.trace)
+        write_arrivals(run.arrivals, scene.workload.arrivals_s)
         metrics = {
             "serve/service_time_ms": scene.service_s * 1e3,
             "serve/capacity_qps": scene.capacity_qps,
@@ -364,7 +364,8 @@ def serve_policies(
     paths: list[Path] = []
     with beside("figures"):
         found = read_recordings(run.path, serving.policies)
-        pictures = serving_figures(found.queries, found.tasks, found.trace, serving.load.slo_ms, serving.sizes)
+        slo_ms = serving.load.slo_ms
+        pictures = serving_figures(found.queries, found.tasks, found.trace, slo_ms, serving.sizes, found.looks)
         paths = save(pictures, run.figures)
     tracker.results(metrics, {name: one for name, one in tables.items() if not one.empty})
     tracker.figures(paths)

@@ -13,6 +13,7 @@ from parity_exp.errors import UserError
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.explanations import explanation
 from parity_exp.experiment.machine import processes
+from parity_exp.experiment.stored import read_config
 from parity_exp.process import world
 from parity_exp.process.ranks import run_in_processes
 from parity_exp.recordings.run_directory import RunDirectory
@@ -62,7 +63,7 @@ def run_phase(
 def phase_of_run(name: str, run_dir: Path, folder: Path, history: Path) -> Fitted:
     """One process's part in a phase: everything comes from the run directory's config."""
     run = RunDirectory(run_dir)
-    config: DictConfig = run.read_config()
+    config: DictConfig = read_config(run)
     experiment = Experiment(config)
     if name == CODED:
         return train_coded(experiment.coded_model, experiment.study, run, folder, history)

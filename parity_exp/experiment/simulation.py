@@ -19,7 +19,8 @@ from parity_exp.policies.policy import BACKUP, BASE
 from parity_exp.process import interrupts
 from parity_exp.process.interrupts import ctrl_c_waits
 from parity_exp.recordings.measures import serving_metrics
-from parity_exp.recordings.recorder import write_recordings
+from parity_exp.recordings.run_directory import RunDirectory
+from parity_exp.recordings.writer import write_recordings
 from parity_exp.simulation import Foresight, Outcome, RandomTimes, Scaled, ServiceTimes, calibration, simulate
 
 PREFIX = "simulate"
@@ -178,8 +179,8 @@ def simulate_seed(simulation: Simulation, seed: int, folder: Path | None, bars: 
     """
     draw = simulation.scene(seed)
     if folder is not None:
-        write_trace(folder / "straggler-trace.csv", draw.trace)
-        write_arrivals(folder / "arrivals.csv", draw.arrivals_s)
+        write_trace(RunDirectory(folder).trace, draw.trace)
+        write_arrivals(RunDirectory(folder).arrivals, draw.arrivals_s)
     metrics = {
         f"{PREFIX}/service_time_ms": draw.service_s * 1e3,
         f"{PREFIX}/rate_qps": draw.rate_qps,

@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from parity_exp.errors import ConfigError
+from parity_exp.errors import ConfigError, UserError
 from parity_exp.experiment.command_line import place_of
 from parity_exp.experiment.schema import CONFIG_KINDS, find
 from parity_exp.recordings.run_directory import RunDirectory
@@ -63,7 +63,7 @@ def stored_config(run: RunDirectory, key: str, composed: DictConfig, from_experi
         ConfigError: it calls something, or describes what only the user's own config may, with the place in it.
         UserError: it is damaged.
     """
-    config = run.read_config()
+    config = read_config(run)
     for place, text in _texts(OmegaConf.to_container(config)):
         if RESOLVER.search(text):
             raise ConfigError(
@@ -84,6 +84,21 @@ def stored_config(run: RunDirectory, key: str, composed: DictConfig, from_experi
     made = OmegaConf.create(plain)
     assert isinstance(made, DictConfig)
     return made
+
+
+def read_config(run: RunDirectory) -> DictConfig:
+    """The config of an earlier run, as it stands there.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        config = OmegaConf.load(run.config)
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise UserError(f"{run.config}: not readable as a config ({str(error).splitlines()[0]})") from None
+    if not isinstance(config, DictConfig) or "k" not in config:
+        raise UserError(f"{run.config}: not the config of a run; restore it or start a new run")
+    return config
 
 
 def _check_object(run: str, place: str, node: dict[str, Any], composed: DictConfig, replaced: Sequence[str]) -> None:

@@ -7,14 +7,16 @@ from typing import Any
 
 import pandas as pd
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from parity_exp.analysis.tables.numbers import number
 from parity_exp.analysis.tables.terminal import show
+from parity_exp.errors import UserError
 from parity_exp.files.identity import Identity
 from parity_exp.files.writing import write_text
 from parity_exp.process.side_channels import in_a_line
 from parity_exp.recordings.metric_keys import metrics_by_policy
+from parity_exp.recordings.names import METRICS, SWEEP
 from parity_exp.recordings.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ class SweepTable(Callback):
         table = sweep_table(folder)
         if table.empty:
             return
-        write_text(folder / "sweep.csv", table.to_csv(index=False))
+        write_text(folder / SWEEP, table.to_csv(index=False))
         show(f"{len(table)} jobs", _short(table), f"all columns: {folder / 'sweep.csv'}")
 
 
@@ -62,7 +64,7 @@ def _short(table: pd.DataFrame) -> pd.DataFrame:
 
 def sweep_table(folder: Path) -> pd.DataFrame:
     """A row a finished job: its number, what it overrode, and its metrics; damaged ones are left out and named."""
-    jobs = [RunDirectory(path.parent) for path in folder.glob("*/metrics.json")]
+    jobs = [RunDirectory(path.parent) for path in folder.glob(f"*/{METRICS}")]
     rows = []
     for job in sorted(jobs, key=lambda job: (len(job.path.name), job.path.name)):
         try:
@@ -75,5 +77,7 @@ def sweep_table(folder: Path) -> pd.DataFrame:
 def _choices(job: RunDirectory) -> dict[str, str]:
     identity = Identity.read(job.path)
     # Hydra's record is of the job that came last, even of one that was refused the folder.
-    overrides = identity.overrides if identity else OmegaConf.load(job.path / ".hydra" / "overrides.yaml")
+    overrides = identity.overrides if identity else job.read_overrides()
+    if overrides is None:
+        raise UserError(f"{job.overrides}: not readable; restore it or run the job again")
     return dict(str(override).lstrip("+").partition("=")[::2] for override in overrides)

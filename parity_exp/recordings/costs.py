@@ -1,6 +1,22 @@
 """What answering has cost, counted in queries that instances were given: one definition, for serving and simulation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+COSTS: Mapping[str, str] = {
+    "instances": "instances",
+    "extra_instances": "extra instances",
+    "tasks_per_query": "tasks a query",
+    "extra_queries": "extra queries",
+    "parity_queries": "parity queries",
+    "encode_us": "encode us",
+    "encode_s": "encode s",
+    "decode_us": "decode us",
+    "decode_s": "decode s",
+    "frontend_us": "frontend us",
+    "throughput_qps": "throughput q/s",
+}
+"""What a policy costs: metrics without ``serve/<policy>/``, and how they are called in tables."""
 
 
 @dataclass

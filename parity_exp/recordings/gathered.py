@@ -1,14 +1,12 @@
-"""Finding and reading run directories, many at a time.
+"""Reading run directories, many at a time.
 
 Nothing that is wrong with one of them stops the others: each comes with one line for whatever is wrong with it. Files
 of recordings are not read, only looked at from both ends.
 """
 
-import glob
 import json
 import math
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,18 +14,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from parity_exp.errors import UserError
+from parity_exp.recordings import names
 from parity_exp.recordings.measures import PER_MILLE
 from parity_exp.recordings.metric_keys import metrics_by_policy, prefix_of
-from parity_exp.recordings.reader import QUERIES
 from parity_exp.recordings.run_directory import RunDirectory
+from parity_exp.recordings.search import COMMAND, find_run_directories
 
-CONFIG, HYDRA, METRICS, ENVIRONMENT = "config.yaml", ".hydra", "metrics.json", "environment.json"
-MARKS = {HYDRA, METRICS, ENVIRONMENT}
-"""What stands beside a run's config.yaml, and not beside the config.yaml of something else."""
-
-TRACKERS = "wandb"  # a folder of other people's, with config files of its own
-COMMAND = re.compile(r"hydra\.job\.name=(\w+)")
-REPORT = "report"
 PARQUET, PARQUET_SHORTEST = b"PAR1", 12
 
 LARGEST = 2.0**60
@@ -89,86 +81,6 @@ def gather(patterns: Sequence[str]) -> list[GatheredRun]:
     return [read_run(path) for path in find_run_directories(patterns)]
 
 
-def find_run_directories(patterns: Sequence[str]) -> list[Path]:
-    """Run directories, also those that are hardly begun, but for those of reports, in the natural order of their paths.
-
-    A run directory has no other ones inside. Folders that can be reached in several ways are found once.
-    """
-    seen: set[tuple[int, int]] = set()
-    found = [run for root in _roots(patterns) for run in _run_directories(root, seen)]
-    return sorted(found, key=natural_order)
-
-
-def natural_order(path: Path | str) -> list[tuple[int, str]]:
-    """Sorts 2 before 10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(path))]
-
-
-def _roots(patterns: Sequence[str]) -> list[Path]:
-    """Folders that patterns name, outer ones first."""
-    roots: set[Path] = set()
-    for pattern in patterns:
-        # Whatever is below will be searched anyway, so there is no need to list it.
-        start = re.sub(r"(^|/)\*\*$", "", str(Path(pattern).expanduser())) or "."
-        for name in glob.glob(_literal_as_far_as_it_is_there(start), recursive=True):  # noqa: PTH207 (pathlib's takes no absolute pattern)
-            path = Path(name)
-            roots.add(path if path.is_dir() else path.parent)
-    return sorted(roots, key=lambda root: len(root.parts))
-
-
-def _literal_as_far_as_it_is_there(pattern: str) -> str:
-    """A pattern whose first folders are taken by name where they exist: a folder may be called ``a[1]``."""
-    there, parts = Path(), Path(pattern).parts
-    for count, part in enumerate(parts):
-        if not (there / part).exists():
-            return str(Path(glob.escape(str(there)), *parts[count:]))
-        there /= part
-    return glob.escape(str(there))
-
-
-def _run_directories(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    try:
-        status = folder.stat()
-        entries = list(os.scandir(folder))
-    except OSError:
-        return
-    if (status.st_dev, status.st_ino) in seen:
-        return
-    seen.add((status.st_dev, status.st_ino))
-    names = {entry.name for entry in entries}
-    if _is_run_directory(folder, names):
-        yield folder
-    elif HYDRA not in names:
-        for entry in entries:
-            if entry.name[0] != "." and entry.name != TRACKERS and entry.is_dir():
-                yield from _run_directories(folder / entry.name, seen)
-
-
-def _is_run_directory(folder: Path, names: set[str]) -> bool:
-    if CONFIG in names:
-        return bool(MARKS & names) or not _is_other_config(folder)
-    return HYDRA in names and _hydra_command(folder) != REPORT
-
-
-def _is_other_config(folder: Path) -> bool:
-    """Whether a config.yaml that stands alone belongs to something else, such as the defaults of a Hydra program."""
-    try:
-        return "defaults" in RunDirectory(folder).read_plain_config()
-    except UserError as error:
-        return "not the config of a run" in str(error)
-    except OSError:
-        return False
-
-
-def _hydra_command(folder: Path) -> str | None:
-    """The command of ours that Hydra has begun in a folder."""
-    try:
-        given = COMMAND.findall((folder / HYDRA / "hydra.yaml").read_text(errors="replace"))
-    except OSError:
-        return None
-    return given[-1] if given else REPORT  # no command: a program of somebody else, which no more concerns us
-
-
 def read_run(path: Path) -> GatheredRun:
     """Read a run directory, whatever state it is in."""
     run = RunDirectory(path)
@@ -177,21 +89,21 @@ def read_run(path: Path) -> GatheredRun:
         files = frozenset(entry.name for entry in os.scandir(path))
     except OSError as error:
         return GatheredRun(path, "damaged", [f"cannot be read ({error.strerror})"])
-    environment = _read_json(run.environment, problems) if ENVIRONMENT in files else {}
+    environment = _read_json(run.environment, problems) if names.ENVIRONMENT in files else {}
     config: dict[str, Any] = {}
     state: State = "finished"
-    if CONFIG not in files:
-        return GatheredRun(path, "unfinished", ["no config.yaml: the job ended before it began"], files=files)
+    if names.CONFIG not in files:
+        return GatheredRun(path, "unfinished", [f"no {names.CONFIG}: the job ended before it began"], files=files)
     try:
-        config = run.read_plain_config()
+        config = run.read_config()
     except UserError as error:
         state = "damaged"
         problems.insert(0, str(error).removeprefix(f"{path}/"))
     except OSError as error:
         state = "damaged"
-        problems.insert(0, f"config.yaml cannot be read ({error.strerror})")
+        problems.insert(0, f"{names.CONFIG} cannot be read ({error.strerror})")
     metrics: dict[str, float] = {}
-    if METRICS in files:
+    if names.METRICS in files:
         before = len(problems)
         values = _read_json(run.metrics, problems)
         if len(problems) == before:
@@ -209,30 +121,30 @@ def read_run(path: Path) -> GatheredRun:
 def _faults(metrics: dict[str, float]) -> Iterator[str]:
     """A line for each thing that no metrics of a job are like: they cannot be shown beside others."""
     if all(math.isnan(value) for value in metrics.values()):
-        yield f"{METRICS}: no numbers in it"
+        yield f"{names.METRICS}: no numbers in it"
         return
     for key, value in metrics.items():
         if not math.isnan(value) and abs(value) > LARGEST:
-            yield f"{METRICS}: {key} is {value:.3g}, which cannot have been measured"
+            yield f"{names.METRICS}: {key} is {value:.3g}, which cannot have been measured"
             return
     for policy, values in metrics_by_policy(metrics).items():
         missing = [name for name in LATENCIES if name not in values]
         if missing:
-            yield f"{METRICS}: no {missing[0]} of {policy}"
+            yield f"{names.METRICS}: no {missing[0]} of {policy}"
             return
         impossible = [name for name in LATENCIES if values[name] <= 0]
         if impossible:
-            yield f"{METRICS}: {impossible[0]} of {policy} is {values[impossible[0]]:g}"
+            yield f"{names.METRICS}: {impossible[0]} of {policy} is {values[impossible[0]]:g}"
             return
 
 
 def _how_far(files: frozenset[str]) -> str:
-    served = sorted(match[1] for name in files if (match := QUERIES.fullmatch(name)))
+    served = _recorded(files)
     if served:
-        return f"no metrics.json: still at work, or stopped after {', '.join(served)} was served"
-    if "history.csv" in files or "checkpoints" in files:
-        return "no metrics.json: still at work, or stopped while it trained (train resume=... goes on)"
-    return "no metrics.json: still at work, or stopped before it did anything"
+        return f"no {names.METRICS}: still at work, or stopped after {', '.join(served)} was served"
+    if names.HISTORY in files or names.CHECKPOINTS in files:
+        return f"no {names.METRICS}: still at work, or stopped while it trained (train resume=... goes on)"
+    return f"no {names.METRICS}: still at work, or stopped before it did anything"
 
 
 def _recordings(path: Path, files: frozenset[str], metrics: dict[str, float]) -> Iterator[str]:
@@ -241,13 +153,15 @@ def _recordings(path: Path, files: frozenset[str], metrics: dict[str, float]) ->
         fault = _parquet_fault(path / name)
         if fault:
             yield f"{name}: {fault}; its metrics, where there are any, still count"
-    uncounted = sorted(
-        match[1]
-        for name in files
-        if (match := QUERIES.fullmatch(name)) and f"{prefix_of(metrics)}/{match[1]}/queries" not in metrics
-    )
+    prefix = prefix_of(metrics)
+    uncounted = [policy for policy in _recorded(files) if f"{prefix}/{policy}/queries" not in metrics]
     if uncounted and metrics:
         yield f"no metrics of {', '.join(uncounted)}: still at work, or stopped while it served"
+
+
+def _recorded(files: frozenset[str]) -> list[str]:
+    """Policies with recordings, by name."""
+    return sorted(policy for name in files if (policy := names.QUERIES.policy_of(name)) is not None)
 
 
 def _parquet_fault(path: Path) -> str | None:

@@ -1,10 +1,14 @@
 """From one policy's queries to numbers."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from parity_exp.policies.policy import SOURCES
+
+GAP = "gap_ms"
 
 PER_MILLE = {"p50": 500, "p90": 900, "p99": 990, "p99.5": 995, "p99.9": 999}
 
@@ -46,7 +50,7 @@ def serving_metrics(queries: pd.DataFrame, lost: int = 0, duplicates: int = 0) -
         **{f"latency_ms/{name}": value for name, value in at.items()},
         "latency_ms/mean": float(latency_ms.mean()),
         "latency_ms/max": float(latency_ms.max()),
-        "gap_ms": at["p99.9"] - at["p50"],
+        GAP: at["p99.9"] - at["p50"],
         **_accuracy(queries),
         **{f"fraction/{source}": float(shares.get(source, 0.0)) for source in SOURCES},
         **metrics_of_wrong_answers(queries),
@@ -62,6 +66,13 @@ def _accuracy(queries: pd.DataFrame) -> dict[str, float]:
         return {}
     quality = queries.attrs.get("quality", "accuracy")
     return {quality: float(queries["score"].mean()), "accuracy": float(queries["correct"].mean())}
+
+
+def quality_of(metrics: Mapping[str, float]) -> str:
+    """The score that a policy's answers were judged by: as :func:`serving_metrics` puts it, right before accuracy."""
+    keys = list(metrics)
+    before = keys[keys.index("accuracy") - 1] if "accuracy" in keys[1:] else GAP
+    return "accuracy" if before == GAP or "/" in before else before
 
 
 def metrics_of_wrong_answers(queries: pd.DataFrame) -> dict[str, float]:

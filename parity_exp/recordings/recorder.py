@@ -7,7 +7,6 @@ time: after an interruption they hold what had happened until then.
 All times are seconds from the beginning of the run.
 """
 
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,12 +14,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
-from hdrh.log import HistogramLogWriter  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from parity_exp.files.writing import write_bytes, write_text
 from parity_exp.policies.policy import SOURCES
+from parity_exp.recordings import columns
+from parity_exp.recordings.writer import write_recordings
 from parity_exp.tasks import Classification, Task
 
 Answer = int | Sequence[float]
@@ -29,29 +27,13 @@ Answer = int | Sequence[float]
 CLASSES = Classification(())
 """The task of labels and answers that are numbers of classes, however many there are."""
 
+TASKS = columns.TASKS | columns.SPOILT
+
 Outcome = Literal["done", "raised", "lost"]
 
 NOT_SENT, WAITING = -2, -1  # states of a query without an answer, beside the sources
 
 LATEST_TASKS = 1_000
-INTERVAL_S = 1.0
-LONGEST_US = 3_600_000_000  # an hour: what the histograms reach at least
-SIGNIFICANT_DIGITS = 3
-EXACT_BITS = 10  # that come after the first and tell buckets apart, for so many digits
-
-TASK_TYPES = {
-    "task": "int64",
-    "model": "str",
-    "instance": "int64",
-    "placed_s": "float64",
-    "started_s": "float64",
-    "finished_s": "float64",
-    "outcome": "str",
-    "batch": "int64",
-    "group": "int64",
-    "corrupted": "bool",
-}
-"""Columns of the tasks table."""
 
 
 class Recorder:
@@ -235,25 +217,24 @@ class Recorder:
         label, predicted = self._label[rows], self._predicted[rows]
         scores = self._scores(predicted, label)
         scheduled_s, completed_s = self._scheduled_s[rows], self._completed_s[rows]
-        table = pd.DataFrame(
-            {
-                "query": rows,
-                "scheduled_s": scheduled_s,
-                "sent_s": self._sent_s[rows],
-                "completed_s": completed_s,
-                "latency_ms": (completed_s - scheduled_s) * 1000,
-                "source": pd.Series(np.array(SOURCES)[self._state[rows]], dtype="str"),
-                "instance": self._instance[rows],
-                "group": self._group[rows],
-                "corrupted": self._corrupted[rows],
-                "flagged": self._flagged[rows],
-                "correct": scores["accuracy"] > 0,
-                "score": scores[self._task.quality],
-                "default_correct": self._scores(np.broadcast_to(self._default, label.shape), label)["accuracy"] > 0,
-                **self._task.columns("label", label),
-                **self._task.columns("predicted", predicted),
-            }
-        )
+        values = {
+            "query": rows,
+            "scheduled_s": scheduled_s,
+            "sent_s": self._sent_s[rows],
+            "completed_s": completed_s,
+            "latency_ms": (completed_s - scheduled_s) * 1000,
+            "source": np.array(SOURCES)[self._state[rows]],
+            "instance": self._instance[rows],
+            "group": self._group[rows],
+            "corrupted": self._corrupted[rows],
+            "flagged": self._flagged[rows],
+            "correct": scores["accuracy"] > 0,
+            "score": scores[self._task.quality],
+            "default_correct": self._scores(np.broadcast_to(self._default, label.shape), label)["accuracy"] > 0,
+        }
+        table = columns.frame(columns.QUERIES | columns.ANSWERS, values)
+        answers = {**self._task.columns("label", label), **self._task.columns("predicted", predicted)}
+        table = pd.concat([table, pd.DataFrame(answers, index=table.index)], axis="columns")
         table.attrs["quality"] = self._task.quality
         return table
 
@@ -263,7 +244,7 @@ class Recorder:
 
     def tasks(self) -> pd.DataFrame:
         """A row a task that was placed on an instance and has ended, in the order of their ends."""
-        return pd.DataFrame(self._tasks, columns=list(TASK_TYPES)).astype(TASK_TYPES)
+        return pd.DataFrame(self._tasks, columns=list(TASKS)).astype(TASKS)
 
     def save(self, folder: Path, policy: str) -> list[Path]:
         """Write queries, tasks and the latency log of a policy; return the paths.
@@ -272,52 +253,3 @@ class Recorder:
             OSError: the folder is missing, read-only or full.
         """
         return write_recordings(folder, policy, self.queries(), self.tasks())
-
-
-def write_recordings(folder: Path, policy: str, queries: pd.DataFrame, tasks: pd.DataFrame) -> list[Path]:
-    """Write the queries, tasks and latency log of a policy; return the paths.
-
-    Raises:
-        OSError: the folder is missing, read-only or full.
-    """
-    paths = [folder / f"queries-{policy}.parquet", folder / f"tasks-{policy}.parquet"]
-    for path, table in zip(paths, (queries, tasks), strict=True):
-        stream = io.BytesIO()
-        table.to_parquet(stream, index=False)
-        write_bytes(path, stream.getvalue())
-    log = folder / f"latency-{policy}.hlog"
-    write_text(log, latency_log(queries))
-    return [*paths, log]
-
-
-def latency_log(queries: pd.DataFrame) -> str:
-    """An HdrHistogram log, format 1.2: a histogram of latencies in microseconds for each second of completions.
-
-    The interval's greatest value, its third column, is in milliseconds.
-    """
-    stream = io.StringIO()
-    log = HistogramLogWriter(stream)
-    log.output_log_format_version()
-    log.output_comment("[latency from the scheduled arrival, in microseconds; times from the beginning of the run]")
-    log.output_legend()
-    longest_us = max(LONGEST_US, int(np.ceil(queries["latency_ms"].max() * 1000))) if len(queries) else LONGEST_US
-    interval = np.floor(queries["completed_s"].to_numpy() / INTERVAL_S).astype(np.int64)
-    latency_us = np.rint(queries["latency_ms"].to_numpy() * 1000).clip(1, longest_us).astype(np.int64)
-    order = np.argsort(interval, kind="stable")
-    found, counts = np.unique(interval, return_counts=True)
-    ends = np.cumsum(counts)
-    for index, first, last in zip(found, ends - counts, ends, strict=True):
-        values = latency_us[order[first:last]]
-        histogram = HdrHistogram(1, longest_us, SIGNIFICANT_DIGITS)
-        for value, count in zip(*np.unique(_buckets(values), return_counts=True), strict=True):
-            histogram.record_value(int(value), int(count))
-        histogram.set_start_time_stamp(index * INTERVAL_S * 1000)
-        histogram.set_end_time_stamp((index + 1) * INTERVAL_S * 1000)
-        log.output_interval_histogram(histogram, max_value_unit_ratio=1000.0)
-    return stream.getvalue()
-
-
-def _buckets(latency_us: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The least value in the histogram's bucket of each, so that each bucket is recorded once."""
-    spare_bits = np.maximum(np.floor(np.log2(latency_us)).astype(np.int64) - EXACT_BITS, 0)
-    return latency_us >> spare_bits << spare_bits

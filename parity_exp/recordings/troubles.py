@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from parity_exp.files.writing import write_text
+from parity_exp.recordings import columns, names
 from parity_exp.recordings.error_text import one_line
 
 RAISED, DIED, HUNG, NOT_FINITE = "raised", "died", "hung", "not finite"
@@ -18,8 +19,6 @@ MOST = 50
 """So many distinct errors are kept; others count as one."""
 
 OTHERS = "errors of other kinds"
-
-COLUMNS = ("policy", "what", "model", "times", "instances", "error")
 
 
 @dataclass
@@ -100,7 +99,7 @@ class Troubles:
             (policy, one.what, one.model, one.times, " ".join(map(str, sorted(one.instances))), one.error)
             for one in self._ordered()
         ]
-        return pd.DataFrame(rows, columns=list(COLUMNS))
+        return pd.DataFrame(rows, columns=list(columns.ERRORS))
 
     def save(self, folder: Path, policy: str) -> None:
         """Write ``errors-<policy>.csv``, if there were errors.
@@ -109,7 +108,7 @@ class Troubles:
             OSError: the folder is missing, read-only or full.
         """
         if self:
-            write_text(folder / f"errors-{policy}.csv", self.table(policy).to_csv(index=False))
+            write_text(folder / names.ERRORS(policy), self.table(policy).to_csv(index=False))
 
     def _ordered(self) -> list[Trouble]:
         return sorted(self._troubles.values(), key=lambda trouble: -trouble.times)

@@ -12,21 +12,25 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from omegaconf import OmegaConf
 
 from parity_exp.disturbances import Resampled
 from parity_exp.disturbances.trace import LARGEST, Disturbance, read_trace
 from parity_exp.disturbances.worlds import world_of
 from parity_exp.errors import UserError
+from parity_exp.recordings import columns, names
 from parity_exp.recordings.run_directory import RunDirectory
 
-SECONDS, WHOLE, TEXT = "seconds", "whole numbers", "text"
 
-TASKS = {
-    "model": TEXT, "outcome": TEXT, "instance": WHOLE, "batch": WHOLE, "placed_s": SECONDS, "started_s": SECONDS,
-    "finished_s": SECONDS,
-}  # fmt: skip
-QUERIES = {"source": TEXT, "query": WHOLE, "instance": WHOLE, "completed_s": SECONDS}
+def _of(table: Mapping[str, str], *some: str) -> dict[str, str]:
+    """Some columns of a table with what they hold."""
+    return {name: table[name] for name in some}
+
+
+HOLDS = {columns.SECONDS: "seconds", columns.WHOLE: "whole numbers"}
+"""What columns of numbers hold, in words."""
+
+TASKS = _of(columns.TASKS, "model", "outcome", "instance", "batch", "placed_s", "started_s", "finished_s")
+QUERIES = _of(columns.QUERIES, "source", "query", "instance", "completed_s")
 """What is read of the tables, and what it has to be."""
 
 CLOCKS_S = 0.1
@@ -68,14 +72,13 @@ def calibration(path: str | Path, key: str = "simulate.calibrate") -> Calibratio
         UserError: it is not one, has served nothing, or has too few undisturbed tasks.
     """
     run = RunDirectory.existing(path, key, "serve")
-    names = sorted(file.name.removeprefix("tasks-") for file in run.path.glob("tasks-*.parquet"))
-    if not names:
-        raise UserError(f"{key}={path}: it has no tasks-<policy>.parquet; give a run directory of `serve`")
-    trace_path = run.path / "straggler-trace.csv"
-    trace = read_trace(trace_path) if trace_path.is_file() else []
+    policies = sorted(policy for file in run.path.iterdir() if (policy := names.TASKS.policy_of(file.name)))
+    if not policies:
+        raise UserError(f"{key}={path}: it has no {names.TASKS('<policy>')}; give a run directory of `serve`")
+    trace = read_trace(run.trace) if run.trace.is_file() else []
     measured = run.read_metrics() if run.metrics.is_file() else {}
-    sizes = {name: _measured(run, measured, f"serve/{name.removesuffix('.parquet')}/instances") for name in names}
-    tasks = {name: _read_tasks(run.path / f"tasks-{name}") for name in names}
+    sizes = {name: _measured(run, measured, f"serve/{name}/instances") for name in policies}
+    tasks = {name: _read_tasks(run.tasks(name)) for name in policies}
     idle = {name: _found_idle(table) for name, table in tasks.items()}
     calm = {name: _undisturbed(table, _met(trace, sizes[name])) for name, table in tasks.items()}
     calm_tasks = pd.concat([table[calm[name]] for name, table in tasks.items()])
@@ -89,7 +92,7 @@ def calibration(path: str | Path, key: str = "simulate.calibrate") -> Calibratio
             f"{key}={path}: fewer than {FEWEST} tasks of the base model went undisturbed; serve more queries"
         )
     there = pd.concat([table[calm[name] & idle[name]] for name, table in tasks.items()])
-    back = pd.concat([_answered(_read(run.path / f"queries-{name}", QUERIES), tasks[name]) for name in names])
+    back = pd.concat([_answered(_read(run.queries(name), QUERIES), tasks[name]) for name in policies])
     service_ms = _measured(run, measured, "serve/service_time_ms")
     if service["base"].expected() <= 0:
         raise UserError(f"{key}={path}: by its tables the base model takes no time; serve again")
@@ -99,8 +102,15 @@ def calibration(path: str | Path, key: str = "simulate.calibrate") -> Calibratio
         _messages((back["completed_s"] - back["finished_s"]).to_numpy()),
         None if service_ms is None else service_ms / 1e3,
         _measured(run, measured, "serve/capacity_qps"),
-        OmegaConf.select(run.read_config(), "pool.instances"),
+        _instances(run),
     )
+
+
+def _instances(run: RunDirectory) -> int | None:
+    """How many base instances a run had, by its config."""
+    pool = run.read_config().get("pool")
+    count = pool.get("instances") if isinstance(pool, Mapping) else None
+    return count if isinstance(count, int) else None
 
 
 def _read_tasks(path: Path) -> pd.DataFrame:
@@ -122,7 +132,7 @@ def _read_tasks(path: Path) -> pd.DataFrame:
     return done
 
 
-def _read(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+def _read(path: Path, wanted: Mapping[str, str]) -> pd.DataFrame:
     """A table that has certain columns, with numbers where these are to be.
 
     Raises:
@@ -133,19 +143,19 @@ def _read(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(f"{path}: not readable as Parquet ({reason[0]})") from None
-    for column, holds in columns.items():
+    for column, kind in wanted.items():
         if column not in table:
             raise UserError(f"{path}: it has no column {column}; give a run directory of `serve`")
-        if holds != TEXT and not pd.api.types.is_numeric_dtype(table[column]):
-            raise UserError(f"{path}: column {column} holds {table[column].dtype}, expected {holds}")
-    if "completed_s" in columns:
-        _check_seconds(path, table, columns)
+        if kind in HOLDS and not pd.api.types.is_numeric_dtype(table[column]):
+            raise UserError(f"{path}: column {column} holds {table[column].dtype}, expected {HOLDS[kind]}")
+    if "completed_s" in wanted:
+        _check_seconds(path, table, wanted)
     return table
 
 
-def _check_seconds(path: Path, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
+def _check_seconds(path: Path, table: pd.DataFrame, wanted: Mapping[str, str]) -> None:
     """Refuse times that are no times."""
-    for column in (name for name, holds in columns.items() if holds == SECONDS):
+    for column in (name for name, kind in wanted.items() if kind == columns.SECONDS):
         values = table[column].to_numpy(dtype=np.float64, na_value=np.nan)
         wrong = np.flatnonzero(~(np.isfinite(values) & (values >= -CLOCKS_S)))
         if len(wrong):

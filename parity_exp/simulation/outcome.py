@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from parity_exp.policies.desk import Response
 from parity_exp.policies.policy import SOURCES, Task
+from parity_exp.recordings import columns
 from parity_exp.recordings.costs import Given
 
 WAITING, NOT_SENT = -1, -2  # states of a query without an answer, beside the sources
@@ -151,17 +152,18 @@ class Outcome:
         rows = np.flatnonzero(self.source >= 0)
         rows = rows[rows >= warmup]
         scheduled_s, completed_s = self.scheduled_s[rows], self.completed_s[rows]
-        return pd.DataFrame(
+        return columns.frame(
+            columns.QUERIES,
             {
                 "query": rows,
                 "scheduled_s": scheduled_s,
                 "sent_s": scheduled_s,
                 "completed_s": completed_s,
                 "latency_ms": (completed_s - scheduled_s) * 1000,
-                "source": pd.Series(np.array(SOURCES)[self.source[rows]], dtype="str"),
-                "instance": self.instance[rows].astype(np.int64),
+                "source": np.array(SOURCES)[self.source[rows]],
+                "instance": self.instance[rows],
                 "group": self.group[rows],
-            }
+            },
         )
 
     def tasks(self) -> pd.DataFrame:
@@ -173,18 +175,19 @@ class Outcome:
         models = np.array(list(self._models) or [""])
         # When a lost task would have begun is known here, but nobody could have seen it.
         known = outcome[rows] == DONE
-        return pd.DataFrame(
+        return columns.frame(
+            columns.TASKS,
             {
                 "task": rows,
-                "model": pd.Series(models[np.frombuffer(self._task_model, dtype=np.int8)[rows]], dtype="str"),
-                "instance": np.frombuffer(self._task_instance, dtype=np.int32)[rows].astype(np.int64),
+                "model": models[np.frombuffer(self._task_model, dtype=np.int8)[rows]],
+                "instance": np.frombuffer(self._task_instance, dtype=np.int32)[rows],
                 "placed_s": np.frombuffer(self._task_placed_s)[rows],
                 "started_s": np.where(known, np.frombuffer(self._task_started_s)[rows], nan),
                 "finished_s": finished_s[rows],
-                "outcome": pd.Series(OUTCOMES[outcome[rows]], dtype="str"),
+                "outcome": OUTCOMES[outcome[rows]],
                 "batch": np.frombuffer(self._task_batch, dtype=np.int64)[rows],
                 "group": np.frombuffer(self._task_group, dtype=np.int64)[rows],
-            }
+            },
         )
 
     def costs(self) -> dict[str, float]:

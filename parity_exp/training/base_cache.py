@@ -18,12 +18,13 @@ from parity_exp.files.identity import Facts, Identity
 from parity_exp.files.writing import write_json
 from parity_exp.models import load_weights
 from parity_exp.models.checkpoint import load_content
+from parity_exp.recordings.names import HISTORY, LAST, checkpoint_of
 from parity_exp.training.fit import Fitted
 from parity_exp.training.labelled_model import LabelledModel
 
 log = logging.getLogger(__name__)
 
-WEIGHTS, HISTORY, DONE, STATE = "base.ckpt", "history.csv", "fitted.json", "last.ckpt"
+WEIGHTS, STATE, DONE = checkpoint_of("base"), checkpoint_of(LAST), "fitted.json"
 
 
 def cached(model: LabelledModel, folder: Path, train: Callable[[Path, Path], Fitted]) -> Fitted:

@@ -24,6 +24,7 @@ from parity_exp.files.identity import Facts, differences, listed
 from parity_exp.files.writing import write_text
 from parity_exp.models.checkpoint import load_content, save_content, save_weights
 from parity_exp.process.progress import bar
+from parity_exp.recordings.names import LAST, checkpoint_of
 from parity_exp.training.modules import TrainedModule
 
 EpochListener = Callable[[dict[str, float]], None]
@@ -133,7 +134,7 @@ class BestAndLast(Checkpoint):
         self.facts = facts
         self.whole = True
         self.epochs = 0
-        self.last = folder / "last.ckpt"
+        self.last = folder / checkpoint_of(LAST)
         self.best_value = -math.inf
         self.best_epoch = 0
         self.best_weights: dict[str, Tensor] = {}
@@ -206,7 +207,7 @@ class BestAndLast(Checkpoint):
         if self._best_is_written or not self.best_weights:
             return
         for part, prefix in module.parts().items():
-            save_weights(self.folder / f"{part}.ckpt", part, part_weights(self.best_weights, prefix))
+            save_weights(self.folder / checkpoint_of(part), part, part_weights(self.best_weights, prefix))
         self._best_is_written = True
 
 

@@ -44,7 +44,7 @@ def train_study(study: Study, training: Training, seed: int = 0) -> Course:
     if isinstance(study.coded, WholeCode):
         chosen = choose_settings(study.coded.make, base, splits, machine.device, study.coded.seed)
         if chosen.table is not None:
-            write_text(run.path / "code_search.csv", chosen.table.to_csv(index=False))
+            write_text(run.code_search(), chosen.table.to_csv(index=False))
         if study.coded.keep is not None:
             study.coded.keep(chosen)
         given = {**chosen.settings, **({} if chosen.last is None else {"last": chosen.last})}

@@ -17,6 +17,7 @@ from torch import nn
 from parity_exp.data import Splits
 from parity_exp.errors import UserError
 from parity_exp.models import load_weights, origin_of, save_weights
+from parity_exp.recordings.names import HISTORY
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.training import base_cache
 from parity_exp.training.callbacks import EpochListener
@@ -110,13 +111,13 @@ def obtain_labelled(model: LabelledModel, splits: Splits, machine: Machine, trai
         model.given(network)
     elif training.cache is None or model.facts is None:
         with tempfile.TemporaryDirectory() as folder:
-            training.phase(name, work, Path(folder), run.path / f"{name}_history.csv")
+            training.phase(name, work, Path(folder), run.history_of(name))
             load_weights(Path(folder, base_cache.WEIGHTS), network, f"{name} model")
     else:
         place = training.cache / str(model.key)
         fitted = base_cache.cached(model, place, partial(training.phase, name, work))
         load_weights(place / base_cache.WEIGHTS, network, f"cached {name} model")
-        shutil.copyfile(place / base_cache.HISTORY, run.path / f"{name}_history.csv")
+        shutil.copyfile(place / HISTORY, run.history_of(name))
         origin = {"key": str(model.key), "whole": fitted.whole}
     run.checkpoints.mkdir(exist_ok=True)
     save_weights(path, name, network.state_dict(), origin)

@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from parity_exp.analysis.figures.comparison import comparison_figures, encoder_colours, pareto_front
+from parity_exp.analysis.figures.colours import Palette
+from parity_exp.analysis.figures.comparison import comparison_figures, pareto_front
 from parity_exp.analysis.pages.comparison import Written, write_comparison
 from parity_exp.analysis.pages.comparison_findings import encoder_findings, policy_findings
 from parity_exp.analysis.pages.page import joints
 from parity_exp.analysis.runs.differences import component_labels, flatten, variants, varying_keys
 from parity_exp.analysis.runs.tidy import Tidy, measured_codes
 from parity_exp.analysis.tables.comparison import accuracy_table, latency_table, serving_costs, training_costs
-from parity_exp.recordings.gathered import find_run_directories, gather, read_run
+from parity_exp.recordings.gathered import gather, read_run
+from parity_exp.recordings.search import find_run_directories
 from tests.analysis.many_runs import Configs, break_runs, serving_metrics, training_metrics, write_many_runs, write_run
 from tests.analysis.test_report import CHROMIUM, PROBE, Page, chromium
 
@@ -174,7 +176,7 @@ class TestTables:
     def test_costs_are_told_where_they_were_measured(self, kept: Path) -> None:
         tidy = Tidy(gather([str(kept)]))
         costs = serving_costs(tidy.serving)
-        assert {"extra instances", "tasks per query", "encode us", "decode us", "parity training, s"} <= set(costs)
+        assert {"extra instances", "tasks a query", "encode us", "decode us", "parity training, s"} <= set(costs)
         assert "frontend us" not in costs
         assert list(costs["policy_variant"].unique()) == ["equal_resources", "hedged", "none", "parity"]
         assert {"seconds per epoch", "parity training, s"} <= set(training_costs(measured_codes(tidy)))
@@ -256,8 +258,10 @@ class TestFigures:
         assert pareto_front(cost, value) == ["a", "c", "e"]
 
     def test_encoders_keep_their_colours(self) -> None:
-        few, many = encoder_colours(["addition"]), encoder_colours(["mine", "concatenation", "addition", "other"])
-        assert few["addition"] == many["addition"]
+        palette = Palette(declared={"addition": "#332288", "concatenation": "#cc6677"})
+        few, many = palette.encoders(["mine"]), palette.encoders(["mine", "concatenation", "addition", "other"])
+        assert many["addition"] == "#332288"
+        assert few["mine"] == many["mine"] == palette.encoders(["addition", "mine"])["mine"]
         assert len(set(many.values())) == 4
 
 

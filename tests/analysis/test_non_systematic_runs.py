@@ -27,7 +27,7 @@ RUNS = {"untrained": UNTRAINED, "trained": TRAINED}
 
 def test_the_code_stands_where_other_runs_have_encoder_and_decoder() -> None:
     assert title_of(UNTRAINED, []) == "digits, MLP: BerrutCode, k = 2, r = 2"
-    facts = {str(name): value for name, value in coded_facts(UNTRAINED)}
+    facts = {str(name): value for name, value in coded_facts(UNTRAINED).rows}
     assert facts["code"] == "BerrutCode (stragglers 2, signs own)"
     assert not {"encoder", "decoder", "generator matrix", "objective"} & facts.keys()
     tidy = Tidy([GatheredRun(Path(name), "finished", config=dict(config)) for name, config in RUNS.items()])

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from parity_exp.analysis.figures.files import png, save
 from parity_exp.analysis.pages.page import Section, Table, write_page
 from parity_exp.analysis.tables.terminal import show
-from parity_exp.recordings.gathered import find_run_directories
+from parity_exp.recordings.search import find_run_directories
 from tests.analysis.many_runs import write_many_runs
 from tests.conftest import Run
 

@@ -18,7 +18,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from parity_exp.analysis.pages.comparison import write_comparison
 from parity_exp.recordings.gathered import gather
-from parity_exp.recordings.run_directory import QUICK_YAML
+from parity_exp.recordings.plain_yaml import QUICK_YAML
 from tests.analysis.many_runs import write_many_runs
 
 TRAINED, SERVED = 600, 400

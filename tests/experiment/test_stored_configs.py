@@ -35,7 +35,7 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     "a call": {"_target_": "os.system", "command": "touch ran"},
     "a process": {"_target_": "subprocess.run", "args": ["touch", "ran"]},
     "a module of a module": {
-        "_target_": "parity_exp.recordings.run_directory.subprocess.run",
+        "_target_": "parity_exp.recordings.environment.subprocess.run",
         "args": ["touch", "ran"],
     },
     "builtins": {"_target_": "builtins.exec", "_args_": ["open('ran', 'w')"]},

@@ -135,7 +135,8 @@ def test_a_job_runs_without_the_packages_of_trackers_and_clusters(
 def test_metadata_that_are_missing_are_no_reason_to_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import metadata
 
-    from parity_exp.recordings.run_directory import PACKAGES, RunDirectory
+    from parity_exp.recordings.environment import PACKAGES
+    from parity_exp.recordings.run_directory import RunDirectory
 
     version = metadata.version
 

@@ -11,7 +11,8 @@ from hdrh.log import HistogramLogReader
 
 from parity_exp.policies.policy import SOURCES, Source
 from parity_exp.recordings.measures import serving_metrics
-from parity_exp.recordings.recorder import LONGEST_US, SIGNIFICANT_DIGITS, Recorder
+from parity_exp.recordings.recorder import Recorder
+from parity_exp.recordings.writer import LONGEST_US, SIGNIFICANT_DIGITS
 
 QUERY_COLUMNS = [
     "query",

@@ -14,7 +14,8 @@ from parity_exp.errors import ConfigError
 from parity_exp.policies import Parity
 from parity_exp.policies.desk import Desk, Queues, RoundRobin, SingleQueue
 from parity_exp.policies.policy import Policy, Source
-from parity_exp.recordings.recorder import Recorder, latency_log
+from parity_exp.recordings.recorder import Recorder
+from parity_exp.recordings.writer import latency_log
 from parity_exp.serving.frontend import Frontend, Workload
 from parity_exp.serving.pools import LocalPool
 from parity_exp.simulation import simulate

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 
 from parity_exp.disturbances.trace import CONTENTION, SLOW, Disturbance, write_trace
 from parity_exp.errors import UserError
-from parity_exp.recordings.recorder import write_recordings
 from parity_exp.recordings.run_directory import RunDirectory
+from parity_exp.recordings.writer import write_recordings
 from parity_exp.simulation import calibration
 
 THERE_S, BACK_S = 0.001, 0.002

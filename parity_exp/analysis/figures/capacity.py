@@ -11,42 +11,44 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from parity_exp.analysis.figures.axes import clean
 from parity_exp.analysis.figures.colours import policy_colours
 from parity_exp.analysis.tables.capacity import machines_by_policy, name_of
+from parity_exp.recordings.looks import Looks
 
 MARKERS = "osD^vPX*"
 CROSS: dict[str, Any] = {"ls": "", "marker": "x", "ms": 7, "mew": 1.8}
 """How the mark of an objective that cannot be kept looks."""
 
 
-def capacity_figures(plan: pd.DataFrame, sizes: pd.DataFrame) -> dict[str, Figure]:
+def capacity_figures(plan: pd.DataFrame, sizes: pd.DataFrame, looks: Looks | None = None) -> dict[str, Figure]:
     """Every picture of a plan by the name of its file.
 
     Args:
         plan: as ``plan.csv`` holds it.
         sizes: as ``plan-sizes.csv`` holds it.
+        looks: what policies say of themselves.
     """
-    pictures = {"machines_against_slo": machines_against_slo(plan)}
+    pictures = {"machines_against_slo": machines_against_slo(plan, looks)}
     if not sizes.empty and np.isfinite(sizes["percentile_ms"]).any():
-        pictures["latency_against_machines"] = latency_against_machines(plan, sizes)
+        pictures["latency_against_machines"] = latency_against_machines(plan, sizes, looks)
     return pictures
 
 
-def machines_against_slo(plan: pd.DataFrame) -> Figure:
+def machines_against_slo(plan: pd.DataFrame, looks: Looks | None = None) -> Figure:
     """The fewest machines of each policy by the objective; where it cannot be kept a mark stands at the top."""
     figure = Figure(figsize=(9, 5.2), layout="constrained")
     axis = figure.subplots()
     table = machines_by_policy(plan)
     first = plan.to_dict("records")[0]
     busy = float(first["busy_machines"])
-    looks = _looks(plan)
+    lines = _lines(plan, looks)
     most = max(float(np.nanmax(table.to_numpy(), initial=busy)), busy)
     wide = most > 8 * busy
     top = most * (2.2 if wide else 1.25)
     for place, policy in enumerate(table.columns):
         machines = table[policy]
-        axis.plot(machines.index, machines, label=str(policy), **looks[str(policy)])
+        axis.plot(machines.index, machines, label=str(policy), **lines[str(policy)])
         lacking = machines.index[machines.isna()].to_numpy(dtype=float)
         height = np.full(len(lacking), 0.98 - 0.035 * place)  # no two crosses on each other
-        axis.plot(lacking, height, color=looks[str(policy)]["color"], transform=axis.get_xaxis_transform(), **CROSS)
+        axis.plot(lacking, height, color=lines[str(policy)]["color"], transform=axis.get_xaxis_transform(), **CROSS)
     if table.isna().to_numpy().any():
         axis.plot([], [], color="#555555", label="cannot be kept", **CROSS)
     axis.axhline(busy, color="#888888", lw=0.9, ls=":", zorder=0)
@@ -65,16 +67,16 @@ def machines_against_slo(plan: pd.DataFrame) -> Figure:
     return figure
 
 
-def latency_against_machines(plan: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
+def latency_against_machines(plan: pd.DataFrame, sizes: pd.DataFrame, looks: Looks | None = None) -> Figure:
     """The percentile of latency on every size that was simulated, with the objectives across."""
     figure = Figure(figsize=(9, 5.2), layout="constrained")
     axis = figure.subplots()
     first = plan.to_dict("records")[0]
-    looks = _looks(plan)
+    lines = _lines(plan, looks)
     finite = sizes[np.isfinite(sizes["percentile_ms"])]
     for policy in dict.fromkeys(sizes["policy"]):
         some = finite[finite["policy"] == policy]
-        axis.plot(some["machines"], some["percentile_ms"], label=str(policy), **looks[str(policy)])
+        axis.plot(some["machines"], some["percentile_ms"], label=str(policy), **lines[str(policy)])
     for slo_ms in sorted(set(plan["slo_ms"])):
         axis.axhline(slo_ms, color="#888888", lw=0.8, ls=":", zorder=0)
     axis.axvline(float(first["busy_machines"]), color="#888888", lw=0.9, ls=":", zorder=0)
@@ -87,9 +89,9 @@ def latency_against_machines(plan: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
     return figure
 
 
-def _looks(plan: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def _lines(plan: pd.DataFrame, looks: Looks | None) -> dict[str, dict[str, Any]]:
     """How each policy's line looks, the same in both pictures."""
-    colours = policy_colours(dict.fromkeys(plan["policy"]))
+    colours = policy_colours(dict.fromkeys(plan["policy"]), looks)
     return {
         policy: {"color": colour, "marker": MARKERS[place % len(MARKERS)], "ms": 5, "lw": 1.6}
         for place, (policy, colour) in enumerate(colours.items())

@@ -1,44 +1,68 @@
-"""A colour for each policy, whatever others there are and in whatever order."""
+"""A colour for each policy and each encoder, whatever others there are and in whatever order.
 
-from collections.abc import Iterable, Mapping
+It is the one that it declares itself, or else follows from its name alone.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 import numpy as np
 from matplotlib.colors import hsv_to_rgb, is_color_like, to_hex, to_rgb
 
-from parity_exp.recordings.looks import KNOWN
-
-LOOKS = "looks"
-"""The attribute of a table of many runs that holds the colours that their policies have declared."""
+from parity_exp.recordings.looks import KNOWN, Looks, look_of
 
 APART = 0.25
-"""Colours that follow from names are at least so far from those of this package's policies (RGB, each from 0 to 1)."""
+"""Colours that follow from names are at least so far from those that are declared (RGB, each from 0 to 1)."""
 
 TRIES = 200
 
 
-def policy_colours(names: Iterable[str], declared: Mapping[str, str | None] | None = None) -> dict[str, str]:
-    """A colour for each policy, whatever others there are and in whatever order.
+@dataclass(frozen=True)
+class Palette:
+    """The colours of what runs have in common.
 
-    It is the one that this package's policy of the name has, or that the policy has declared, or else follows from the
-    name.
+    Attributes:
+        looks: what policies say of themselves, by name.
+        declared: colours that encoders declare, by name.
+    """
+
+    looks: Looks = field(default_factory=dict)
+    declared: Mapping[str, str] = field(default_factory=dict)
+
+    def policies(self, names: Iterable[str]) -> dict[str, str]:
+        """A colour for each policy."""
+        return policy_colours(names, self.looks)
+
+    def encoders(self, names: Iterable[str]) -> dict[str, str]:
+        """A colour for each encoder, by name."""
+        taken = list(self.declared.values())
+        return {name: _colour(name, self.declared.get(name), taken) for name in sorted(set(names), key=str)}
+
+
+PLAIN = Palette()
+"""Nothing is known but names."""
+
+
+def policy_colours(names: Iterable[str], looks: Looks | None = None) -> dict[str, str]:
+    """A colour for each policy, in the order of their names.
 
     Args:
         names: of policies.
-        declared: colours that policies of users have declared, by name.
+        looks: what they have declared, by name.
     """
-    return {name: _colour(name, (declared or {}).get(name)) for name in names}
+    taken = [look.colour for look in KNOWN.values() if look.colour is not None]
+    return {name: _colour(name, look_of(name, looks).colour, taken) for name in names}
 
 
-def _colour(name: str, declared: str | None) -> str:
-    own = KNOWN[name].colour if name in KNOWN else declared
-    if own is not None and is_color_like(own):
-        return own
-    taken = np.array([to_rgb(known.colour) for known in KNOWN.values() if known.colour is not None])
+def _colour(name: str, declared: str | None, taken: Collection[str]) -> str:
+    if declared is not None and is_color_like(declared):
+        return declared
+    others = np.array([to_rgb(colour) for colour in taken]).reshape(-1, 3)
     for number in range(TRIES):
         digest = sha256(f"{name} {number}".encode(errors="backslashreplace")).digest()
         hue, saturation, value = (int.from_bytes(digest[2 * i : 2 * i + 2]) / 65536 for i in range(3))
         colour = hsv_to_rgb((hue, 0.55 + 0.45 * saturation, 0.45 + 0.4 * value))
-        if np.linalg.norm(taken - colour, axis=1).min() >= APART:
+        if np.linalg.norm(others - colour, axis=1).min(initial=APART) >= APART:
             break
     return str(to_hex(tuple(colour.tolist())))

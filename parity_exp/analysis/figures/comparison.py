@@ -4,9 +4,8 @@ Every function returns a picture with the number of panels that found no place i
 support one. Encoders and policies have one colour each in all pictures; panels hold what is comparable.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from textwrap import wrap
 
 import numpy as np
@@ -18,18 +17,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from parity_exp.analysis.figures.axes import clean
-from parity_exp.analysis.figures.colours import LOOKS, policy_colours
+from parity_exp.analysis.figures.colours import PLAIN, Palette
 from parity_exp.analysis.runs.best_settings import best_settings
 from parity_exp.analysis.tables.comparison import EQUALS, load_words
-
-ENCODER_COLOURS = {
-    "addition": "#332288",
-    "concatenation": "#cc6677",
-    "convolutional": "#117733",
-    "MLP": "#aa4499",
-}
-SPARE_COLOURS = ("#44aa99", "#999933", "#88ccee", "#882255", "#ddcc77", "#555555")
-"""For encoders of users and for settings of ours, Paul Tol's muted palette."""
 
 LINE_STYLES = ("-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (2, 2)), (0, (1, 3)))
 UNANSWERED = (0, (1, 1))
@@ -53,39 +43,34 @@ class Plate:
     left_out: int = 0
 
 
-def comparison_figures(measured: pd.DataFrame, serving: pd.DataFrame) -> dict[str, Plate]:
+def comparison_figures(measured: pd.DataFrame, serving: pd.DataFrame, palette: Palette = PLAIN) -> dict[str, Plate]:
     """Every picture that the runs support, by the name of its file.
 
     Args:
         measured: a row a measured code, see :func:`parity_exp.analysis.runs.tidy.measured_codes`.
         serving: a row a run and policy.
+        palette: the colours of policies and encoders.
     """
     predicted = serving.dropna(subset="accuracy") if "accuracy" in serving else serving  # simulations have none
     plates = {
-        "degraded_by_k": degraded_by_k(measured),
-        "overall_accuracy": overall_accuracy(measured),
-        "delivered_accuracy": delivered_accuracy(predicted),
-        "latency_by_utilisation": latency_by_load(serving, by_rate=False),
-        "latency_by_rate": latency_by_load(serving, by_rate=True),
-        "gap_by_instances": gap_by_resources(serving, "extra_instances"),
-        "gap_by_tasks": gap_by_resources(serving, "tasks_per_query"),
-        "accuracy_against_latency": accuracy_against_latency(predicted),
+        "degraded_by_k": degraded_by_k(measured, palette),
+        "overall_accuracy": overall_accuracy(measured, palette),
+        "delivered_accuracy": delivered_accuracy(predicted, palette),
+        "latency_by_utilisation": latency_by_load(serving, by_rate=False, palette=palette),
+        "latency_by_rate": latency_by_load(serving, by_rate=True, palette=palette),
+        "gap_by_instances": gap_by_resources(serving, "extra_instances", palette),
+        "gap_by_tasks": gap_by_resources(serving, "tasks_per_query", palette),
+        "accuracy_against_latency": accuracy_against_latency(predicted, palette),
     }
     return {name: plate for name, plate in plates.items() if plate is not None}
 
 
-def encoder_colours(encoders: Iterable[str]) -> dict[str, str]:
-    """A colour for each encoder; those of other people get what the known ones leave."""
-    spare = cycle(SPARE_COLOURS)
-    return {name: ENCODER_COLOURS.get(name) or next(spare) for name in sorted(set(encoders), key=str)}
-
-
-def degraded_by_k(measured: pd.DataFrame) -> Plate | None:
+def degraded_by_k(measured: pd.DataFrame, palette: Palette = PLAIN) -> Plate | None:
     """Degraded accuracy by k, a panel a data set and architecture, a line an encoder through its best setting."""
     shown, left_out = panels(measured, ["dataset", "architecture"], lambda rows: rows["k"].nunique() > 1)
     if not shown:
         return None
-    colours = encoder_colours(measured["encoder"])
+    colours = palette.encoders(measured["encoder"])
     figure, axes = _grid(len(shown))
     for axis, (title, rows) in zip(axes, shown, strict=False):
         available = rows.groupby("k")["test/available_accuracy"].mean()
@@ -106,12 +91,12 @@ def degraded_by_k(measured: pd.DataFrame) -> Plate | None:
     return Plate(figure, left_out)
 
 
-def overall_accuracy(measured: pd.DataFrame) -> Plate | None:
+def overall_accuracy(measured: pd.DataFrame, palette: Palette = PLAIN) -> Plate | None:
     """A_o = (1 - f_u) A_a + f_u A_d over f_u, a line an encoder and k, a panel a data set and architecture."""
     shown, left_out = panels(measured, ["dataset", "architecture"], lambda rows: not rows.empty)
     if not shown:
         return None
-    colours = encoder_colours(measured["encoder"])
+    colours = palette.encoders(measured["encoder"])
     styles = dict(zip(sorted(measured["k"].dropna().unique()), LINE_STYLES, strict=False))
     fractions = np.linspace(0, MOST_FRACTION, 11)
     figure, axes = _grid(len(shown))
@@ -146,7 +131,7 @@ def _nothing_lost(measured: pd.DataFrame) -> pd.Series:
     return available if decoded is None else decoded.fillna(available)
 
 
-def delivered_accuracy(serving: pd.DataFrame) -> Plate | None:
+def delivered_accuracy(serving: pd.DataFrame, palette: Palette = PLAIN) -> Plate | None:
     """What clients got right by the share of answers that were not the base model's own, a dot a run x policy."""
     if "fraction/own" not in serving or "accuracy" not in serving:
         return None
@@ -154,7 +139,7 @@ def delivered_accuracy(serving: pd.DataFrame) -> Plate | None:
     shown, left_out = panels(late, ["dataset", "architecture"], lambda rows: len(rows) > 1 and rows["late"].max() > 0)
     if not shown:
         return None
-    colours = policy_colours(_policies(late), serving.attrs.get(LOOKS))
+    colours = palette.policies(_policies(late))
     figure, axes = _grid(len(shown))
     for axis, (title, rows) in zip(axes, shown, strict=False):
         for policy, some in rows.groupby("policy"):
@@ -176,7 +161,7 @@ def delivered_accuracy(serving: pd.DataFrame) -> Plate | None:
     return Plate(figure, left_out)
 
 
-def latency_by_load(serving: pd.DataFrame, by_rate: bool) -> Plate | None:
+def latency_by_load(serving: pd.DataFrame, by_rate: bool, palette: Palette = PLAIN) -> Plate | None:
     """p50 and p99.9 by load, a line each a policy, a panel a code and setting.
 
     Args:
@@ -190,7 +175,7 @@ def latency_by_load(serving: pd.DataFrame, by_rate: bool) -> Plate | None:
     shown, left_out = panels(rows, [*ENVIRONMENT, *CODE], lambda some: some[load].nunique() > 1)
     if not shown:
         return None
-    colours = policy_colours(_policies(rows), serving.attrs.get(LOOKS))
+    colours = palette.policies(_policies(rows))
     figure, axes = _grid(len(shown))
     for axis, (title, some) in zip(axes, shown, strict=False):
         for _, own in some.groupby("policy_variant"):
@@ -211,7 +196,7 @@ def latency_by_load(serving: pd.DataFrame, by_rate: bool) -> Plate | None:
     return Plate(figure, left_out)
 
 
-def gap_by_resources(serving: pd.DataFrame, resource: str) -> Plate | None:
+def gap_by_resources(serving: pd.DataFrame, resource: str, palette: Palette = PLAIN) -> Plate | None:
     """The gap p99.9 - p50 by what a policy needs in addition, a panel a setting and load.
 
     Args:
@@ -228,7 +213,7 @@ def gap_by_resources(serving: pd.DataFrame, resource: str) -> Plate | None:
     shown, left_out = panels(rows, [*ENVIRONMENT, "load"], lambda some: some["amount"].round(3).nunique() > 1)
     if not shown:
         return None
-    colours = policy_colours(_policies(rows), serving.attrs.get(LOOKS))
+    colours = palette.policies(_policies(rows))
     figure, axes = _grid(len(shown))
     for axis, (title, some) in zip(axes, shown, strict=False):
         for policy, own in some.groupby("policy"):
@@ -249,7 +234,7 @@ def gap_by_resources(serving: pd.DataFrame, resource: str) -> Plate | None:
     return Plate(figure, left_out)
 
 
-def accuracy_against_latency(serving: pd.DataFrame) -> Plate | None:
+def accuracy_against_latency(serving: pd.DataFrame, palette: Palette = PLAIN) -> Plate | None:
     """What clients got right against p99.9, a dot a policy and code, a panel a setting and load; with its front."""
     if "accuracy" not in serving:
         return None
@@ -258,7 +243,7 @@ def accuracy_against_latency(serving: pd.DataFrame) -> Plate | None:
     shown, left_out = panels(rows, [*ENVIRONMENT, "load"], lambda some: len(some[keys].drop_duplicates()) > 1)
     if not shown:
         return None
-    colours = policy_colours(_policies(rows), serving.attrs.get(LOOKS))
+    colours = palette.policies(_policies(rows))
     figure, axes = _grid(len(shown))
     for axis, (title, some) in zip(axes, shown, strict=False):
         means = some.groupby(keys, dropna=False)[["latency_ms/p99.9", "accuracy"]].mean().reset_index()

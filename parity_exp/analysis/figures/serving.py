@@ -23,6 +23,7 @@ from parity_exp.analysis.figures.colours import policy_colours
 from parity_exp.disturbances.timeline import FAULTS
 from parity_exp.disturbances.trace import CLUSTER, CONTENTION, KILL, SLOW, TENANT
 from parity_exp.policies.policy import SOURCES
+from parity_exp.recordings.looks import Looks, baseline_among
 from parity_exp.recordings.measures import percentiles
 
 SOURCE_COLOURS = dict(zip(SOURCES, ("#8c9aa8", "#0072b2", "#cc79a7", "#e69f00", "#b2182b"), strict=True))
@@ -43,17 +44,13 @@ STEPS, DOTS, SHOWN, LINES = 4_000, 40_000, 24, 4_000
 QueriesByPolicy = Mapping[str, pd.DataFrame]
 
 
-def _colours(queries: QueriesByPolicy) -> dict[str, str]:
-    """A colour for each policy; tables bring what their policy has declared."""
-    return policy_colours(queries, {policy: table.attrs.get("colour") for policy, table in queries.items()})
-
-
 def serving_figures(
     queries: QueriesByPolicy,
     tasks: Mapping[str, pd.DataFrame],
     trace: pd.DataFrame | None = None,
     slo_ms: float | None = None,
     instances: Mapping[str, float] | None = None,
+    looks: Looks | None = None,
 ) -> dict[str, Figure]:
     """Every picture of a serving run by the name of its file; none of a run that has recorded nothing.
 
@@ -66,19 +63,20 @@ def serving_figures(
         trace: the delays that were injected, as ``straggler-trace.csv`` holds them.
         slo_ms: the deadline.
         instances: for each policy how many it had, which tells its rows of the trace where clusters have several sizes.
+        looks: what policies say of themselves: their colours, and which is the baseline.
     """
     served = {policy: table for policy, table in queries.items() if not table.empty}
     if not served:
         return {}
-    pictures = {"latency_ccdf": latency_ccdf(served, slo_ms)}
+    pictures = {"latency_ccdf": latency_ccdf(served, slo_ms, looks)}
     if all("correct" in table for table in served.values()):  # of a simulation it is not known
-        pictures["accuracy_against_tail"] = accuracy_against_tail(served)
-        pictures["accuracy_against_slo"] = accuracy_against_slo(served, slo_ms)
+        pictures["accuracy_against_tail"] = accuracy_against_tail(served, looks)
+        pictures["accuracy_against_slo"] = accuracy_against_slo(served, slo_ms, looks)
     pictures["answer_sources"] = answer_sources(served)
-    pictures["latency_over_time"] = latency_over_time(served, slo_ms)
+    pictures["latency_over_time"] = latency_over_time(served, slo_ms, looks)
     told = [policy for policy in served if policy in tasks and not tasks[policy].empty]
     if told:
-        baseline = "equal_resources" if "equal_resources" in told else told[0]
+        baseline = baseline_among(told, looks) or told[0]
         window = worst_window(tasks[baseline], served[baseline])
         for policy in told:
             pictures[f"instance_timeline-{policy}"] = instance_timeline(
@@ -94,12 +92,12 @@ def met(trace: pd.DataFrame | None, instances: float | None) -> pd.DataFrame | N
     return trace[trace[CLUSTER].isna() | (trace[CLUSTER] == instances)]
 
 
-def latency_ccdf(queries: QueriesByPolicy, slo_ms: float | None = None) -> Figure:
+def latency_ccdf(queries: QueriesByPolicy, slo_ms: float | None = None, looks: Looks | None = None) -> Figure:
     """The share of queries that took longer than x, of every policy; both axes are logarithmic."""
     figure = Figure(figsize=(9, 5.2), layout="constrained")
     axis = figure.subplots()
     most = max(len(table) for table in queries.values())
-    for policy, colour in _colours(queries).items():
+    for policy, colour in policy_colours(queries, looks).items():
         latency_ms = np.sort(queries[policy]["latency_ms"].to_numpy())
         longer = 1 - np.arange(len(latency_ms)) / len(latency_ms)
         at = percentiles(latency_ms)
@@ -120,13 +118,13 @@ def latency_ccdf(queries: QueriesByPolicy, slo_ms: float | None = None) -> Figur
     return figure
 
 
-def accuracy_against_tail(queries: QueriesByPolicy) -> Figure:
+def accuracy_against_tail(queries: QueriesByPolicy, looks: Looks | None = None) -> Figure:
     """Accuracy of what clients got against p99 and p99.9, a point a policy: the best are at the upper left."""
     figure = Figure(figsize=(9, 4.3), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     at = {policy: percentiles(table["latency_ms"].to_numpy()) for policy, table in queries.items()}
     for axis, name in zip(axes, ("p99", "p99.9"), strict=True):
-        for policy, colour in _colours(queries).items():
+        for policy, colour in policy_colours(queries, looks).items():
             accuracy = float(queries[policy]["correct"].mean())
             axis.plot(at[policy][name], accuracy, ls="", marker="o", ms=9, color=colour, label=policy)
         axis.set(xscale="log", xlabel=f"{name}, ms", title=f"Accuracy and {name}")
@@ -139,7 +137,7 @@ def accuracy_against_tail(queries: QueriesByPolicy) -> Figure:
     return figure
 
 
-def accuracy_against_slo(queries: QueriesByPolicy, slo_ms: float | None = None) -> Figure:
+def accuracy_against_slo(queries: QueriesByPolicy, slo_ms: float | None = None, looks: Looks | None = None) -> Figure:
     """Accuracy of what clients would have got had the deadline been x; the right panel shows the top of the left."""
     figure = Figure(figsize=(9, 4.3), layout="constrained")
     whole, top = figure.subplots(1, 2)
@@ -149,7 +147,7 @@ def accuracy_against_slo(queries: QueriesByPolicy, slo_ms: float | None = None) 
     zoom_ms = min(1.5 * min(medians), longest)
     deadlines_ms = np.geomspace(first_ms, longest, 600)
     zoomed: list[float] = []
-    for policy, colour in _colours(queries).items():
+    for policy, colour in policy_colours(queries, looks).items():
         accuracy = accuracy_at(queries[policy], deadlines_ms)
         whole.plot(deadlines_ms, accuracy, color=colour, label=policy)
         top.plot(deadlines_ms, accuracy, color=colour)
@@ -216,11 +214,11 @@ def answer_sources(queries: QueriesByPolicy) -> Figure:
     return figure
 
 
-def latency_over_time(queries: QueriesByPolicy, slo_ms: float | None = None) -> Figure:
+def latency_over_time(queries: QueriesByPolicy, slo_ms: float | None = None, looks: Looks | None = None) -> Figure:
     """Every query's latency by its scheduled arrival, a row a policy, with median and p99 of short intervals."""
     figure = Figure(figsize=(9, 0.8 + 1.6 * len(queries)), layout="constrained")
     axes = figure.subplots(len(queries), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axis, (policy, colour) in zip(axes, _colours(queries).items(), strict=True):
+    for axis, (policy, colour) in zip(axes, policy_colours(queries, looks).items(), strict=True):
         table = queries[policy]
         due_s, latency_ms = table["scheduled_s"].to_numpy(), table["latency_ms"].to_numpy()
         drawn = _dots(latency_ms)

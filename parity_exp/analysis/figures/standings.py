@@ -9,14 +9,12 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from parity_exp.analysis.figures.axes import clean
-from parity_exp.analysis.figures.colours import LOOKS, policy_colours
+from parity_exp.analysis.figures.colours import PLAIN, Palette
 from parity_exp.analysis.figures.comparison import CODE, ENVIRONMENT, Plate
-from parity_exp.analysis.pages.findings import BASELINE, NOISE
+from parity_exp.analysis.pages.findings import NOISE
 from parity_exp.analysis.runs.tidy import Tidy
 from parity_exp.analysis.tables.comparison import load_words
-
-BOUND = "oracle"
-"""Knows what no policy can; nobody is measured against it."""
+from parity_exp.recordings.looks import Looks, baseline_among, look_of
 
 PERCENTILES = ("p99", "p99.9")
 WORST = 4.0
@@ -26,17 +24,18 @@ MOST_POLICIES, MOST_SETTINGS, MOST_PANELS = 8, 12, 6
 FEWEST_VALUES = 3
 
 
-def standing_figures(tidy: Tidy) -> dict[str, Plate]:
+def standing_figures(tidy: Tidy, palette: Palette = PLAIN) -> dict[str, Plate]:
     """Every picture that the runs support, by the name of its file."""
-    plates = {"policy_standings": policy_standings(tidy.serving), "gap_ratio": gap_ratio(tidy)}
+    plates = {"policy_standings": policy_standings(tidy.serving, palette.looks), "gap_ratio": gap_ratio(tidy, palette)}
     return {name: plate for name, plate in plates.items() if plate is not None}
 
 
-def standings(serving: pd.DataFrame) -> pd.DataFrame:
+def standings(serving: pd.DataFrame, looks: Looks | None = None) -> pd.DataFrame:
     """Each policy's latencies over those of the best other one in the same place; the mean over repetitions.
 
     Args:
         serving: a row a run and policy.
+        looks: what policies say of themselves; nobody is measured against a bound.
 
     Returns:
         a row a setting, load and policy: ``setting``, ``load``, ``policy``, and ``p99`` and ``p99.9`` as ratios.
@@ -49,12 +48,13 @@ def standings(serving: pd.DataFrame) -> pd.DataFrame:
     keys = ["setting", "load", "instances", "policy"]
     means = rows.groupby(keys, dropna=False, sort=False)[[f"latency_ms/{name}" for name in PERCENTILES]].mean()
     means.columns = pd.Index(PERCENTILES)
+    bounds = [policy for policy in rows["policy"].unique() if look_of(str(policy), looks).is_bound]
     ratios = []
     for _, place in means.reset_index().groupby(keys[:3], dropna=False, sort=False):
         if len(place) < 3:
             continue
         for at, row in place.iterrows():
-            others = place[(place.index != at) & (place["policy"] != BOUND)]
+            others = place[(place.index != at) & ~place["policy"].isin(bounds)]
             ratios.append(
                 {**row[["setting", "load", "policy"]], **(row[[*PERCENTILES]] / others[[*PERCENTILES]].min())}
             )
@@ -76,9 +76,9 @@ def standing_sentences(table: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def policy_standings(serving: pd.DataFrame) -> Plate | None:
+def policy_standings(serving: pd.DataFrame, looks: Looks | None = None) -> Plate | None:
     """A panel a policy and percentile: its latency over the best other policy's, by setting and load."""
-    table = standings(serving)
+    table = standings(serving, looks)
     if table.empty or table["setting"].nunique() < 2 or table["load"].nunique() < 2:
         return None
     policies = list(table["policy"].unique())[:MOST_POLICIES]
@@ -109,16 +109,17 @@ def policy_standings(serving: pd.DataFrame) -> Plate | None:
     return Plate(figure)
 
 
-def gap_ratio(tidy: Tidy) -> Plate | None:
+def gap_ratio(tidy: Tidy, palette: Palette = PLAIN) -> Plate | None:
     """The baseline's gap over each policy's, a panel for each number of the scenario that takes several values.
 
     Shown are the runs in which all other numbers have their most frequent value, as when one after the other is varied.
     """
     serving = tidy.serving
-    if serving.empty or BASELINE not in set(serving["policy"]):
+    baseline = None if serving.empty else baseline_among(serving["policy"].unique(), palette.looks)
+    if baseline is None:
         return None
-    base = serving[serving["policy"] == BASELINE].set_index("run")["gap_ms"]
-    rows = serving[serving["policy"] != BASELINE]
+    base = serving[serving["policy"] == baseline].set_index("run")["gap_ms"]
+    rows = serving[serving["policy"] != baseline]
     rows = rows.assign(ratio=rows["run"].map(base) / rows["gap_ms"])
     keys = [
         key
@@ -135,7 +136,7 @@ def gap_ratio(tidy: Tidy) -> Plate | None:
     if not shown:
         return None
     several = list(shown.items())[:MOST_PANELS]
-    colours = policy_colours([str(policy) for policy in rows["policy"].unique()], tidy.serving.attrs.get(LOOKS))
+    colours = palette.policies([str(policy) for policy in rows["policy"].unique()])
     columns = 2 if len(several) == 4 else min(len(several), 3)
     lines = -(-len(several) // columns)
     figure = Figure(figsize=(1.2 + 2.8 * columns, 0.6 + 2.7 * lines), layout="constrained")
@@ -155,7 +156,7 @@ def gap_ratio(tidy: Tidy) -> Plate | None:
     for axis in axes[len(several) :]:
         axis.set_axis_off()
     for axis in axes[::columns]:
-        axis.set_ylabel(f"gap of {BASELINE}\nover the policy's", fontsize=8)
+        axis.set_ylabel(f"gap of {baseline}\nover the policy's", fontsize=8)
     axes[0].legend(frameon=False, fontsize=8)
     return Plate(figure, len(shown) - len(several))
 

@@ -4,11 +4,10 @@ Each policy says itself what it is (:class:`~parity_exp.policies.look.Look`). Fa
 the papers are named. What runs measured stands elsewhere on the page.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from parity_exp.analysis.pages.page import Section, Table
-from parity_exp.policies.look import Look
-from parity_exp.recordings.looks import KNOWN
+from parity_exp.recordings.looks import KNOWN, Looks, look_of
 
 INTRODUCTION = (
     "A prediction service runs the same network on many machines, and every query waits for one of them. When that one "
@@ -22,15 +21,15 @@ INTRODUCTION = (
 COLUMNS = ("approach", "what it does", "more machines", "an answer that is not its own", "when not", "source")
 
 
-def guide(policies: Collection[str], declared: Mapping[str, Look] | None = None) -> Section:
+def guide(policies: Collection[str], declared: Looks | None = None) -> Section:
     """What some policies are, where there are two or more that say what they do.
 
     Args:
         policies: their names.
-        declared: what policies of users say.
+        declared: what they say of themselves; of those that are not in it, what this package's own of the name says.
     """
-    looks = {**KNOWN, **{name: look for name, look in (declared or {}).items() if name not in KNOWN}}
-    known = {name: look for name, look in looks.items() if name in policies and look.idea}
+    order = [name for name in KNOWN if name in policies] + [name for name in policies if name not in KNOWN]
+    known = {name: look for name in order if (look := look_of(name, declared)).idea}
     if len(known) < 2:
         return Section("approaches", "The approaches")
     rows = [(name, one.idea, one.machines, one.answer, one.weakness, one.source) for name, one in known.items()]

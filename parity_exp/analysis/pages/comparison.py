@@ -12,12 +12,15 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from parity_exp.analysis.figures.colours import Palette
 from parity_exp.analysis.figures.comparison import PANELS, Plate, comparison_figures
 from parity_exp.analysis.figures.files import save
 from parity_exp.analysis.figures.standings import standing_figures, standing_sentences, standings
+from parity_exp.analysis.pages import captions
 from parity_exp.analysis.pages.approaches import guide
 from parity_exp.analysis.pages.comparison_findings import comparison_warnings, encoder_findings, policy_findings
-from parity_exp.analysis.pages.page import Link, Picture, Section, Table, picture, write_page
+from parity_exp.analysis.pages.page import Link, Page, Picture, Section, Table, picture
+from parity_exp.analysis.pages.terms import OF_A_COMPARISON, terms
 from parity_exp.analysis.runs.differences import written
 from parity_exp.analysis.runs.tidy import Tidy, measured_codes
 from parity_exp.analysis.tables.comparison import (
@@ -31,82 +34,9 @@ from parity_exp.analysis.tables.comparison import (
 )
 from parity_exp.files.writing import write_bytes, write_text
 from parity_exp.process.side_channels import beside
-from parity_exp.recordings.gathered import GatheredRun, natural_order
-
-CAPTIONS = {
-    "degraded_by_k": (
-        "Accuracy of reconstructed predictions by k. A dot is a run; a line joins an encoder's best setting at each k, "
-        "chosen by validation and shown on the test split, the mean over its seeds. The dashed line is what the base "
-        "model itself has right: the nearer a line keeps to it as k grows, the better the code. Few extra instances "
-        "(1/k) are bought with what is lost to the right."
-    ),
-    "overall_accuracy": (
-        "Accuracy over all queries when a fraction of the predictions is unavailable and reconstructed, computed from "
-        "the test split: A_o = (1 - f_u) A_a + f_u A_d, with each encoder's best setting by validation. The flatter, "
-        "the better; the dotted line is what is left where lost predictions stay unanswered."
-    ),
-    "delivered_accuracy": (
-        "Accuracy of what clients really got, by the share of answers that did not come from the base model itself; a "
-        "dot is a policy in a run. Dots above the dotted line gained by answering; dots to the left needed to less "
-        "often. Few queries make accuracies jump by themselves."
-    ),
-    "latency_by_utilisation": (
-        "Latency by load, as a share of what the base instances can serve: p99.9 solid, p50 dotted, bands from the "
-        "least to the greatest of several seeds. A policy is good as far to the right as its solid line stays low; "
-        "where both lines turn up together, its instances are overloaded."
-    ),
-    "latency_by_rate": (
-        "Latency by queries a second: p99.9 solid, p50 dotted, bands from the least to the greatest of several seeds. "
-        "A policy is good as far to the right as its solid line stays low; where both lines turn up together, its "
-        "instances are overloaded."
-    ),
-    "gap_by_instances": (
-        "How far the tail is from the median (p99.9 - p50) by what a policy needs in addition to the base instances. "
-        "Lower left is better: predictable latency for few extra instances. Lines join the means of a policy."
-    ),
-    "gap_by_tasks": (
-        "How far the tail is from the median (p99.9 - p50) by the tasks that instances worked at for each query: 1 is "
-        "nothing in addition. Lower left is better."
-    ),
-    "policy_standings": (
-        "Each policy's latency over that of the best other policy on the same instances, arrivals and stragglers, by "
-        "setting and load. 1 or less is best; nobody is measured against the oracle, whose panel shows how much better "
-        "than all others one can be who knows everything in advance."
-    ),
-    "gap_ratio": (
-        "How many times smaller than without redundancy on the same machines the gap p99.9 - p50 is, by one number of "
-        "the scenario at a time; all others have their most frequent value, which the upright dotted line marks."
-    ),
-    "accuracy_against_latency": (
-        "What a client gets against how long it may have to wait. Upper left is better. Ringed dots are the Pareto "
-        "front: nothing else is both as fast at p99.9 and as accurate. Each dot is the mean over the seeds of a policy "
-        "with a code."
-    ),
-}
-ACCURACY_PICTURES = ("degraded_by_k", "overall_accuracy")
-SERVING_PICTURES = (
-    "latency_by_utilisation",
-    "latency_by_rate",
-    "policy_standings",
-    "gap_ratio",
-    "accuracy_against_latency",
-    "gap_by_instances",
-    "gap_by_tasks",
-    "delivered_accuracy",
-)
-
-TERMS = {
-    "available accuracy": "of the base model's own predictions",
-    "degraded accuracy": "of reconstructed predictions, averaged over which prediction of a group is lost",
-    "reconstruction accuracy": "share of reconstructed predictions that are the base model's own class",
-    "± after a mean": "standard deviation over runs that differ by their seeds alone",
-    "variant": "config values by which runs with the same code differ, seeds aside",
-    "setting": "config values of stragglers, pool and load by which serving runs differ",
-    "gap": "p99.9 - p50",
-    "rebuilt, backup, default": "share of answers that were reconstructed, a backup's, or the default at the deadline",
-    "extra instances": "instances that a policy has beside the base instances",
-    "tasks per query": "tasks that instances were given for each query, parity queries and copies included",
-}
+from parity_exp.recordings import names
+from parity_exp.recordings.gathered import GatheredRun
+from parity_exp.recordings.search import natural_order
 
 ROWS_SHOWN = 40
 """Tables with more rows are folded."""
@@ -139,7 +69,7 @@ def write_comparison(gathered: Sequence[GatheredRun], folder: Path, looked_for: 
     """
     tidy = Tidy(gathered)
     measured = measured_codes(tidy)
-    tables = {"runs": tidy.runs} | ({} if tidy.serving.empty else {"serving": tidy.serving})
+    tables = {names.RUNS: tidy.runs} | ({} if tidy.serving.empty else {names.SERVING: tidy.serving})
     for name, table in tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=False))
         content = io.BytesIO()
@@ -147,13 +77,16 @@ def write_comparison(gathered: Sequence[GatheredRun], folder: Path, looked_for: 
         write_bytes(folder / f"{name}.parquet", content.getvalue())
     pictures: dict[str, Picture] = {}
     with beside("figures"):
-        pictures |= _pictures(comparison_figures(measured, tidy.serving), folder / "figures")
-        pictures |= _pictures(standing_figures(tidy), folder / "figures")
-    page = _Comparison(gathered, folder, tidy, measured, pictures, looked_for)
-    path = folder / "report.html"
-    warnings = comparison_warnings(tidy.runs, measured, tidy.serving)
-    write_page(path, page.title, page.summary(), warnings, page.sections())
+        pictures |= _pictures(compared(tidy, measured), folder / names.FIGURES)
+    path = folder / names.REPORT
+    ComparisonPage(gathered, folder, tidy, measured, pictures, looked_for).write(path)
     return Written(path, tidy.runs, tidy.serving)
+
+
+def compared(tidy: Tidy, measured: pd.DataFrame) -> dict[str, Plate]:
+    """Every picture that the runs support, by the name of its file."""
+    palette = Palette(tidy.looks, tidy.encoder_colours)
+    return comparison_figures(measured, tidy.serving, palette) | standing_figures(tidy, palette)
 
 
 def _pictures(plates: Mapping[str, Plate], folder: Path) -> dict[str, Picture]:
@@ -164,12 +97,12 @@ def _pictures(plates: Mapping[str, Plate], folder: Path) -> dict[str, Picture]:
     for path in paths:
         left_out = plates[path.stem].left_out
         more = f" The {PANELS} panels with most runs are shown; {left_out} more are in the tables." if left_out else ""
-        pictures[path.stem] = picture(path.stem, path.read_bytes(), CAPTIONS[path.stem] + more)
+        pictures[path.stem] = picture(path.stem, path.read_bytes(), captions.CAPTIONS[path.stem] + more)
     return pictures
 
 
 @dataclass(frozen=True)
-class _Comparison:
+class ComparisonPage(Page):
     """What the page says."""
 
     gathered: Sequence[GatheredRun]
@@ -191,24 +124,30 @@ class _Comparison:
             parts.append(f"k = {', '.join(ks) if len(ks) <= 6 else f'{ks[0]} to {ks[-1]}'}")
         return "; ".join(parts)
 
+    @property
+    def warnings(self) -> list[str]:
+        return comparison_warnings(self.tidy.runs, self.measured, self.tidy.serving)
+
+    @property
     def summary(self) -> list[str]:
         commands = self.tidy.runs["command"].value_counts()
         kinds = ", ".join(f"{count:,} {command}" for command, count in commands.items())
         patterns = ", ".join(self.looked_for)
         counted = f"Run directories in {patterns}: {len(self.gathered):,} ({kinds})."
-        standing = standing_sentences(standings(self.tidy.serving))
-        return [counted, *encoder_findings(self.measured), *policy_findings(self.tidy.serving), *standing]
+        standing = standing_sentences(standings(self.tidy.serving, self.tidy.looks))
+        policies = policy_findings(self.tidy.serving, self.tidy.looks)
+        return [counted, *encoder_findings(self.measured), *policies, *standing]
 
     def sections(self) -> list[Section]:
         serving = self.tidy.serving
         return [
-            guide(() if serving.empty else set(serving["policy"]), self.tidy.looks),
+            guide(() if serving.empty else list(serving["policy"].unique()), self.tidy.looks),
             self._accuracy(),
             self._serving(),
             self._cost(),
             self._differences(),
             self._problems(),
-            Section("files", "Files", self._files(), [Table(("term", "meaning"), list(TERMS.items()), "Terms")]),
+            Section("files", "Files", self._files(), [terms(OF_A_COMPARISON, "Terms")]),
         ]
 
     def _accuracy(self) -> Section:
@@ -218,14 +157,14 @@ class _Comparison:
             text.append(
                 "What `evaluate` measured again of a run that is here itself is in runs.csv and not counted here."
             )
-        return Section("accuracy", "Accuracy", text, tables, self._chosen(ACCURACY_PICTURES))
+        return Section("accuracy", "Accuracy", text, tables, self._chosen(captions.COMPARED_CODES))
 
     def _serving(self) -> Section:
         if self.tidy.serving.empty:
             return Section("serving", "Serving")
         keys = [*SETTING, "load"]
         text, tables = _stated(latency_table(self.tidy.serving), keys, "Latency, accuracy and sources of answers")
-        return Section("serving", "Serving", text, tables, self._chosen(SERVING_PICTURES))
+        return Section("serving", "Serving", text, tables, self._chosen(captions.COMPARED_SERVING))
 
     def _cost(self) -> Section:
         text, tables = _stated(training_costs(self.measured), CODE_KEYS, "Training of the code")
@@ -283,11 +222,11 @@ class _Comparison:
 
     def _link(self, run: GatheredRun) -> Link:
         """To a run's own page, or to its folder."""
-        target = run.path / "report.html" if "report.html" in run.files else run.path
+        target = run.path / names.REPORT if names.REPORT in run.files else run.path
         return Link(str(run.path), quote(os.path.relpath(target, self.folder)))
 
-    def _chosen(self, names: Sequence[str]) -> list[Picture]:
-        return [self.pictures[name] for name in names if name in self.pictures]
+    def _chosen(self, kinds: Sequence[str]) -> list[Picture]:
+        return [self.pictures[name] for name in kinds if name in self.pictures]
 
 
 def _stated(table: pd.DataFrame, keys: Sequence[str], title: str) -> tuple[list[str], list[Table]]:
@@ -295,9 +234,9 @@ def _stated(table: pd.DataFrame, keys: Sequence[str], title: str) -> tuple[list[
     if table.empty:
         return [], []
     shorter, words = constant_words(table, keys)
-    names = [str(name).replace("policy_variant", "policy").replace("_", " ") for name in shorter.columns]
+    columns = [str(name).replace("policy_variant", "policy").replace("_", " ") for name in shorter.columns]
     rows = [[str(value) for value in row] for row in shorter.itertuples(index=False)]
     text = [f"{title}, all with {', '.join(words)}."] if words else []
     if len(rows) > ROWS_SHOWN:
         title = f"{title} ({len(rows):,} rows)"
-    return text, [Table(names, rows, title, len(rows) > ROWS_SHOWN, words=names.index("runs"))]
+    return text, [Table(columns, rows, title, len(rows) > ROWS_SHOWN, words=columns.index("runs"))]

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from parity_exp.analysis.pages.findings import BASELINE, NOISE
+from parity_exp.analysis.pages.findings import NOISE
 from parity_exp.analysis.runs.best_settings import best_settings
 from parity_exp.analysis.tables.numbers import percent
+from parity_exp.recordings.looks import Looks, baseline_among
 
 MOST = 8
 """So many sentences of a kind; more would not be read."""
@@ -35,13 +36,14 @@ def encoder_findings(measured: pd.DataFrame) -> list[str]:
     return _some(sentences, "more data sets and architectures are in the table.")
 
 
-def policy_findings(serving: pd.DataFrame) -> list[str]:
+def policy_findings(serving: pd.DataFrame, looks: Looks | None = None) -> list[str]:
     """For each policy how its p99.9 and accuracy compare with the baseline's of the same runs."""
-    if serving.empty or BASELINE not in set(serving["policy"]):
+    baseline = None if serving.empty else baseline_among(serving["policy"].unique(), looks)
+    if baseline is None:
         return []
-    base = serving[serving["policy"] == BASELINE].set_index("run")
+    base = serving[serving["policy"] == baseline].set_index("run")
     sentences = []
-    for policy, rows in serving[serving["policy"] != BASELINE].groupby("policy", sort=False):
+    for policy, rows in serving[serving["policy"] != baseline].groupby("policy", sort=False):
         own = rows[rows["run"].isin(base.index)].set_index("run")
         if own.empty:
             continue
@@ -50,7 +52,7 @@ def policy_findings(serving: pd.DataFrame) -> list[str]:
         change = 100 * float((own["accuracy"] - base["accuracy"].reindex(own.index)).median())
         accuracy = "" if change != change else f"; accuracy of what clients got {change:+.2f} points in the median"
         sentences.append(
-            f"{policy} against {BASELINE}, {_runs(len(own))}: p99.9 lower in {lower}, higher in {higher}, in the "
+            f"{policy} against {baseline}, {_runs(len(own))}: p99.9 lower in {lower}, higher in {higher}, in the "
             f"median {ratio.median():.2g} of it{accuracy}."
         )
     return _some(sentences, "more policies are in the table.")

@@ -1,18 +1,17 @@
 """What the numbers of a run say, in sentences: what a code bought, what it cost, and where it lost.
 
-Sentences are made from the numbers alone; a policy is compared with the baseline (``equal_resources`` where it was
-served, the first policy elsewhere), and where it is worse, that is said as plainly as where it is better.
+Sentences are made from the numbers alone; a policy is compared with the baseline (the policy that says it
+is one where it was served, the first elsewhere), and where it is worse, that is said as plainly as where it is better.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import pandas as pd
 
 from parity_exp.analysis.tables.numbers import number, percent
 from parity_exp.analysis.tables.quality import score_name
+from parity_exp.recordings.looks import Looks, baseline_among
 from parity_exp.recordings.troubles import Trouble
-
-BASELINE = "equal_resources"
 
 NOISE = 0.05
 """Latencies that differ by less than this share are called about the same."""
@@ -40,7 +39,7 @@ def accuracy_findings(metrics: Metrics, overall: pd.DataFrame | None = None) -> 
     same = metrics.get("test/reconstruction_accuracy")
     if same is not None:
         sentence += f" It agrees with the base model's own in {percent(same)}."
-    sentences = [sentence, *_box_findings(metrics)]
+    sentences = [sentence, *_other_findings(metrics)]
     decoded = metrics.get("test/no_loss_accuracy")
     if decoded is not None:
         sentences.append(
@@ -60,22 +59,26 @@ def accuracy_findings(metrics: Metrics, overall: pd.DataFrame | None = None) -> 
     return sentences
 
 
-def _box_findings(metrics: Metrics) -> Iterator[str]:
-    values = [metrics.get(f"test/{kind}_iou") for kind in ("available", "degraded", "reconstruction")]
-    if None not in values:
+def _other_findings(metrics: Metrics) -> Iterator[str]:
+    """What else than accuracy the run's task is judged by."""
+    for key in metrics:
+        score = key.removeprefix("test/available_")
+        values = [metrics.get(f"test/{kind}_{score}") for kind in ("available", "degraded", "reconstruction")]
+        if score == key or score.startswith("accuracy") or None in values:
+            continue
         available, degraded, same = values
         yield (
-            f"The base model's boxes overlap the true ones with a mean IoU of {available:.3f}, reconstructed ones with "
-            f"{degraded:.3f}; these overlap the base model's own with {same:.3f}."
+            f"The base model's mean {score_name(score)} is {available:.3f}, that of reconstructed predictions "
+            f"{degraded:.3f}; measured against the base model's own predictions, these reach {same:.3f}."
         )
 
 
-def serving_findings(policies: Mapping[str, Metrics]) -> list[str]:
+def serving_findings(policies: Mapping[str, Metrics], looks: Looks | None = None) -> list[str]:
     """What each policy bought against the baseline, what it cost, and who was best."""
     served = {policy: values for policy, values in policies.items() if "latency_ms/p99.9" in values}
     if not served:
         return []
-    baseline = baseline_of(served)
+    baseline = baseline_of(served, looks)
     base = served[baseline]
     sentences = [
         f"{baseline} ({_instances(base)}): p50 {_ms(base, 'p50')}, p99 {_ms(base, 'p99')}, p99.9 {_ms(base, 'p99.9')}"
@@ -107,9 +110,9 @@ def wrong_answer_findings(policies: Mapping[str, Metrics]) -> list[str]:
     return sentences
 
 
-def baseline_of(policies: Mapping[str, object]) -> str:
-    """The policy that others are compared with."""
-    return BASELINE if BASELINE in policies else next(iter(policies))
+def baseline_of(policies: Collection[str], looks: Looks | None = None) -> str:
+    """The policy that others are compared with: one that says so, or the first."""
+    return baseline_among(policies, looks) or next(iter(policies))
 
 
 def warnings(policies: Mapping[str, Metrics], queries: int | None = None) -> list[str]:

@@ -6,6 +6,7 @@ needs no network and no scripts, and its own policy forbids both.
 
 import base64
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,37 @@ def picture(name: str, png: bytes, caption: str) -> Picture:
     pixels = int.from_bytes(png[16:20], "big")  # PNG: the first chunk begins with the width
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     return Picture(name, source, round(pixels * CSS_DPI / DPI), caption)
+
+
+class Page(ABC):
+    """A page about something: what a kind of page says is its own; how a page looks is the same for all."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """One line that says what it is about."""
+
+    @property
+    @abstractmethod
+    def summary(self) -> Sequence[str]:
+        """What the numbers say, in sentences."""
+
+    @property
+    @abstractmethod
+    def warnings(self) -> Sequence[str]:
+        """What a reader must know before believing anything else."""
+
+    @abstractmethod
+    def sections(self) -> Sequence[Section]:
+        """Everything else; empty sections are left out."""
+
+    def write(self, path: Path) -> None:
+        """Write the page.
+
+        Raises:
+            OSError: the folder is missing, read-only or full.
+        """
+        write_page(path, self.title, self.summary, self.warnings, self.sections())
 
 
 def write_page(

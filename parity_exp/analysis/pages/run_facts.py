@@ -1,6 +1,6 @@
 """What was run, in words and small tables, from a run's config and its recordings.
 
-Configs name components by ``_target_``; people's own classes are described as ours are, by class and settings.
+People's own classes are described as this package's are: by class and settings, and by what they say they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from parity_exp.analysis.pages.page import Table
 from parity_exp.analysis.tables.numbers import number
 from parity_exp.disturbances.trace import CLUSTER
+from parity_exp.recordings.descriptions import class_of, is_component, settings_of
+from parity_exp.recordings.looks import Looks, look_of
 from parity_exp.recordings.reader import Recordings
 
 Config = Mapping[str, Any]
+Descriptions = Mapping[str, Mapping[str, str]]
 Rows = list[list[str]]
 
 
@@ -25,64 +29,95 @@ def title_of(config: Config, policies: Sequence[str]) -> str:
     ]
     if policies:
         parts.append(f"served by {', '.join(policies)}")
-        stragglers = list(components(config.get("straggler")))
+        stragglers = list(components(config.get("straggler"), "straggler"))
         parts.append(f"under {', '.join(stragglers)}" if stragglers else "without stragglers")
     return "; ".join(parts)
 
 
-def components(node: object) -> dict[str, str]:
-    """Description of each component of a config node by name: one, several by name, or a list of them."""
+def components(node: object, place: str) -> dict[str, tuple[str, str]]:
+    """Each component of a config node by name: one, several by name, or a list of them.
+
+    Args:
+        node: of the config.
+        place: of the node.
+
+    Returns:
+        for each its place and its description.
+    """
+    if is_component(node):
+        assert isinstance(node, Mapping)
+        return {class_of(node): (place, describe(node))}
     if isinstance(node, Mapping):
-        if "_target_" in node:
-            return {_class(node): describe(node)}
-        return {str(name): describe(part) for name, part in node.items() if isinstance(part, Mapping)}
+        parts = {str(name): part for name, part in node.items() if isinstance(part, Mapping)}
+        return {name: (f"{place}.{name}", describe(part)) for name, part in parts.items()}
     if isinstance(node, Sequence) and not isinstance(node, str):
-        found: dict[str, str] = {}
+        found: dict[str, tuple[str, str]] = {}
         for part in node:
-            found |= components(part) if isinstance(part, Mapping) else {str(part): str(part)}
+            found |= components(part, place) if isinstance(part, Mapping) else {str(part): (place, str(part))}
         return found
-    return {} if node is None else {str(node): str(node)}
+    return {} if node is None else {str(node): (place, str(node))}
 
 
 def describe(node: object) -> str:
     """A component as ``Class (setting value, ...)``; settings that are null are left out."""
     if not isinstance(node, Mapping):
         return "-" if node is None else str(node)
-    settings = [f"{key} {_setting(value)}" for key, value in node.items() if key[:1] != "_" and value is not None]
+    settings = [f"{key} {_setting(value)}" for key, value in settings_of(node).items() if value is not None]
     return _class(node) + (f" ({', '.join(settings)})" if settings else "")
 
 
-def coded_facts(config: Config) -> Rows:
+def coded_facts(config: Config, said: Descriptions | None = None) -> Table:
     """The parts of a code and of its training."""
     base, trainer = _part(config, "base"), _part(config, "trainer")
-    parity = _part(config, "parity").get("architecture")
-    facts: dict[str, object] = {
-        "data set": f"{_name(config, 'dataset')}: {describe(config.get('dataset'))}",
-        "architecture": describe(config.get("architecture")),
-        "base model": base.get("checkpoint") or f"trained for {base.get('max_epochs')} epochs",
-        "base architecture": describe(base["architecture"]) if base.get("architecture") else None,
-        "parity architecture": describe(parity) if parity else None,
-        "k, r": f"{config.get('k')}, {config.get('r')}",
-        "code": describe(config.get("code")) if config.get("code") else None,
-        "encoder": describe(config.get("encoder")) if config.get("encoder") else None,
-        "decoder": describe(config.get("decoder")) if config.get("decoder") else None,
-        "generator matrix": describe(config["generator"]) if config.get("generator") and config["r"] > 1 else None,
-        "objective": describe(config.get("objective")) if config.get("objective") else None,
-        "epochs": trainer.get("max_epochs"),
-        "optimizer": describe(config.get("optimizer")),
-        "seed": config.get("seed"),
+    several = config.get("generator") and config["r"] > 1
+    facts: dict[str, tuple[str, object]] = {
+        "data set": ("dataset", f"{_name(config, 'dataset')}: {describe(config.get('dataset'))}"),
+        "architecture": ("architecture", describe(config.get("architecture"))),
+        "base model": ("", base.get("checkpoint") or f"trained for {base.get('max_epochs')} epochs"),
+        "base architecture": ("base.architecture", _there(base.get("architecture"))),
+        "parity architecture": ("parity.architecture", _there(_part(config, "parity").get("architecture"))),
+        "k, r": ("", f"{config.get('k')}, {config.get('r')}"),
+        "code": ("code", _there(config.get("code"))),
+        "encoder": ("encoder", _there(config.get("encoder"))),
+        "decoder": ("decoder", _there(config.get("decoder"))),
+        "generator matrix": ("generator", describe(config["generator"]) if several else None),
+        "objective": ("objective", _there(config.get("objective"))),
+        "epochs": ("", trainer.get("max_epochs")),
+        "optimizer": ("optimizer", describe(config.get("optimizer"))),
+        "seed": ("", config.get("seed")),
     }
-    return [[name, str(value)] for name, value in facts.items() if value is not None]
+    rows = [(name, str(value), place) for name, (place, value) in facts.items() if value is not None]
+    return _facts(rows, said or {}, "The code")
 
 
-def serving_facts(config: Config) -> Rows:
+def _there(node: object) -> str | None:
+    """A component's description, None where there is none."""
+    return describe(node) if node else None
+
+
+def serving_facts(config: Config, said: Descriptions | None = None, looks: Looks | None = None) -> Table:
     """Policies, pool, load and stragglers."""
-    rows = [[f"policy {name}", text] for name, text in components(config.get("redundancy")).items()]
-    rows += [["pool", text] for text in components(config.get("pool")).values()]
-    rows += [["load", text] for text in components(config.get("load")).values()]
-    stragglers = components(config.get("straggler"))
-    rows += [[f"straggler {name}", text] for name, text in stragglers.items()] or [["straggler", "none"]]
-    return rows
+    rows = []
+    ideas = {place: dict(words) for place, words in (said or {}).items()}
+    for name, (place, text) in components(config.get("redundancy"), "redundancy").items():
+        rows.append((f"policy {name}", text, place))
+        idea = look_of(name, looks).idea
+        if idea:
+            ideas[place] = {"is": idea}
+    for part in ("pool", "load"):
+        rows += [(part, text, place) for place, text in components(config.get(part), part).values()]
+    stragglers = components(config.get("straggler"), "straggler").items()
+    rows += [(f"straggler {name}", text, place) for name, (place, text) in stragglers] or [("straggler", "none", "")]
+    return _facts(rows, ideas, "Serving")
+
+
+def _facts(rows: Sequence[tuple[str, str, str]], said: Descriptions, title: str) -> Table:
+    """A table of parts, their values, and what they say of themselves where any does."""
+    words = [said.get(place, {}).get("is", "") for _, _, place in rows]
+    if not any(words):
+        return Table(("part", "value"), [row[:2] for row in rows], title)
+    cells = [(name, value, what) for (name, value, _), what in zip(rows, words, strict=True)]
+    return Table(("part", "value", "what it is"), cells, title, words=3)
 
 
 def load_sentences(config: Config, recordings: Recordings, metrics: Mapping[str, float]) -> list[str]:
@@ -180,15 +215,15 @@ def _coder(config: Config, kind: str) -> str:
 
 
 def _class(node: object) -> str:
-    """The last name of a component's ``_target_``."""
+    """The name of a component's class."""
     if isinstance(node, Mapping):
-        return str(node.get("_target_", "-")).rpartition(".")[2]
+        return class_of(node) if is_component(node) else "-"
     return "-" if node is None else str(node)
 
 
 def _setting(value: object) -> str:
     if isinstance(value, Mapping):
-        return describe(value) if "_target_" in value else "{" + ", ".join(f"{k} {v}" for k, v in value.items()) + "}"
+        return describe(value) if is_component(value) else "{" + ", ".join(f"{k} {v}" for k, v in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_setting(entry) for entry in value) + "]"
     return str(value)

@@ -7,6 +7,8 @@ with its settings below it, ``encoder.trainable: False``; a node of several comp
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
+from parity_exp.recordings.descriptions import full_class_of, is_component
+
 Flat = Mapping[str, Hashable]
 
 OTHER_RUNS = ("run", "runs", "resume")
@@ -32,8 +34,8 @@ def flatten(config: Mapping[str, Any]) -> dict[str, Hashable]:
 
 def _flatten(path: str, node: Any, flat: dict[str, Hashable]) -> None:
     if isinstance(node, Mapping):
-        if "_target_" in node:
-            flat[path] = class_name(str(node["_target_"]))
+        if is_component(node):
+            flat[path] = full_class_of(node)
         elif all(isinstance(part, Mapping) for part in node.values()):
             flat[path] = ", ".join(map(str, node)) or "none"
         for key, value in node.items():
@@ -43,11 +45,6 @@ def _flatten(path: str, node: Any, flat: dict[str, Hashable]) -> None:
         flat[path] = "[" + ", ".join(map(str, node)) + "]"
     else:
         flat[path] = node
-
-
-def class_name(target: str) -> str:
-    """A class of ours by its name alone, one of somebody else by all of it."""
-    return target.rpartition(".")[2] if target.startswith(("parity_exp.", "torch.", "pytorch_lightning.")) else target
 
 
 def varying_keys(flats: Sequence[Flat]) -> dict[str, list[str]]:

@@ -4,13 +4,13 @@ Columns are named after the keys of ``metrics.json`` and of configs. Of config v
 between the runs, and those that everybody asks for.
 """
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from parity_exp.analysis.figures.colours import LOOKS
 from parity_exp.analysis.runs.differences import (
     SERVING,
     component_labels,
@@ -21,21 +21,17 @@ from parity_exp.analysis.runs.differences import (
     within,
     written,
 )
+from parity_exp.recordings.descriptions import description_of_a_coder, read_descriptions
 from parity_exp.recordings.gathered import GatheredRun
-from parity_exp.recordings.looks import FILE, read_looks
+from parity_exp.recordings.looks import read_looks
 from parity_exp.recordings.metric_keys import SIMULATED, prefix_of
+from parity_exp.recordings.names import COMPONENTS, POLICIES
 
 CODE = ["dataset", "architecture", "encoder", "decoder", "k", "r"]
 """Columns that say which code it is."""
 
-TRAINED_METRICS = (
-    "test/available_accuracy",
-    "test/degraded_accuracy",
-    "test/reconstruction_accuracy",
-    "test/available_iou",
-    "test/degraded_iou",
-    "train/seconds_per_epoch",
-    "train/parity_seconds",
+TRAINED_METRICS = re.compile(
+    r"test/(available|degraded|reconstruction)_(?!.*_top\d+$)\w+|train/(seconds_per_epoch|parity_seconds)"
 )
 """Metrics of the trained run that a row of serving repeats."""
 
@@ -52,7 +48,8 @@ class Tidy:
         serving: a row a finished run and policy: what it is about, and the policy's metrics by their names without
             ``serve/<policy>/``; ``setting`` says what sets its stragglers, pool and load apart from others'.
         differing: keys that differ between runs, with those that go with each.
-        looks: how policies of users appear, by name.
+        looks: how policies appear that have said so, by name.
+        encoder_colours: colours that encoders, and codes without one, have declared, by name.
     """
 
     def __init__(self, gathered: Sequence[GatheredRun]) -> None:
@@ -63,9 +60,9 @@ class Tidy:
         by_path = {run.path: facts for run, facts in zip(self._readable, self._facts, strict=True)}
         self.runs = _frame([self._run_row(run, by_path.get(run.path, {})) for run in gathered])
         self.serving = self._serving()
-        told = [read_looks(run.path) for run in gathered if FILE in run.files]
+        told = [read_looks(run.path) for run in gathered if POLICIES in run.files]
         self.looks = {name: look for looks in told for name, look in looks.items()}
-        self.serving.attrs[LOOKS] = {name: look.colour for name, look in self.looks.items()}
+        self.encoder_colours = self._encoder_colours()
 
     def _describe(self) -> list[dict[str, Any]]:
         """For each readable run what it is about."""
@@ -98,6 +95,18 @@ class Tidy:
             code if flat.get("encoder", "") is None else encoder
             for flat, encoder, code in zip(self._flats, encoders, codes, strict=True)
         ]
+
+    def _encoder_colours(self) -> dict[str, str]:
+        colours: dict[str, str] = {}
+        for run, facts in zip(self._readable, self._facts, strict=True):
+            label, part = facts["encoder"], "encoder" if run.config.get("encoder") else "code"
+            if label in colours or " (" in label:  # several settings of one have a colour each
+                continue
+            kept = read_descriptions(run.path).get(part) if COMPONENTS in run.files else None
+            said = description_of_a_coder(run.config.get(part)) if kept is None else kept
+            if "colour" in said:
+                colours[label] = said["colour"]
+        return colours
 
     def _run_row(self, run: GatheredRun, facts: Mapping[str, Any]) -> dict[str, Any]:
         environment = run.environment
@@ -144,7 +153,7 @@ class Tidy:
                         **_load(flat, run.metrics),
                         "accuracy": float("nan"),  # simulations have none
                         **metrics,
-                        **{key: known[key] for key in TRAINED_METRICS if key in known},
+                        **{key: value for key, value in known.items() if TRAINED_METRICS.fullmatch(key)},
                     }
                 )
         return _frame(rows)

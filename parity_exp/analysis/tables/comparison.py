@@ -10,14 +10,17 @@ import pandas as pd
 
 from parity_exp.analysis.runs.tidy import CODE
 from parity_exp.analysis.tables.numbers import number, percent
+from parity_exp.analysis.tables.quality import score_name
+from parity_exp.recordings.costs import COSTS
 
 ACCURACIES = {
     "available": "test/available_accuracy",
     "degraded": "test/degraded_accuracy",
     "reconstruction": "test/reconstruction_accuracy",
-    "available IoU": "test/available_iou",
-    "degraded IoU": "test/degraded_iou",
 }
+OTHER_SCORES = re.compile(r"test/(available|degraded)_(?!.*_top\d+$)(\w+)")
+"""What tasks are judged by that have another score than accuracy."""
+
 BY_LOSSES = re.compile(r"test/losses_(\d+)/degraded_accuracy")
 """Where r > 1: degraded accuracy with so many predictions of a group lost."""
 
@@ -38,16 +41,10 @@ TRAINING_COSTS = {
     "parity training, s": "train/parity_seconds",
     "queries/s": "train/queries_per_second",
 }
-SERVING_COSTS = {
-    "instances": "instances",
-    "extra instances": "extra_instances",
-    "tasks per query": "tasks_per_query",
-    "parity queries": "parity_queries",
-    "encode us": "encode_us",
-    "decode us": "decode_us",
-    "frontend us": "frontend_us",
-    "parity training, s": "train/parity_seconds",
-}
+PARTS = (
+    "instances", "extra_instances", "tasks_per_query", "parity_queries", "encode_us", "decode_us", "frontend_us",
+)  # fmt: skip
+SERVING_COSTS = {**{COSTS[key]: key for key in PARTS}, "parity training, s": "train/parity_seconds"}
 
 CODE_KEYS = [*CODE, "variant"]
 SETTING = ["dataset", "architecture", "encoder", "decoder", "k", "r", "setting"]
@@ -62,7 +59,12 @@ def accuracy_table(measured: pd.DataFrame) -> pd.DataFrame:
     by_losses = {
         f"degraded, {match[1]} lost": str(key) for key in measured.columns if (match := BY_LOSSES.fullmatch(str(key)))
     }
-    columns = {**ACCURACIES, **dict(sorted(by_losses.items()))}
+    others = {
+        f"{match[1]} {score_name(match[2])}": str(key)
+        for key in measured.columns
+        if (match := OTHER_SCORES.fullmatch(str(key))) and match[2] != "accuracy"
+    }
+    columns = {**ACCURACIES, **dict(sorted(others.items())), **dict(sorted(by_losses.items()))}
     return _compared(measured, CODE_KEYS, columns, spread=tuple(columns))
 
 

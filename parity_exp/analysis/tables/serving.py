@@ -8,26 +8,19 @@ from collections.abc import Mapping
 import pandas as pd
 
 from parity_exp.analysis.tables.numbers import number, percent
+from parity_exp.analysis.tables.quality import score_name
 from parity_exp.policies.policy import SOURCES
-from parity_exp.recordings.measures import PER_MILLE
+from parity_exp.recordings.costs import COSTS
+from parity_exp.recordings.measures import PER_MILLE, quality_of
 
 INTERVAL = "_ci95"
 """Ends the names of half-widths of confidence intervals over seeds."""
 
 LATENCIES = {**{f"{name} ms": f"latency_ms/{name}" for name in PER_MILLE}, "max ms": "latency_ms/max"}
 SHARES = {source: f"fraction/{source}" for source in SOURCES if source != "own"}
-COSTS = {
-    "extra instances": "extra_instances",
-    "tasks a query": "tasks_per_query",
-    "extra queries": "extra_queries",
-    "parity queries": "parity_queries",
-    "encode us": "encode_us",
-    "encode s": "encode_s",
-    "decode us": "decode_us",
-    "decode s": "decode_s",
-    "frontend us": "frontend_us",
-    "throughput q/s": "throughput_qps",
-}
+BESIDE = {words: key for key, words in COSTS.items() if key != "instances"}
+"""Costs beside the instances, which stand with the latencies."""
+
 WRONG_ANSWERS = {
     "accuracy": "accuracy",
     "corrupted": "fraction/corrupted",
@@ -39,6 +32,7 @@ WRONG_ANSWERS = {
     "false alarms": "false_alarm_rate",
     "check us": "check_us",
 }
+COUNTS = ("instances", "extra instances", "extra queries", "parity queries", "lost", "checks")
 RATES = ("corrupted", "flagged", "unnoticed", "not finite", "detected", "false alarms")
 
 
@@ -53,18 +47,15 @@ def percentile_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFram
         for name, key in SHARES.items()
         if name in ("reconstructed", "default") or any(values.get(key) for values in policies.values())
     }
-    quality = {
-        name: key
-        for name, key in (("IoU", "iou"), ("accuracy", "accuracy"))
-        if any(key in values for values in policies.values())
-    }
+    measured = dict.fromkeys(quality_of(values) for values in policies.values() if "accuracy" in values)
+    quality = {score_name(key): key for key in (*measured, *(["accuracy"] if measured else ()))}
     what = {"gap ms": "gap_ms", **quality, **used, "lost": "lost"}
     return _table(policies, {"instances": "instances", **LATENCIES, **what})
 
 
 def cost_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     """A row a policy: what it needs beside the base instances. Columns that no policy has are left out."""
-    measured = {name: key for name, key in COSTS.items() if any(key in values for values in policies.values())}
+    measured = {name: key for name, key in BESIDE.items() if any(key in values for values in policies.values())}
     return _table(policies, measured)
 
 
@@ -122,8 +113,8 @@ def _cell(name: str, value: str | float) -> str:
         return "-"
     if name in SOURCES or name in RATES:
         return percent(value)
-    if name in ("accuracy", "IoU", "tasks a query"):
-        return f"{value:.4f}"
+    if name in COUNTS:
+        return f"{value:,.0f}"
     if name.endswith((" ms", " us", " s", " q/s")):
         return number(value)
-    return f"{value:,.0f}"
+    return f"{value:.4f}"  # scores, whatever the task calls them, and tasks a query
