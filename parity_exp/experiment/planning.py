@@ -21,7 +21,7 @@ from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import takes_whole_numbers
 from parity_exp.experiment.schema import check_config
 from parity_exp.experiment.simulation import Simulation
-from parity_exp.policies.policy import BASE, Source
+from parity_exp.policies.policy import BASE, AnswerSource
 from parity_exp.process.parallel import Interrupted, Tell
 from parity_exp.simulation import Outcome
 from parity_exp.simulation.planning import CapacitySearch, grows, percentile
@@ -37,7 +37,7 @@ BEYOND = 10
 RUN_LENGTH = 10
 """A simulation is at least so many times as long as the longest objective, so that an overload shows."""
 
-ON_TIME = (Source.OWN, Source.RECONSTRUCTED, Source.BACKUP)
+ON_TIME = (AnswerSource.OWN, AnswerSource.RECONSTRUCTED, AnswerSource.BACKUP)
 
 
 def is_plan(config: DictConfig) -> bool:
@@ -331,6 +331,6 @@ class _Search:
             p50_ms=percentile(all_ms, 50),
             utilisation=plan.busy_instances / machines,
             busy=float(np.mean(busy)),
-            reconstructed=float(np.mean(np.concatenate(sources) == Source.RECONSTRUCTED)),
+            reconstructed=float(np.mean(np.concatenate(sources) == AnswerSource.RECONSTRUCTED)),
             settled=settled,
         )

@@ -17,8 +17,8 @@ from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import build_checked, is_systematic, new_non_systematic_code
 from parity_exp.experiment.schema import check_config
 from parity_exp.load import LONGEST_S, ClosedLoop, Load
-from parity_exp.policies.desk import Queues
 from parity_exp.policies.policy import BACKUP, Policy
+from parity_exp.policies.queues import Queues
 
 if TYPE_CHECKING:
     from parity_exp.coding import NonSystematicCode

@@ -2,7 +2,8 @@
 
 from parity_exp.policies.adaptive import Adaptive
 from parity_exp.policies.approximate_backup import ApproximateBackup
-from parity_exp.policies.checked_parity import CheckedParity, CheckedSharedParity
+from parity_exp.policies.checked_parity import CheckedParity
+from parity_exp.policies.checked_shared_parity import CheckedSharedParity
 from parity_exp.policies.coded import Coded
 from parity_exp.policies.equal_resources import EqualResources
 from parity_exp.policies.hedged import Hedged

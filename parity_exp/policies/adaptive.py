@@ -3,21 +3,16 @@
 ``docs/results/adaptive.md`` explains it on a page, with what it comes to over loads and stragglers.
 """
 
-from parity_exp.policies.busyness import Busyness
+from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE
+from parity_exp.policies.hedging import IDLE_MARGIN
 from parity_exp.policies.look import Look
-from parity_exp.policies.policy import BASE, TRIES, Batch, Group, Role, State, Task
-from parity_exp.policies.shared_parity import SharedParity
-from parity_exp.policies.slowness import Slowness
+from parity_exp.policies.policy import BASE, Actions, Batch, State, Work
+from parity_exp.policies.resting import Resting
+from parity_exp.policies.shared_parity import LOAD_LIMIT, RESERVE, SharedParity
 from parity_exp.ranges import Delay, Few, Instance, Loads, Margin, Percentile
-
-MOST_RESTING = 3
-"""At most one instance in so many rests."""
 
 NEGLIGIBLE = 0.001
 """Slow tasks that are rarer than this are left to hedging: they do not show at p99.9, where parity queries might."""
-
-RETRY_S = 5.0
-"""An instance that has rested for this long is tried again, whether it had any work to show what it can do or not."""
 
 
 class Adaptive(SharedParity):
@@ -41,6 +36,9 @@ class Adaptive(SharedParity):
 
     The others are those of :class:`SharedParity`.
 
+    Attributes:
+        resting: which instances rest, from ``start`` on.
+
     Raises:
         ValueError: a value outside its range.
     """
@@ -58,18 +56,19 @@ class Adaptive(SharedParity):
     )
 
     rests_instances = True
+    resting: Resting
 
     def __init__(
         self,
         k: int,
         r: int,
         copy_limit: Loads = 0.27,
-        load_limit: Loads = 0.52,
-        reserve: Instance = 1,
+        load_limit: Loads = LOAD_LIMIT,
+        reserve: Instance = RESERVE,
         delay_ms: Delay | None = None,
-        percentile: Percentile = 90,
-        margin: Margin = 1.2,
-        idle_margin: Margin = 1.05,
+        percentile: Percentile = PERCENTILE,
+        margin: Margin = MARGIN,
+        idle_margin: Margin = IDLE_MARGIN,
         copies: Few = 2,
     ) -> None:
         super().__init__(k, r, load_limit, reserve, delay_ms, percentile, margin, idle_margin)
@@ -79,78 +78,45 @@ class Adaptive(SharedParity):
             raise ValueError(f"copies={copies}: expected 1 or more")
         self.copy_limit = copy_limit
         self.copies = copies
-        self.slowness = Slowness(1, Busyness(1))
-        self.resting: dict[int, float] = {}
-
-    def roles(self, base_instances: int) -> list[Role]:
-        roles = super().roles(base_instances)
-        self.slowness = Slowness(self.busyness.instances, self.busyness)
-        self.resting = {}
-        return roles
 
     # ---- events
 
+    def start(self, actions: Actions) -> None:
+        super().start(actions)
+        self.resting = Resting(actions, self.base_role, self.busyness)
+
     def arrived(self, batch: Batch, now_s: float) -> None:
-        if self.resting:
-            self._wake_rested(now_s)
+        if self.resting.since_s:
+            self.resting.wake_rested(now_s)
         super().arrived(batch, now_s)
         if self.busyness.share <= self.copy_limit:
-            self.dispatch(Task(BASE, self.base_role, batch, low=True))
+            self.dispatch(Work(BASE, self.base_role, batch, low=True))
 
-    def finished(self, task: Task, now_s: float) -> None:
-        self._watch(task.instance, now_s - task.placed_s, now_s)
-        super().finished(task, now_s)
+    def finished(self, work: Work, now_s: float) -> None:
+        self.resting.took(work.instance, now_s - work.placed_s, now_s)
+        super().finished(work, now_s)
 
-    def failed(self, task: Task, now_s: float) -> None:
-        self.slowness.failed()
-        super().failed(task, now_s)
+    def failed(self, work: Work, now_s: float) -> None:
+        self.resting.slowness.failed()
+        super().failed(work, now_s)
 
     def timer(self, batch: Batch, now_s: float) -> None:
-        delay_s = self.lateness.delay_s
-        placed = [task for task in batch.tasks if task.state is State.PLACED]
-        copies = self.copies if self.busyness.share <= self.load_limit else 1
-        if not placed or delay_s is None or len(placed) > copies:
+        delay_s = self.hedging.lateness.delay_s
+        placed = [work for work in batch.under_way if work.state is State.PLACED]
+        copies = 1 if self.is_busy else self.copies
+        if not placed or delay_s is None or len(placed) > copies or not self.hedging.may_copy(batch):
             return
-        last = max(placed, key=lambda task: task.placed_s)
-        tries = batch.tries
-        if tries + 1 >= TRIES:
-            return
-        early_s, late_s = last.placed_s + self.idle_share * delay_s, last.placed_s + delay_s
-        queued = [task for task in batch.tasks if task.state is State.QUEUED]
+        since_s = max(work.placed_s for work in placed)
+        early_s = since_s + self.hedging.early * delay_s
         if now_s < early_s:  # set by an earlier copy, or when less counted as late
             self.actions.set_timer(early_s, batch)
-        elif now_s < late_s:
-            if not queued:
-                self.dispatch(Task(BASE, self.base_role, batch, tries=tries, low=True))
-            self.actions.set_timer(late_s, batch)
-        elif all(copy.low for copy in queued):
-            self.cancel_tasks(batch)
-            urgent = self.busyness.share > self.load_limit
-            self.dispatch(Task(BASE, self.base_role, batch, tries=tries, urgent=urgent))
+            return
+        queued = [work for work in batch.under_way if work.state is State.QUEUED]
+        self.hedging.offer_or_send(batch, since_s, queued, now_s, urgent=self.is_busy)
 
-    # ---- what it sends and to whom
+    # ---- what Parity asks
 
-    def _encode(self, group: Group) -> None:
-        if self.busyness.share > self.copy_limit and not self.slowness.are_rarer_than(NEGLIGIBLE):
-            super()._encode(group)
-
-    def _watch(self, instance: int, duration_s: float, now_s: float) -> None:
-        """See whether an instance has become slow, or is no longer."""
-        rests = instance in self.resting
-        self.slowness.took(instance, duration_s)
-        slow = self.slowness.is_slow(instance, rests)
-        if slow and not rests and len(self.resting) < self.busyness.instances // MOST_RESTING:
-            self.resting[instance] = now_s
-            self.actions.rest(instance)
-        elif rests and not slow:
-            self._trust(instance)
-
-    def _wake_rested(self, now_s: float) -> None:
-        for instance, since_s in list(self.resting.items()):
-            if now_s - since_s >= RETRY_S:
-                self.slowness.try_again(instance)
-                self._trust(instance)
-
-    def _trust(self, instance: int) -> None:
-        del self.resting[instance]
-        self.actions.trust(instance)
+    def wants_parity(self) -> bool:
+        if self.busyness.share <= self.copy_limit or self.resting.slowness.are_rarer_than(NEGLIGIBLE):
+            return False
+        return super().wants_parity()

@@ -1,8 +1,8 @@
 """Approximate backups: the extra machines hold a small, quick model that stands in when the base model is late."""
 
-from parity_exp.policies.lateness import Lateness
+from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE, Lateness
 from parity_exp.policies.look import Look
-from parity_exp.policies.policy import BACKUP, BASE, Batch, Policy, Role, Source, Task
+from parity_exp.policies.policy import BACKUP, BASE, Actions, AnswerSource, Batch, Policy, Role, Work
 from parity_exp.ranges import Delay, Margin, Percentile
 
 
@@ -32,33 +32,44 @@ class ApproximateBackup(Policy):
     )
 
     def __init__(
-        self, k: int, r: int, delay_ms: Delay | None = None, percentile: Percentile = 90, margin: Margin = 1.2
+        self,
+        k: int,
+        r: int,
+        delay_ms: Delay | None = None,
+        percentile: Percentile = PERCENTILE,
+        margin: Margin = MARGIN,
     ) -> None:
         super().__init__(k, r)
         self.lateness = Lateness(delay_ms, percentile, margin)
+        self.said: dict[Batch, Work] = {}  # what the small model has said of queries without an answer
 
     def roles(self, base_instances: int) -> list[Role]:
         extra = self.extra_instances(base_instances)
         return [Role("base", base_instances, (BASE,)), Role("backup", extra, (BACKUP,))]
 
-    def arrived(self, batch: Batch, now_s: float) -> None:
-        self.dispatch(Task(BASE, "base", batch))
-        self.dispatch(Task(BACKUP, "backup", batch))
+    def start(self, actions: Actions) -> None:
+        super().start(actions)
+        self.lateness.forget()
+        self.said = {}
 
-    def finished(self, task: Task, now_s: float) -> None:
-        batch = task.batch
+    def arrived(self, batch: Batch, now_s: float) -> None:
+        self.dispatch(Work(BASE, "base", batch))
+        self.dispatch(Work(BACKUP, "backup", batch))
+
+    def finished(self, work: Work, now_s: float) -> None:
+        batch = work.batch
         assert batch is not None
-        if task.model == BASE:
+        if work.model == BASE:
             self.lateness.took(now_s - batch.arrived_s)
-            super().finished(task, now_s)
-            batch.spare = None
+            super().finished(work, now_s)
+            self.said.pop(batch, None)
             return
-        batch.tasks.remove(task)
+        batch.under_way.remove(work)
         if batch.answered:
             return
-        batch.spare = task
+        self.said[batch] = work
         delay_s = self.lateness.delay_s
-        if not batch.tasks:
+        if not batch.under_way:
             self._stand_in(batch)  # the base model has been tried in vain
         elif delay_s is not None:
             late_s = batch.arrived_s + delay_s
@@ -70,19 +81,19 @@ class ApproximateBackup(Policy):
     def timer(self, batch: Batch, now_s: float) -> None:
         self._stand_in(batch)
 
-    def given_up(self, batch: Batch, task: Task) -> None:
-        if batch.spare is not None:
+    def given_up(self, batch: Batch, work: Work) -> None:
+        if batch in self.said:
             self._stand_in(batch)
         else:
-            super().given_up(batch, task)
+            super().given_up(batch, work)
 
     def expired(self, batch: Batch, now_s: float) -> None:
         super().expired(batch, now_s)
-        batch.spare = None
+        self.said.pop(batch, None)
 
     def _stand_in(self, batch: Batch) -> None:
         """Answer with what the small model said, if it has said something."""
-        if batch.spare is not None:
-            self.actions.respond(batch, Source.BACKUP, batch.spare)
-            batch.spare = None
-            self.cancel_tasks(batch)
+        work = self.said.pop(batch, None)
+        if work is not None:
+            self.actions.respond(batch, AnswerSource.BACKUP, work)
+            self.cancel_queued(batch)

@@ -6,8 +6,9 @@ n tasks instead of k, whatever happens.
 
 from collections.abc import Sequence
 
+from parity_exp.policies.grouping import Grouping
 from parity_exp.policies.look import Look
-from parity_exp.policies.policy import BASE, TRIES, Batch, Group, Policy, Role, Source, State, Task
+from parity_exp.policies.policy import BASE, Actions, AnswerSource, Batch, Group, Policy, Role, Work
 from parity_exp.ranges import Delay
 
 
@@ -74,8 +75,7 @@ class Coded(Policy):
         self.needed = needed
         self.fill_s = fill_ms / 1e3
         self.equal_resources = equal_resources
-        self.filling: Group | None = None
-        self.groups = 0
+        self.groups = Grouping(k, self.workers)
 
     def roles(self, base_instances: int) -> list[Role]:
         if self.equal_resources:
@@ -84,84 +84,56 @@ class Coded(Policy):
 
     # ---- events
 
+    def start(self, actions: Actions) -> None:
+        super().start(actions)
+        self.groups.start(self)
+
     def arrived(self, batch: Batch, now_s: float) -> None:
-        group = self.filling
-        if group is None:
-            group = self.filling = Group(self.groups, self.workers)
-            self.groups += 1
+        if self.groups.filling is None:
             self.actions.set_timer(now_s + self.fill_s, batch)
-        batch.group = group
-        group.members.append(batch)
-        group.own.append(None)
-        if len(group.members) == self.k:
-            self.filling = None
+        group = self.groups.join(batch)
+        if self.groups.is_full(group):
             self._encode(group)
 
     def timer(self, batch: Batch, now_s: float) -> None:
         # Timers are those of groups' first batches, and a full group is no longer filling.
-        if batch.group is not None and batch.group is self.filling:
+        if batch.group is not None and batch.group is self.groups.filling:
             self._send_plain(batch.group)
 
-    def finished(self, task: Task, now_s: float) -> None:
-        group = task.group
-        if group is None:
-            super().finished(task, now_s)
+    def finished(self, work: Work, now_s: float) -> None:
+        if work.group is None:
+            super().finished(work, now_s)
             return
-        if group.over:
-            return
-        group.pending[task.row] = None
-        group.parities[task.row] = task
-        if self.workers - group.parities.count(None) >= self.needed:
+        group = self.groups.keep(work)
+        if group is not None and self.groups.outputs(group) >= self.needed:
             for batch in group.members:
-                self.actions.respond(batch, Source.RECONSTRUCTED, task)
-            self._end(group)
+                self.actions.respond(batch, AnswerSource.RECONSTRUCTED, work)
+            self.groups.end(group)
 
-    def failed(self, task: Task, now_s: float) -> None:
-        group = task.group
-        if group is None:
-            super().failed(task, now_s)
+    def failed(self, work: Work, now_s: float) -> None:
+        if work.group is None:
+            super().failed(work, now_s)
             return
-        if group.over:
-            return
-        group.pending[task.row] = None
-        if task.tries + 1 < TRIES:
-            group.pending[task.row] = again = task.again()
-            self.actions.dispatch(again)
-        elif sum(one is not None for one in (*group.parities, *group.pending)) < self.needed:
+        group = self.groups.try_again(work)
+        if group is not None and sum(one is not None for one in (*group.parities, *group.pending)) < self.needed:
             self._send_plain(group)
 
     def expired(self, batch: Batch, now_s: float) -> None:
         super().expired(batch, now_s)
         group = batch.group
         if group is not None and all(member.answered for member in group.members):
-            self._end(group)
+            self.groups.end(group)
 
     # ---- groups
 
     def _encode(self, group: Group) -> None:
         group.elements = max(map(len, group.members))
         for row in self.order:
-            task = Task(BASE, "base", group=group, row=row)
-            group.pending[row] = task
-            self.actions.dispatch(task)
+            self.groups.send(group, Work(BASE, "base", group=group, row=row))
 
     def _send_plain(self, group: Group) -> None:
         """Give up a group, and send each of its queries that has no answer as it is."""
         waiting = [batch for batch in group.members if not batch.answered]
-        self._end(group)
+        self.groups.end(group)
         for batch in waiting:
-            self.dispatch(Task(BASE, "base", batch))
-
-    def _end(self, group: Group) -> None:
-        """Take what is queued of a group out of the queues, and let go of it."""
-        if group is self.filling:
-            self.filling = None
-        group.over = True
-        for task in group.pending:
-            if task is not None and task.state is State.QUEUED:
-                self.actions.cancel(task)
-        # Cut the circles of references, so that memory is free at once.
-        for batch in group.members:
-            batch.group = None
-        group.members, group.own = [], []
-        group.parities, group.pending = [None] * self.workers, [None] * self.workers
+            self.dispatch(Work(BASE, "base", batch))

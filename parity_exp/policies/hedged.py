@@ -1,18 +1,18 @@
 """Hedged requests: a query that is late is sent to a second instance (The Tail at Scale, CACM 2013)."""
 
 from parity_exp.policies.equal_resources import EqualResources
-from parity_exp.policies.lateness import Lateness
+from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE
+from parity_exp.policies.hedging import Hedging
 from parity_exp.policies.look import Look
-from parity_exp.policies.policy import BASE, TRIES, Batch, State, Task
+from parity_exp.policies.policy import Actions, Batch, State, Work
 from parity_exp.ranges import Delay, Few, Margin, Percentile
 
 
 class Hedged(EqualResources):
     """Equal resources, and a second copy of what takes too long.
 
-    The clock of a query starts when an instance is given it: a copy of what is still queued would only queue as well.
-    The first answer counts; a copy that is still queued then is cancelled. A copy of what has failed before inherits
-    its tries, and a last try is not copied: a query that no instance can answer is not tried for ever.
+    The first answer counts; a copy that is still queued then is cancelled. When a query is late says
+    :class:`~parity_exp.policies.hedging.Hedging`.
 
     Args:
         delay_ms: send again after this time; None takes a running percentile.
@@ -20,6 +20,12 @@ class Hedged(EqualResources):
         margin: factor on the percentile.
         copies: further copies under way at most, each after another delay.
         urgent: copies go to the head of the queue; otherwise they are requests like any other.
+
+    Attributes:
+        hedging: sends copies of what is late.
+
+    Raises:
+        ValueError: a value outside its range.
     """
 
     looks = (
@@ -39,30 +45,32 @@ class Hedged(EqualResources):
         k: int,
         r: int,
         delay_ms: Delay | None = None,
-        percentile: Percentile = 90,
-        margin: Margin = 1.2,
+        percentile: Percentile = PERCENTILE,
+        margin: Margin = MARGIN,
         copies: Few = 1,
         urgent: bool = False,
     ) -> None:
         super().__init__(k, r)
         if copies < 1:
             raise ValueError(f"copies={copies}: expected 1 or more; redundancy=equal_resources sends none")
-        self.lateness = Lateness(delay_ms, percentile, margin)
+        self.hedging = Hedging("base", delay_ms, percentile, margin)
         self.copies = copies
         self.urgent = urgent
 
-    def placed(self, task: Task, now_s: float) -> None:
-        delay_s = self.lateness.delay_s
-        if task.batch is not None and not task.batch.answered and delay_s is not None:
-            self.actions.set_timer(now_s + delay_s, task.batch)
+    def start(self, actions: Actions) -> None:
+        super().start(actions)
+        self.hedging.start(self)
 
-    def finished(self, task: Task, now_s: float) -> None:
-        self.lateness.took(now_s - task.placed_s)
-        super().finished(task, now_s)
+    def placed(self, work: Work, now_s: float) -> None:
+        self.hedging.placed(work, now_s)
+
+    def finished(self, work: Work, now_s: float) -> None:
+        self.hedging.lateness.took(now_s - work.placed_s)
+        super().finished(work, now_s)
 
     def timer(self, batch: Batch, now_s: float) -> None:
         # While a copy is queued another one would not be quicker.
-        if len(batch.tasks) <= self.copies and all(task.state is State.PLACED for task in batch.tasks):
-            tries = batch.tries
-            if tries + 1 < TRIES:
-                self.dispatch(Task(BASE, "base", batch, tries=tries, urgent=self.urgent))
+        under_way = batch.under_way
+        all_placed = all(work.state is State.PLACED for work in under_way)
+        if len(under_way) <= self.copies and all_placed and self.hedging.may_copy(batch):
+            self.hedging.copy(batch, urgent=self.urgent)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from parity_exp.policies.policy import Group, Task
+from parity_exp.policies.work import Group, Work
 
 
 class Judge:
@@ -12,6 +12,6 @@ class Judge:
         """See :meth:`parity_exp.policies.policy.Actions.suspects`."""
         return ()
 
-    def agree(self, task: Task, other: Task) -> bool:
+    def agree(self, work: Work, other: Work) -> bool:
         """See :meth:`parity_exp.policies.policy.Actions.agree`."""
         return True

@@ -1,7 +1,7 @@
 """No redundancy: m base instances, and every query waits for its own prediction."""
 
 from parity_exp.policies.look import Look
-from parity_exp.policies.policy import BASE, Batch, Policy, Role, Task
+from parity_exp.policies.policy import BASE, Batch, Policy, Role, Work
 
 
 class NoRedundancy(Policy):
@@ -23,4 +23,4 @@ class NoRedundancy(Policy):
         return [Role("base", base_instances, (BASE,))]
 
     def arrived(self, batch: Batch, now_s: float) -> None:
-        self.dispatch(Task(BASE, "base", batch))
+        self.dispatch(Work(BASE, "base", batch))

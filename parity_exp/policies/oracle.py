@@ -3,7 +3,7 @@
 from math import inf
 
 from parity_exp.policies.look import Look
-from parity_exp.policies.policy import BASE, Batch, Policy, Role, Task
+from parity_exp.policies.policy import BASE, Actions, Batch, Policy, Role, Work
 
 
 class Oracle(Policy):
@@ -30,20 +30,23 @@ class Oracle(Policy):
 
     def __init__(self, k: int, r: int) -> None:
         super().__init__(k, r)
-        self.free_s: list[float] = []
+        self.free_s: list[float] = []  # when each instance will have done what it was given
 
     def roles(self, base_instances: int) -> list[Role]:
         count = base_instances + self.extra_instances(base_instances)
-        self.free_s = [0.0] * count
-        # A role of its own for each instance: the policy decides where a task goes, not the desk.
+        # A role of its own for each instance: the policy decides where work goes, not the desk.
         return [Role(f"oracle-{instance}", 1, (BASE,)) for instance in range(count)]
+
+    def start(self, actions: Actions) -> None:
+        super().start(actions)
+        self.free_s = [0.0] * actions.instances
 
     def arrived(self, batch: Batch, now_s: float) -> None:
         ends_s = self.free_s
-        task = Task(BASE, "", batch)
-        through_s = self.foresee(task, [max(now_s, free_s) for free_s in ends_s])
+        work = Work(BASE, "", batch)
+        through_s = self.foresee(work, [max(now_s, free_s) for free_s in ends_s])
         best = min(range(len(through_s)), key=through_s.__getitem__)
         if through_s[best] < inf:
             ends_s[best] = through_s[best]
-        task.role = f"oracle-{best}"
-        self.dispatch(task)
+        work.role = f"oracle-{best}"
+        self.dispatch(work)

@@ -1,234 +1,123 @@
 """What every redundancy policy is: a state machine that decides what is sent where and when, and what answers a query.
 
-Rules of this file and of everything in ``policies``:
+This file and what it names is all that a policy of your own needs. A complete one::
+
+    from parity_exp.policies.policy import BASE, Batch, Look, Policy, Role, Work
+
+
+    class Impatient(Policy):  # a query that has no answer after a while is sent to a second instance
+        looks = (Look(colour="#a05a2c", idea="Sends what takes too long once more."),)
+
+        def __init__(self, k: int, r: int, wait_ms: float = 30.0) -> None:
+            super().__init__(k, r)
+            self.wait_s = wait_ms / 1e3
+
+        def roles(self, base_instances: int) -> list[Role]:
+            return [Role("base", base_instances + self.extra_instances(base_instances), (BASE,))]
+
+        def arrived(self, batch: Batch, now_s: float) -> None:
+            self.dispatch(Work(BASE, "base", batch))
+            self.actions.set_timer(now_s + self.wait_s, batch)
+
+        def timer(self, batch: Batch, now_s: float) -> None:
+            self.dispatch(Work(BASE, "base", batch))
+
+A config that names the class serves and simulates it (``impatient: {_target_: my_policies.Impatient, wait_ms: 20}`` in
+a YAML file of the group ``redundancy``); every argument of it but k and r is a setting.
+
+Rules for a policy:
 
 - No I/O, no clocks, no tensors, no random numbers. Time comes in with each event; what a policy wants done goes out
   through :class:`Actions`. So the same object runs over real processes, over a cluster, and in simulated time.
 - Events come in one at a time, in the order of time. A policy may call its actions while it handles one.
-- Who drives a policy (:class:`parity_exp.policies.desk.Desk`) keeps the queues and the deadlines. It places a queued
-  task on an instance when one is free, it never places a cancelled task, and it delivers exactly one of
-  ``finished`` and ``failed`` for every task that was placed.
+- Who drives a policy (:class:`parity_exp.policies.desk.Desk`) keeps the queues and the deadlines. It places queued work
+  on an instance when one is free, it never places cancelled work, and it delivers exactly one of ``finished`` and
+  ``failed`` for everything that was placed.
 - A policy may respond to a batch as often as it likes: only the first answer to a query counts. It must see to it
   that one comes, whatever instances do, and let go of batches and groups that are over, so that memory stays bounded.
   Garbage collection may be off, so what is over must not be part of a circle of references.
+- ``roles`` is a question, asked as often as anybody likes; a run begins with ``start``, and there what a policy
+  remembers begins anew. What it remembers of a batch or a group it keeps to itself, in a dictionary, say.
+- What others need to know of a policy it declares: attributes of its class say what it needs and does, ``looks`` how it
+  appears in reports. Nobody asks for its name or its class.
 
 How work is cut: queries arrive and are put into batches of ``batch_size`` (1 unless chosen otherwise); a batch is what
-one task of a base model works on. A coding group is k consecutive batches, encoded element by element (Parity Models,
-SOSP 2019, section 4.1).
-
-To write your own policy, subclass :class:`Policy`, implement :meth:`Policy.roles` and :meth:`Policy.arrived`, and point
-a YAML file's ``_target_`` at the class.
+one piece of work of a base model is done on. A coding group is k consecutive batches, encoded element by element
+(Parity Models, SOSP 2019, section 4.1).
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
+from parity_exp.policies.answer_source import SOURCES, AnswerSource
 from parity_exp.policies.look import Look
+from parity_exp.policies.queues.queues import Queues
+from parity_exp.policies.role import BACKUP, BASE, Role, parity_model
+from parity_exp.policies.work import TRIES, Batch, Group, State, Work
 
-BASE, BACKUP = "base", "backup"
-"""Names of models: the base model, and the small one of an approximate backup."""
+__all__ = [
+    "BACKUP",
+    "BASE",
+    "SOURCES",
+    "TRIES",
+    "Actions",
+    "AnswerSource",
+    "Batch",
+    "Foresee",
+    "Group",
+    "Look",
+    "Policy",
+    "Queues",
+    "Role",
+    "Source",
+    "State",
+    "Task",
+    "Work",
+    "parity_model",
+]
 
-TRIES = 5
-"""A task whose instance died or whose model raised is sent again until it has been tried this often."""
+Task = Work
+"""What :class:`Work` was called in the last release."""
 
+Source = AnswerSource
+"""What :class:`AnswerSource` was called in the last release."""
 
-def parity_model(row: int) -> str:
-    """Name of the parity model of a row of the generator matrix."""
-    return f"parity-{row}"
-
-
-class Source(IntEnum):
-    """What answered a query."""
-
-    OWN = 0
-    RECONSTRUCTED = 1
-    BACKUP = 2
-    DEFAULT = 3
-    ERROR = 4
-
-
-SOURCES = tuple(source.name.lower() for source in Source)
-"""Names of the sources, as files have them, in the order of :class:`Source`."""
-
-
-class State(IntEnum):
-    """Where a task is."""
-
-    NEW = 0
-    QUEUED = 1
-    PLACED = 2
-    FINISHED = 3
-    FAILED = 4
-    CANCELLED = 5
-
-
-class Batch:
-    """Queries that go through a model together.
-
-    Attributes:
-        queries: their numbers.
-        arrived_s: when the batch was complete.
-        answered: every query in it has its answer.
-        tasks: those that would answer it directly and are queued or placed.
-        spare: a finished task whose result a policy keeps until the batch is answered.
-        group: its coding group, until that is over.
-        hopeless: it has been tried :data:`TRIES` times in vain, and nothing is under way that would answer it directly.
-        left: the desk's: elements without an answer, once some of several have one.
-    """
-
-    __slots__ = ("answered", "arrived_s", "group", "hopeless", "left", "queries", "spare", "tasks")
-
-    def __init__(self, queries: tuple[int, ...], arrived_s: float) -> None:
-        self.queries = queries
-        self.arrived_s = arrived_s
-        self.answered = False
-        self.tasks: list[Task] = []
-        self.spare: Task | None = None
-        self.group: Group | None = None
-        self.hopeless = False
-        self.left: set[int] | None = None
-
-    def __len__(self) -> int:
-        return len(self.queries)
-
-    @property
-    def tries(self) -> int:
-        """The tries of that of its tasks, one at least, that has come after the most losses."""
-        return max(task.tries for task in self.tasks)
-
-
-class Group:
-    """A coding group: k batches, their predictions and their parity outputs, as far as they have arrived.
-
-    Of a non-systematic code the n coded queries are what parity queries are of others: it has n rows and no own
-    predictions.
-
-    Attributes:
-        number: counts groups from 0.
-        members: the batches, fewer than k while the group fills.
-        own: the finished task of the base model for each member, or None.
-        parities: the finished task of each of the r rows, or None.
-        pending: the task of each row that is queued or placed, or None.
-        elements: queries of each batch that the parity queries cover: the size of the smallest batch; of the largest
-            where shorter ones are filled up.
-        checked: its outputs have been compared.
-        over: nothing more is to be learnt from it.
-    """
-
-    __slots__ = ("checked", "elements", "members", "number", "over", "own", "parities", "pending")
-
-    def __init__(self, number: int, r: int) -> None:
-        self.number = number
-        self.members: list[Batch] = []
-        self.own: list[Task | None] = []
-        self.parities: list[Task | None] = [None] * r
-        self.pending: list[Task | None] = [None] * r
-        self.elements = 0
-        self.checked = False
-        self.over = False
-
-
-class Task:
-    """One forward pass of one model on one batch, or on one parity query of a group.
-
-    Attributes:
-        model: name of the model.
-        role: name of the instances that may do it.
-        batch: the batch it answers; None for parity tasks.
-        group: the group whose parity query it works on; None for others.
-        row: row of the generator matrix, for parity tasks.
-        low: only done by instances that would be idle otherwise.
-        tries: how often this work has been tried before.
-        urgent: goes to the head of its queue.
-        state: where it is.
-        instance: where it was placed, or -1.
-        placed_s: when.
-        number: counts placements from 0; -1 before.
-        result: what came out; opaque to policies, None in a simulation.
-    """
-
-    __slots__ = (
-        "batch", "group", "instance", "low", "model", "number", "placed_s", "result", "role", "row", "state", "tries",
-        "urgent",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        model: str,
-        role: str,
-        batch: Batch | None = None,
-        group: Group | None = None,
-        row: int = 0,
-        low: bool = False,
-        tries: int = 0,
-        urgent: bool = False,
-    ) -> None:
-        self.model = model
-        self.role = role
-        self.batch = batch
-        self.group = group
-        self.row = row
-        self.low = low
-        self.tries = tries
-        self.urgent = urgent
-        self.state = State.NEW
-        self.instance = -1
-        self.placed_s = 0.0
-        self.number = -1
-        self.result: Any = None
-
-    def again(self) -> "Task":
-        """The same work as a new task."""
-        return Task(self.model, self.role, self.batch, self.group, self.row, self.low, self.tries + 1, self.urgent)
-
-
-@dataclass(frozen=True)
-class Role:
-    """A kind of instance.
-
-    Attributes:
-        name: what tasks ask for.
-        instances: how many.
-        models: names of the models that each of them holds.
-        reserve: instances that low-priority work leaves free for what may arrive, where they share a queue.
-    """
-
-    name: str
-    instances: int
-    models: tuple[str, ...]
-    reserve: int = 0
+Foresee = Callable[[Work, Sequence[float]], list[float]]
+"""When each instance would be through with work that it could begin at its time, in seconds."""
 
 
 class Actions(Protocol):
     """What a policy can have done."""
 
-    def dispatch(self, task: Task) -> None:
-        """Queue a new task for the instances of its role."""
+    @property
+    def instances(self) -> int:
+        """How many instances there are, of all roles together."""
 
-    def cancel(self, task: Task) -> None:
-        """Take a task out of its queue; one that an instance has already is not disturbed."""
+    def dispatch(self, work: Work) -> None:
+        """Queue new work for the instances of its role."""
 
-    def respond(self, batch: Batch, source: Source, task: Task | None) -> None:
+    def cancel(self, work: Work) -> None:
+        """Take work out of its queue; what an instance has already is not disturbed."""
+
+    def respond(self, batch: Batch, source: AnswerSource, work: Work | None) -> None:
         """Answer the queries of a batch that have no answer yet.
 
         Args:
             batch: whose queries.
             source: where the answer comes from. RECONSTRUCTED decodes what the batch's group holds now, and answers
                 those of its elements that the group covers.
-            task: the task that gave the answer, or completed what is needed for it.
+            work: that gave the answer, or completed what is needed for it.
         """
-
-    def rest(self, instance: int) -> None:
-        """Give an instance low-priority work only, as long as others keep up with the rest."""
-
-    def trust(self, instance: int) -> None:
-        """Give an instance work like any other again."""
 
     def set_timer(self, at_s: float, batch: Batch) -> None:
         """Call the policy's ``timer`` at that time, unless the batch has been answered by then."""
+
+    def queues(self, role: str) -> Queues:
+        """The queues of a role, for a policy that has a say in who is given what.
+
+        It is asked for each time that something is to be changed about them.
+        """
 
     def suspects(self, group: Group) -> Collection[int]:
         """Compare all k + r outputs of a group with each other, and put on record what contradicts the others.
@@ -238,12 +127,8 @@ class Actions(Protocol):
             None in a simulation, which has no outputs.
         """
 
-    def agree(self, task: Task, other: Task) -> bool:
-        """Compare what two tasks of one model made of the same batch; always the same in a simulation."""
-
-
-Foresee = Callable[[Task, Sequence[float]], list[float]]
-"""When each instance would be through with a task that it could begin at its time, in seconds."""
+    def agree(self, work: Work, other: Work) -> bool:
+        """Compare what two pieces of work of one model made of the same batch; always the same in a simulation."""
 
 
 class Policy(ABC):
@@ -252,6 +137,9 @@ class Policy(ABC):
     Args:
         k: batches in a coding group.
         r: parity queries of a group; also what the extra machines of other policies are counted by.
+
+    Attributes:
+        actions: what it can have done, from ``start`` on.
     """
 
     looks: ClassVar[tuple[Look, ...]] = ()
@@ -271,7 +159,7 @@ class Policy(ABC):
     """Whether it lets slow instances rest, which a queue discipline has to know how to do."""
 
     needs_foresight = False
-    """Whether it has to know how long tasks will take: only a simulation can tell, which sets ``foresee``."""
+    """Whether it has to know how long work will take: only a simulation can tell, which sets ``foresee``."""
 
     foresee: Foresee
     """Of a policy that needs foresight: tells what will be. It is there from ``start`` on."""
@@ -289,7 +177,7 @@ class Policy(ABC):
 
     @abstractmethod
     def roles(self, base_instances: int) -> list[Role]:
-        """The instances it runs on, where ``base_instances`` would serve without redundancy."""
+        """The instances it runs on, where ``base_instances`` would serve without redundancy; changes nothing."""
 
     @classmethod
     def look(cls, name: str) -> Look | None:
@@ -304,64 +192,68 @@ class Policy(ABC):
     # ---- events
 
     def start(self, actions: Actions) -> None:
-        """Begin a run."""
+        """Begin a run: what has been before is forgotten."""
         self.actions = actions
 
     @abstractmethod
     def arrived(self, batch: Batch, now_s: float) -> None:
         """A batch is there."""
 
-    def placed(self, task: Task, now_s: float) -> None:  # noqa: B027 - most policies need not know
-        """An instance was given a task."""
+    def placed(self, work: Work, now_s: float) -> None:  # noqa: B027 - most policies need not know
+        """An instance was given work."""
 
-    def finished(self, task: Task, now_s: float) -> None:
-        """A task is done and has its result."""
-        batch = task.batch
+    def finished(self, work: Work, now_s: float) -> None:
+        """Work is done and has its result: answer its batch with it, unless that has an answer."""
+        batch = work.batch
         assert batch is not None
-        batch.tasks.remove(task)
+        batch.under_way.remove(work)
         if not batch.answered:
-            self.answer(batch, task)
+            self.answer(batch, work)
 
-    def failed(self, task: Task, now_s: float) -> None:
-        """The instance that had the task died, or the model raised: try again, as long as it is of use."""
-        batch = task.batch
+    def failed(self, work: Work, now_s: float) -> None:
+        """The instance that had the work died, or the model raised: try again, as long as it is of use."""
+        batch = work.batch
         assert batch is not None
-        batch.tasks.remove(task)
+        batch.under_way.remove(work)
         if batch.answered:
             return
-        if task.tries + 1 < TRIES:
-            self.dispatch(task.again())
-        elif not batch.tasks:
+        if work.tries + 1 < TRIES:
+            self.dispatch(work.again())
+        elif not batch.under_way:
             batch.hopeless = True
-            self.given_up(batch, task)
+            self.given_up(batch, work)
 
-    def given_up(self, batch: Batch, task: Task) -> None:
+    def given_up(self, batch: Batch, work: Work) -> None:
         """Nothing that would answer the batch is under way, and trying again makes no sense."""
-        self.actions.respond(batch, Source.ERROR, task)
+        self.actions.respond(batch, AnswerSource.ERROR, work)
 
     def timer(self, batch: Batch, now_s: float) -> None:  # noqa: B027 - most policies set none
         """A timer that the policy has set is due, and the batch has no answer yet."""
 
     def expired(self, batch: Batch, now_s: float) -> None:
         """The deadline has passed, and all queries of the batch have got an answer: spare the work still queued."""
-        self.cancel_tasks(batch)
+        self.cancel_queued(batch)
 
     # ---- for subclasses
 
-    def answer(self, batch: Batch, task: Task) -> None:
-        """Answer a batch with what a task says, and cancel what is queued for it."""
-        self.actions.respond(batch, Source.OWN, task)
-        self.cancel_tasks(batch)
+    def answer(self, batch: Batch, work: Work) -> None:
+        """Answer a batch with what a piece of work says, and cancel what is queued for it."""
+        self.actions.respond(batch, AnswerSource.OWN, work)
+        self.cancel_queued(batch)
 
-    def dispatch(self, task: Task) -> None:
-        """Dispatch a task that answers its batch directly."""
-        assert task.batch is not None
-        task.batch.tasks.append(task)
-        self.actions.dispatch(task)
+    def dispatch(self, work: Work) -> None:
+        """Dispatch work that answers its batch directly."""
+        assert work.batch is not None
+        work.batch.under_way.append(work)
+        self.actions.dispatch(work)
+
+    def cancel_queued(self, batch: Batch) -> None:
+        """Cancel what is queued for a batch."""
+        for work in batch.under_way:
+            if work.state is State.QUEUED:
+                self.actions.cancel(work)
+        batch.under_way = [work for work in batch.under_way if work.state is State.PLACED]
 
     def cancel_tasks(self, batch: Batch) -> None:
-        """Cancel what is queued for a batch."""
-        for task in batch.tasks:
-            if task.state is State.QUEUED:
-                self.actions.cancel(task)
-        batch.tasks = [task for task in batch.tasks if task.state is State.PLACED]
+        """What :meth:`cancel_queued` was called in the last release."""
+        self.cancel_queued(batch)

@@ -5,7 +5,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from parity_exp.policies.look import Look
-from parity_exp.policies.policy import BASE, Batch, Policy, Role, Task
+from parity_exp.policies.policy import BASE, Batch, Policy, Role, Work
 
 
 class Replication(Policy):
@@ -43,4 +43,4 @@ class Replication(Policy):
 
     def arrived(self, batch: Batch, now_s: float) -> None:
         for _ in range(self.factor):
-            self.dispatch(Task(BASE, "base", batch))
+            self.dispatch(Work(BASE, "base", batch))

@@ -1,11 +1,19 @@
 """Shared parity: every instance holds base and parity models, and parity queries run on idle time only."""
 
-from parity_exp.policies.busyness import Busyness
-from parity_exp.policies.lateness import Lateness
+from parity_exp.policies.estimates.busyness import Busyness
+from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE
+from parity_exp.policies.hedging import IDLE_MARGIN, Hedging
 from parity_exp.policies.look import Look
 from parity_exp.policies.parity import Parity
-from parity_exp.policies.policy import BASE, TRIES, Batch, Group, Role, State, Task
+from parity_exp.policies.parity_groups import ParityGroups
+from parity_exp.policies.policy import BASE, Actions, Batch, Role, State, Work
 from parity_exp.ranges import Delay, Instance, Loads, Margin, Percentile
+
+LOAD_LIMIT = 0.52
+"""Unless a policy is told otherwise: no parity while queries keep more than this share of the instances busy."""
+
+RESERVE = 1
+"""Unless a policy is told otherwise: instances that parity queries leave free."""
 
 
 class SharedParity(Parity):
@@ -28,6 +36,10 @@ class SharedParity(Parity):
         margin: factor on the percentile.
         idle_margin: the same for copies that only idle instances take: at most ``margin``.
 
+    Attributes:
+        hedging: sends copies of what is late.
+        busyness: knows the load, from ``start`` on.
+
     Raises:
         ValueError: a value outside its range.
     """
@@ -45,19 +57,18 @@ class SharedParity(Parity):
     )
 
     base_role = "shared"
-    parity_role = "shared"
-    parity_is_low = True
+    busyness: Busyness
 
     def __init__(
         self,
         k: int,
         r: int,
-        load_limit: Loads = 0.52,
-        reserve: Instance = 1,
+        load_limit: Loads = LOAD_LIMIT,
+        reserve: Instance = RESERVE,
         delay_ms: Delay | None = None,
-        percentile: Percentile = 90,
-        margin: Margin = 1.2,
-        idle_margin: Margin = 1.05,
+        percentile: Percentile = PERCENTILE,
+        margin: Margin = MARGIN,
+        idle_margin: Margin = IDLE_MARGIN,
     ) -> None:
         super().__init__(k, r)
         if load_limit < 0:
@@ -66,58 +77,49 @@ class SharedParity(Parity):
             raise ValueError(f"reserve={reserve}: expected a number of instances, 0 or more")
         self.load_limit = load_limit
         self.reserve = reserve
-        if not 1 <= idle_margin <= margin:
-            raise ValueError(f"idle_margin={idle_margin}: expected a number from 1 to margin={margin}")
-        self.lateness = Lateness(delay_ms, percentile, margin)
-        self.idle_share = idle_margin / margin
-        self.busyness = Busyness(1)
+        self.groups = ParityGroups(k, r, self.base_role, idle_only=True)
+        self.hedging = Hedging(self.base_role, delay_ms, percentile, margin, idle_margin)
 
     def roles(self, base_instances: int) -> list[Role]:
         instances = base_instances + self.extra_instances(base_instances)
-        self.busyness = Busyness(instances)
-        return [Role("shared", instances, (BASE, *self.parity_models), min(self.reserve, instances - 1))]
+        return [Role(self.base_role, instances, (BASE, *self.groups.models))]
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether queries alone keep so many instances busy that parity does not help."""
+        return self.busyness.share > self.load_limit
+
+    # ---- events
+
+    def start(self, actions: Actions) -> None:
+        super().start(actions)
+        self.hedging.start(self)
+        self.busyness = Busyness(actions.instances)
+        actions.queues(self.base_role).leave_free(min(self.reserve, actions.instances - 1))
 
     def arrived(self, batch: Batch, now_s: float) -> None:
         self.busyness.arrived(now_s)
         super().arrived(batch, now_s)
 
-    def placed(self, task: Task, now_s: float) -> None:
-        delay_s = self.lateness.delay_s
-        if task.batch is not None and not task.batch.answered and delay_s is not None:
-            self.actions.set_timer(now_s + self.idle_share * delay_s, task.batch)
+    def placed(self, work: Work, now_s: float) -> None:
+        self.hedging.placed(work, now_s)
 
-    def finished(self, task: Task, now_s: float) -> None:
-        if task.batch is not None:
-            self.lateness.took(now_s - task.placed_s)
-            self.busyness.took(now_s - task.placed_s)
-        super().finished(task, now_s)
+    def finished(self, work: Work, now_s: float) -> None:
+        if work.batch is not None:
+            duration_s = now_s - work.placed_s
+            self.hedging.lateness.took(duration_s)
+            self.busyness.took(duration_s)
+        super().finished(work, now_s)
 
     def timer(self, batch: Batch, now_s: float) -> None:
-        delay_s = self.lateness.delay_s
-        if not batch.tasks or delay_s is None:
+        if not batch.under_way or self.hedging.lateness.delay_s is None:
             return
-        first, *copies = batch.tasks
-        tries = batch.tries
-        if first.state is not State.PLACED or tries + 1 >= TRIES:
-            return
-        late_s = first.placed_s + delay_s
-        if now_s < late_s:
-            if not copies:
-                self.dispatch(Task(BASE, self.base_role, batch, tries=tries, low=True))
-            self.actions.set_timer(late_s, batch)
-        elif all(copy.low and copy.state is State.QUEUED for copy in copies):
-            # No instance has been idle since: now it is a query's turn, and where queries alone fill the instances,
-            # ahead of those that have just arrived.
-            self.cancel_tasks(batch)
-            urgent = self.busyness.share > self.load_limit
-            self.dispatch(Task(BASE, self.base_role, batch, tries=tries, urgent=urgent))
+        first, *copies = batch.under_way
+        if first.state is State.PLACED and self.hedging.may_copy(batch):
+            # Where queries alone fill the instances, a copy goes ahead of those that have just arrived.
+            self.hedging.offer_or_send(batch, first.placed_s, copies, now_s, urgent=self.is_busy)
 
-    def _encode(self, group: Group) -> None:
-        if self.busyness.share <= self.load_limit:
-            super()._encode(group)
+    # ---- what Parity asks
 
-    def _advance(self, group: Group, task: Task | None) -> None:
-        super()._advance(group, task)
-        waiting = [batch for batch in group.members if not batch.answered]
-        if len(waiting) == 1 and not waiting[0].hopeless:
-            self._drop_queued(group)
+    def wants_parity(self) -> bool:
+        return not self.is_busy

@@ -1,12 +1,15 @@
 """Voted parity: answers are held until their group has been checked, and wrong ones are replaced."""
 
-from parity_exp.policies.checked_parity import CheckedParity
+from parity_exp.policies.checking import FALSE_ALARM_RATE, checked_rate
 from parity_exp.policies.look import Look
-from parity_exp.policies.policy import Batch, Group, Source, Task
+from parity_exp.policies.parity import Parity
+from parity_exp.policies.parity_groups import ParityGroups
+from parity_exp.policies.policy import AnswerSource, Batch, Group, Work
+from parity_exp.policies.voting import WAIT_MS, wait_s
 from parity_exp.ranges import Delay, ProperShare
 
 
-class VotedParity(CheckedParity):
+class VotedParity(Parity):
     """ParM that treats a wrong prediction as a lost one, and reconstructs it from the others.
 
     The k + r outputs of a group are a codeword of which any k determine the rest: up to r wrong ones can be noticed,
@@ -36,51 +39,56 @@ class VotedParity(CheckedParity):
         ),
     )
 
-    def __init__(self, k: int, r: int, false_alarm_rate: ProperShare = 0.01, wait_ms: Delay = 50.0) -> None:
-        super().__init__(k, r, false_alarm_rate)
+    flags_answers = True
+
+    def __init__(
+        self, k: int, r: int, false_alarm_rate: ProperShare = FALSE_ALARM_RATE, wait_ms: Delay = WAIT_MS
+    ) -> None:
+        super().__init__(k, r)
+        self.false_alarm_rate = checked_rate(false_alarm_rate)
         if r < 2:
             raise ValueError(
                 "r=1: one parity output can tell that something is wrong, not what; give r=2, or use checked_parity"
             )
-        if wait_ms < 0:
-            raise ValueError(f"wait_ms={wait_ms}: expected a time of 0 or more")
-        self.wait_s = wait_ms / 1e3
+        self.wait_s = wait_s(wait_ms)
+        self.groups = ParityGroups(k, r, "parity", keeps_parities=True)
 
-    def finished(self, task: Task, now_s: float) -> None:
-        group = task.group if task.batch is None else task.batch.group
-        super().finished(task, now_s)
+    def finished(self, work: Work, now_s: float) -> None:
+        group = work.group if work.batch is None else work.batch.group
+        super().finished(work, now_s)
         if group is None or group.over:
             return
         for batch, own in zip(group.members, group.own, strict=True):
             if not batch.answered and (own or self._can_decode(group)):
                 self.actions.set_timer(now_s + self.wait_s, batch)
 
-    def answer(self, batch: Batch, task: Task) -> None:
-        self.cancel_tasks(batch)  # it has to wait for the vote
+    def answer(self, batch: Batch, work: Work) -> None:
+        self.cancel_queued(batch)  # it has to wait for the vote
 
     def timer(self, batch: Batch, now_s: float) -> None:
         group = batch.group
         assert group is not None
         own = group.own[group.members.index(batch)]
         if own is not None:
-            self.actions.respond(batch, Source.OWN, own)
+            self.actions.respond(batch, AnswerSource.OWN, own)
         elif self._can_decode(group):
-            self._reconstruct(group, [batch], None)
-        self._advance(group, None)
+            self.groups.reconstruct(group, [batch], None)
+        self.settle(group, None)
 
-    def _advance(self, group: Group, task: Task | None) -> None:
-        if group.over or len(group.members) < self.k:
+    def settle(self, group: Group, work: Work | None) -> None:
+        """Vote when all outputs of a group are there; with the vote, or where there can be none, answers go out."""
+        if group.over or not self.groups.is_full(group):
             return
-        if self._is_whole(group) and not group.checked:
-            group.checked = True
-            self._vote(group, task)
-        if group.checked or not self._can_be_whole(group):
-            for batch, own in zip(group.members, group.own, strict=True):
-                if own is not None:
-                    self.actions.respond(batch, Source.OWN, own)
-            super()._advance(group, task)
+        if self.groups.is_whole(group):
+            self._vote(group, work)
+        elif self.groups.can_be_whole(group):
+            return
+        for batch, own in zip(group.members, group.own, strict=True):
+            if own is not None:
+                self.actions.respond(batch, AnswerSource.OWN, own)
+        super().settle(group, work)
 
-    def _vote(self, group: Group, task: Task | None) -> None:
+    def _vote(self, group: Group, work: Work | None) -> None:
         """Take out what is wrong, as if it had never come, and answer from the rest."""
         suspects = self.actions.suspects(group)
         outvoted = [(group.members[place], group.own[place]) for place in suspects if place < self.k]
@@ -90,9 +98,9 @@ class VotedParity(CheckedParity):
             else:
                 group.parities[place - self.k] = None
         for batch, own in outvoted:
-            self.actions.respond(batch, Source.RECONSTRUCTED, task)
+            self.actions.respond(batch, AnswerSource.RECONSTRUCTED, work)
             # For elements that parity does not cover there is no other answer.
-            self.actions.respond(batch, Source.OWN, own)
+            self.actions.respond(batch, AnswerSource.OWN, own)
 
     def _can_decode(self, group: Group) -> bool:
-        return len(group.members) == self.k and group.own.count(None) <= self.r - group.parities.count(None)
+        return self.groups.is_full(group) and self.groups.can_decode(group)

@@ -5,8 +5,9 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from parity_exp.policies.look import Look
-from parity_exp.policies.policy import Batch, Task
+from parity_exp.policies.policy import Actions, Batch, Work
 from parity_exp.policies.replication import Replication
+from parity_exp.policies.voting import WAIT_MS, wait_s
 from parity_exp.ranges import Delay
 
 
@@ -38,39 +39,41 @@ class VotedReplication(Replication):
 
     flags_answers = True
 
-    def __init__(self, k: int, r: int, factor: Annotated[int, Ge(2), Le(100)] = 3, wait_ms: Delay = 50.0) -> None:
+    def __init__(self, k: int, r: int, factor: Annotated[int, Ge(2), Le(100)] = 3, wait_ms: Delay = WAIT_MS) -> None:
         super().__init__(k, r, factor)
-        if wait_ms < 0:
-            raise ValueError(f"wait_ms={wait_ms}: expected a time of 0 or more")
-        self.wait_s = wait_ms / 1e3
-        self.held: dict[Batch, list[Task]] = {}
+        self.wait_s = wait_s(wait_ms)
+        self.held: dict[Batch, list[Work]] = {}
 
-    def finished(self, task: Task, now_s: float) -> None:
-        super().finished(task, now_s)
-        batch = task.batch
+    def start(self, actions: Actions) -> None:
+        super().start(actions)
+        self.held = {}
+
+    def finished(self, work: Work, now_s: float) -> None:
+        super().finished(work, now_s)
+        batch = work.batch
         if batch in self.held:
             self.actions.set_timer(now_s + self.wait_s, batch)
 
-    def answer(self, batch: Batch, task: Task) -> None:
+    def answer(self, batch: Batch, work: Work) -> None:
         held = self.held.setdefault(batch, [])
-        second = any(self.actions.agree(task, other) for other in held)
-        held.append(task)
+        second = any(self.actions.agree(work, other) for other in held)
+        held.append(work)
         if second or not batch.tasks:
-            self._give(batch, task if second else held[0])
+            self._give(batch, work if second else held[0])
 
     def timer(self, batch: Batch, now_s: float) -> None:
         self._give(batch, self.held[batch][0])
 
-    def given_up(self, batch: Batch, task: Task) -> None:
+    def given_up(self, batch: Batch, work: Work) -> None:
         if batch in self.held:
             self._give(batch, self.held[batch][0])
         else:
-            super().given_up(batch, task)
+            super().given_up(batch, work)
 
     def expired(self, batch: Batch, now_s: float) -> None:
         super().expired(batch, now_s)
         self.held.pop(batch, None)
 
-    def _give(self, batch: Batch, task: Task) -> None:
+    def _give(self, batch: Batch, work: Work) -> None:
         del self.held[batch]
-        super().answer(batch, task)
+        super().answer(batch, work)

@@ -104,7 +104,7 @@ class Recorder:
         Args:
             query: its number.
             completed_s: when.
-            source: a :class:`Source`, or its value.
+            source: a :class:`~parity_exp.policies.policy.AnswerSource`, or its value.
             instance: that gave the answer; -1 none.
             group: the query's coding group; -1 none.
             predicted: what the client was told; None nothing.

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from parity_exp import tasks
 from parity_exp.policies.desk import Desk, Response
-from parity_exp.policies.policy import Source, Task
+from parity_exp.policies.policy import AnswerSource, Work
 from parity_exp.recordings.costs import Given
 from parity_exp.recordings.recorder import Answer, Outcome, Recorder
 from parity_exp.recordings.troubles import DIED, HUNG, NOT_FINITE, RAISED, Troubles
@@ -99,7 +99,7 @@ class Frontend:
         self.sample_of: list[int] = workload.sample_of.tolist()
         self.think_s = workload.think_s
         self.due_s: list[float] = workload.arrivals_s.tolist()
-        self.tasks: dict[int, Task] = {}
+        self.tasks: dict[int, Work] = {}
         self.given = Given()
         self.troubles = Troubles() if troubles is None else troubles
         self._placed = bytearray(len(self.sample_of))
@@ -178,7 +178,7 @@ class Frontend:
             else:
                 self.desk.refused(task)
 
-    def _count(self, task: Task) -> None:
+    def _count(self, task: Work) -> None:
         """Count the queries that an instance was given: for the first time, as parity queries, or once more."""
         if task.batch is None:
             assert task.group is not None
@@ -189,7 +189,7 @@ class Frontend:
             self._placed[task.batch.queries[0]] = True
             self.given.first += len(task.batch.queries)
 
-    def _input(self, task: Task) -> Tensor:
+    def _input(self, task: Work) -> Tensor:
         """What a task's model is to see, ``(n, *query_shape)``."""
         if task.batch is None:
             assert task.group is not None and self.coder is not None
@@ -240,7 +240,7 @@ class Frontend:
             seen.add(task.instance)
 
     def _record(
-        self, task: Task, started_s: float, finished_s: float, outcome: Outcome, corrupted: bool = False
+        self, task: Work, started_s: float, finished_s: float, outcome: Outcome, corrupted: bool = False
     ) -> None:
         batch = -1 if task.batch is None else task.batch.queries[0]
         group = task.group or (task.batch.group if task.batch is not None else None)
@@ -252,7 +252,7 @@ class Frontend:
     def _respond(self) -> None:
         responses, self.desk.responses = self.desk.responses, []
         for response in responses:
-            instance = -1 if response.task is None else response.task.instance
+            instance = -1 if response.work is None else response.work.instance
             answers = self._answers(response)
             corrupted = self.recorder.is_corrupted(_origin(response))
             now_s = time.monotonic() - self._zero_s
@@ -266,19 +266,19 @@ class Frontend:
 
     def _answers(self, response: Response) -> Sequence[Answer]:
         """What each query's client is told."""
-        if response.source is Source.DEFAULT:
+        if response.source is AnswerSource.DEFAULT:
             return [self.default_answer] * len(response.elements)
-        if response.source is Source.ERROR:
+        if response.source is AnswerSource.ERROR:
             return [self.workload.task.no_answer] * len(response.elements)
-        if response.source is Source.RECONSTRUCTED:
+        if response.source is AnswerSource.RECONSTRUCTED:
             assert self.coder is not None
             decoded = [self.coder.decode(response, element) for element in response.elements]
             for element, prediction in zip(response.elements, decoded, strict=True):
                 if not _is_finite(prediction):
                     self._note_not_finite(response, element)
             return [self.answer(prediction).tolist() for prediction in decoded]
-        assert response.task is not None
-        outputs: Tensor = response.task.result
+        assert response.work is not None
+        outputs: Tensor = response.work.result
         if not _is_finite(outputs):
             for element in response.elements:
                 if not _is_finite(outputs[element]):
@@ -307,6 +307,6 @@ def _is_finite(outputs: Tensor) -> bool:
 
 def _origin(response: Response) -> Iterator[int]:
     """Numbers of the tasks whose outputs went into an answer."""
-    if response.source is Source.RECONSTRUCTED:
+    if response.source is AnswerSource.RECONSTRUCTED:
         return (task.number for task in (*response.own, *response.parities) if task is not None)
-    return (task.number for task in (response.task,) if task is not None)
+    return (task.number for task in (response.work,) if task is not None)

@@ -8,7 +8,7 @@ import torch
 
 from parity_exp.coding.consistency import Consistency
 from parity_exp.policies.judge import Judge
-from parity_exp.policies.policy import Group, Task
+from parity_exp.policies.policy import Group, Work
 from parity_exp.recordings.recorder import Recorder
 from parity_exp.tasks.task import relative_difference
 
@@ -53,7 +53,7 @@ class OutputJudge(Judge):
         self.check_s.append(time.perf_counter() - started_s)
         return suspects
 
-    def agree(self, task: Task, other: Task) -> bool:
+    def agree(self, task: Work, other: Work) -> bool:
         """Whether two results of a batch are the same, but for rounding."""
         assert task.batch is not None
         same = bool((relative_difference(task.result, other.result) <= SAME).all())

@@ -21,17 +21,18 @@ from math import inf
 import numpy as np
 
 from parity_exp.disturbances.trace import KILL, Disturbance
-from parity_exp.policies.desk import Desk, Queues, SingleQueue
-from parity_exp.policies.policy import Policy, Role, Task
+from parity_exp.policies.desk import Desk
+from parity_exp.policies.policy import Policy, Role, Work
+from parity_exp.policies.queues import Queues, SingleQueue
 from parity_exp.simulation.outcome import DONE, RAISED, Outcome
 
-Service = Callable[[Task, float], float]
+Service = Callable[[Work, float], float]
 """How long a placed task takes that its instance begins at a time; infinity: for ever."""
 
 TELL = 2048
 """After so many events the progress is told again."""
 
-_Event = tuple[float, int, Task | None, int, int]
+_Event = tuple[float, int, Work | None, int, int]
 """When, a number that tells ties apart, the task, the instance and which of its lives; no task: it is up again."""
 
 
@@ -52,7 +53,7 @@ def simulate(
     slo_s: float = inf,
     think_s: float | None = None,
     total: int | None = None,
-    raises: Callable[[Task], bool] | None = None,
+    raises: Callable[[Work], bool] | None = None,
     progress: Callable[[int], None] = lambda _: None,
     outcome: Outcome | None = None,
 ) -> Outcome:
@@ -112,7 +113,7 @@ class _Cluster:
         restart_s: Callable[[], float],
         there_s: Callable[[], float] | None,
         back_s: Callable[[], float] | None,
-        raises: Callable[[Task], bool] | None,
+        raises: Callable[[Work], bool] | None,
         kills: Iterator[tuple[float, int]],
     ) -> None:
         self.desk = desk
@@ -190,7 +191,7 @@ class _Cluster:
             if task is not None and life != len(self.deaths_s[instance]):
                 self.outcome.lost_task(task.number, self.deaths_s[instance][life])
 
-    def _begin(self, task: Task, now_s: float) -> None:
+    def _begin(self, task: Work, now_s: float) -> None:
         """An instance is given a task: when it will begin and end is known now."""
         instance = task.instance
         begin_s = now_s

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from math import inf
 
 from parity_exp.disturbances.trace import KILL, Disturbance
-from parity_exp.policies.policy import Task
+from parity_exp.policies.policy import Work
 from parity_exp.simulation.random_times import ServiceTimes
 
 
@@ -27,7 +27,7 @@ class Foresight:
             if row.instance < instances:
                 self.kills_s[row.instance].append(row.start_s)
 
-    def __call__(self, task: Task, begins_s: Sequence[float]) -> list[float]:
+    def __call__(self, task: Work, begins_s: Sequence[float]) -> list[float]:
         """When each instance would be through with a task that it could begin at its time; infinity if it dies."""
         begins_s = [self._there(instance, begin_s) for instance, begin_s in enumerate(begins_s)]
         times_s = self.service.foresee(task, begins_s)

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from parity_exp.policies.desk import Response
-from parity_exp.policies.policy import SOURCES, Task
+from parity_exp.policies.policy import SOURCES, Work
 from parity_exp.recordings import columns
 from parity_exp.recordings.costs import Given
 
@@ -64,7 +64,7 @@ class Outcome:
 
     def answered(self, response: Response, now_s: float) -> int:
         """Some queries have their answers; how many."""
-        queries, task = response.batch.queries, response.task
+        queries, task = response.batch.queries, response.work
         by = -1 if task is None else task.instance
         for element in response.elements:
             query = queries[element]
@@ -77,7 +77,7 @@ class Outcome:
             self._group[query] = response.group
         return len(response.elements)
 
-    def placed(self, task: Task, placed_s: float, started_s: float, finished_s: float) -> None:
+    def placed(self, task: Work, placed_s: float, started_s: float, finished_s: float) -> None:
         """An instance was given a task, and will begin and finish it at these times unless it is killed."""
         batch, group = task.batch, task.group
         if batch is not None:
@@ -123,7 +123,7 @@ class Outcome:
 
     @property
     def source(self) -> NDArray[np.int8]:
-        """``(queries,)``: a :class:`~parity_exp.policies.policy.Source`; -1 for no answer, -2 for not arrived."""
+        """``(queries,)``: a :class:`~parity_exp.policies.policy.AnswerSource`; -1 for no answer, -2 for not arrived."""
         return np.frombuffer(self._state, dtype=np.int8)
 
     @property

@@ -6,7 +6,7 @@ import numpy as np
 
 from parity_exp.disturbances import Distribution
 from parity_exp.disturbances.timeline import Timeline
-from parity_exp.policies.policy import Task
+from parity_exp.policies.policy import Work
 
 BLOCK = 4096
 """Numbers drawn at a time."""
@@ -71,16 +71,16 @@ class ServiceTimes:
             model: _endless(distribution, np.random.default_rng([seed, *f"service {model}".encode()]))
             for model, distribution in distributions.items()
         }
-        self._foreseen: dict[Task, list[float]] = {}
+        self._foreseen: dict[Work, list[float]] = {}
         self._timelines = {instance: timeline for instance, timeline in enumerate(timelines) if timeline}
 
-    def __call__(self, task: Task, begin_s: float) -> float:
+    def __call__(self, task: Work, begin_s: float) -> float:
         """How long a task takes that its instance begins at a time."""
         foreseen = self._foreseen.pop(task, None) if self._foreseen else None
         time_s = next(self._times[task.model]) if foreseen is None else foreseen[task.instance]
         return self._delayed(time_s, task.instance, begin_s)
 
-    def foresee(self, task: Task, begins_s: Sequence[float]) -> list[float]:
+    def foresee(self, task: Work, begins_s: Sequence[float]) -> list[float]:
         """How long a task will take on each instance that would begin it at a time, before it is placed anywhere."""
         times_s = self._foreseen.get(task)
         if times_s is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from parity_exp.policies.policy import Source
+from parity_exp.policies.policy import AnswerSource
 from parity_exp.recordings.measures import serving_metrics
 from parity_exp.recordings.recorder import Recorder
 
@@ -94,7 +94,7 @@ class Recordings:
             recorder.task(
                 query, "base", own.instance, own.started_s, own.started_s, own.finished_s, "done", query, query // 2
             )
-            self._answer(recorder, query, own.finished_s, Source.OWN, own.instance, -1, int(self.own[query]))
+            self._answer(recorder, query, own.finished_s, AnswerSource.OWN, own.instance, -1, int(self.own[query]))
 
     def _parity(self, base: list[Done], parities: list[Done]) -> None:
         recorder = self.recorders["parity"]
@@ -107,9 +107,13 @@ class Recordings:
                 partner = base[query ^ 1]
                 decoded_s, by = max(parities[group].finished_s, partner.finished_s), parities[group].instance
             if own.finished_s <= decoded_s:
-                self._answer(recorder, query, own.finished_s, Source.OWN, own.instance, group, int(self.own[query]))
+                self._answer(
+                    recorder, query, own.finished_s, AnswerSource.OWN, own.instance, group, int(self.own[query])
+                )
             else:
-                self._answer(recorder, query, decoded_s, Source.RECONSTRUCTED, by, group, int(self.rebuilt[query]))
+                self._answer(
+                    recorder, query, decoded_s, AnswerSource.RECONSTRUCTED, by, group, int(self.rebuilt[query])
+                )
         for group, done in enumerate(parities):
             task = len(base) + group
             recorder.task(
@@ -125,14 +129,14 @@ class Recordings:
         recorder: Recorder,
         query: int,
         at_s: float,
-        source: Source,
+        source: AnswerSource,
         instance: int,
         group: int,
         predicted: int,
     ) -> None:
         deadline_s = float(self.arrivals_s[query]) + SLO_MS / 1000
         if at_s > deadline_s:
-            recorder.answered(query, deadline_s, Source.DEFAULT, -1, group, 0)
+            recorder.answered(query, deadline_s, AnswerSource.DEFAULT, -1, group, 0)
         else:
             recorder.answered(query, at_s, source, instance, group, predicted)
 

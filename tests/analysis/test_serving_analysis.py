@@ -16,7 +16,7 @@ from parity_exp.analysis.figures.serving import (
 from parity_exp.analysis.pages import findings
 from parity_exp.analysis.tables.numbers import number, percent
 from parity_exp.analysis.tables.serving import cost_table, percentile_table, written, wrong_answers_table
-from parity_exp.policies.policy import Source
+from parity_exp.policies.policy import AnswerSource
 from parity_exp.recordings.metric_keys import metrics_by_policy
 from parity_exp.recordings.recorder import Recorder
 from tests.analysis.recordings import SLO_MS, Recordings
@@ -65,7 +65,7 @@ def test_a_run_that_recorded_nothing_has_no_figures() -> None:
 def test_a_single_query_is_enough_for_figures() -> None:
     recorder = Recorder(10, 0)
     recorder.sent(0, 0.0, 0.0, label=1)
-    recorder.answered(0, 0.02, Source.OWN, 0, 0, 1)
+    recorder.answered(0, 0.02, AnswerSource.OWN, 0, 0, 1)
     recorder.task(0, "base", 0, 0.0, 0.0, 0.02, "done", 0, 0)
     names = drawn({"none": recorder.queries()}, {"none": recorder.tasks()}, None, 100.0)
     assert names == PICTURES | {"instance_timeline-none"}
@@ -95,7 +95,7 @@ def test_the_timeline_shows_where_most_time_was_lost() -> None:
     for query in range(4000):
         late = 1200 <= query < 1240 or query == 3000
         recorder.sent(query, 0.01 * query, 0.01 * query, label=0)
-        recorder.answered(query, 0.01 * query + (0.3 if late else 0.02), Source.OWN, 0)
+        recorder.answered(query, 0.01 * query + (0.3 if late else 0.02), AnswerSource.OWN, 0)
         recorder.task(query, "base", 0, 0.01 * query, 0.01 * query, 0.01 * query + 0.02, "done", query)
     begin_s, end_s = worst_window(recorder.tasks(), recorder.queries())
     assert begin_s <= 12.0

@@ -17,8 +17,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from parity_exp.disturbances import Exponential
 from parity_exp.policies import Hedged, NoRedundancy, Parity, SharedParity
-from parity_exp.policies.desk import Queues, RoundRobin, SingleQueue
 from parity_exp.policies.policy import Policy
+from parity_exp.policies.queues import Queues, RoundRobin, SingleQueue
 from parity_exp.simulation import ServiceTimes, simulate
 
 QUERIES = 200_000

@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from parity_exp.experiment.simulation import Simulation, simulate_seed
-from parity_exp.policies.desk import Queues, RoundRobin, SingleQueue
+from parity_exp.policies.queues import Queues, RoundRobin, SingleQueue
 from tests.commands.test_one_world import composed, nullcontext
 
 

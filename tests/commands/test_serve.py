@@ -296,7 +296,7 @@ def test_the_base_model_of_other_people_is_served(run: Run, folder: Path) -> Non
 MINE = """
 from parity_exp.load import OpenLoad
 from parity_exp.policies import EqualResources
-from parity_exp.policies.policy import BASE, Task
+from parity_exp.policies.policy import BASE, Work
 from parity_exp.disturbances import Straggler
 from parity_exp.disturbances.trace import SLOW, Disturbance
 import numpy as np
@@ -309,7 +309,7 @@ class Twice(EqualResources):
 
     def arrived(self, batch, now_s):
         for _ in range(self.copies):
-            self.dispatch(Task(BASE, "base", batch))
+            self.dispatch(Work(BASE, "base", batch))
 
 
 class Slow(Straggler):

@@ -6,12 +6,12 @@ from itertools import compress
 from typing import Any
 
 from parity_exp.policies.desk import Desk, Response
-from parity_exp.policies.policy import Batch, Group, Policy, Source, State, Task
+from parity_exp.policies.policy import AnswerSource, Batch, Group, Policy, State, Work
 
-KINDS = frozenset({Batch, Group, Task})
+KINDS = frozenset({Batch, Group, Work})
 
 
-def living() -> list[Batch | Group | Task]:
+def living() -> list[Batch | Group | Work]:
     """What exists of batches, groups and tasks; with garbage collection off, also what only hangs in circles."""
     things = gc.get_objects()
     return list(compress(things, map(KINDS.__contains__, map(type, things))))  # all in C: there are many things
@@ -41,9 +41,9 @@ class Driver:
         self.desk = Desk(policy, base_instances, **desk_options)
         self.prefetch = desk_options.get("prefetch", 1)
         self.now_s = 0.0
-        self.running: list[list[Task]] = [[] for _ in self.desk.held]
-        self.placed: list[Task] = []
-        self.answers: dict[int, tuple[Source, float]] = {}
+        self.running: list[list[Work]] = [[] for _ in self.desk.held]
+        self.placed: list[Work] = []
+        self.answers: dict[int, tuple[AnswerSource, float]] = {}
         self.responses: list[Response] = []
         self.queries = 0
         self.refusals = 0
@@ -67,12 +67,12 @@ class Driver:
             self.settle()
         self.now_s = now_s
 
-    def finish(self, task: Task) -> None:
+    def finish(self, task: Work) -> None:
         self.running[task.instance].remove(task)
         self.desk.finished(task, self.now_s, result=task.model)
         self.settle()
 
-    def fail(self, task: Task) -> None:
+    def fail(self, task: Work) -> None:
         self.running[task.instance].remove(task)
         self.desk.failed(task, self.now_s)
         self.settle()
@@ -95,7 +95,7 @@ class Driver:
             self.desk.up(instance)
         self.settle()
 
-    def refuse(self, task: Task) -> None:
+    def refuse(self, task: Work) -> None:
         """Let an instance refuse what it was just given."""
         self.running[task.instance].remove(task)
         self.placed.remove(task)
@@ -127,11 +127,11 @@ class Driver:
 
     # ---- what there is
 
-    def on_instances(self) -> list[Task]:
+    def on_instances(self) -> list[Work]:
         """Tasks that instances have, in the order of their placements."""
         return sorted((task for tasks in self.running for task in tasks), key=lambda task: task.number)
 
-    def tasks_of(self, query: int, model: str = "base") -> list[Task]:
+    def tasks_of(self, query: int, model: str = "base") -> list[Work]:
         """Tasks of a query that instances have."""
         return [
             task
@@ -139,34 +139,34 @@ class Driver:
             if task.batch is not None and query in task.batch.queries and task.model == model
         ]
 
-    def task_of(self, query: int, model: str = "base") -> Task:
+    def task_of(self, query: int, model: str = "base") -> Work:
         """The only task of a query that instances have."""
         (task,) = self.tasks_of(query, model)
         return task
 
-    def parities(self) -> list[Task]:
+    def parities(self) -> list[Work]:
         """Parity tasks that instances have."""
         return [task for task in self.on_instances() if task.batch is None]
 
-    def sources(self, queries: Iterable[int]) -> list[Source | None]:
+    def sources(self, queries: Iterable[int]) -> list[AnswerSource | None]:
         """What answered queries; None for those without an answer."""
         return [self.answers[query][0] if query in self.answers else None for query in queries]
 
 
 def _check(response: Response) -> None:
     """See that an answer is what it says."""
-    batch, task = response.batch, response.task
+    batch, task = response.batch, response.work
     assert len(set(response.elements)) == len(response.elements) > 0
-    if response.source in (Source.OWN, Source.BACKUP):
+    if response.source in (AnswerSource.OWN, AnswerSource.BACKUP):
         assert task is not None
         assert (task.state, task.batch, task.result) == (State.FINISHED, batch, task.model)
-        assert (task.model == "backup") is (response.source is Source.BACKUP)
-    elif response.source is Source.RECONSTRUCTED:
+        assert (task.model == "backup") is (response.source is AnswerSource.BACKUP)
+    elif response.source is AnswerSource.RECONSTRUCTED:
         own, parities = response.own, response.parities
         assert own[response.place] is None
         assert own.count(None) <= len(parities) - parities.count(None)
         tasks = [other for other in (*own, *parities) if other is not None]
         assert all(other.result == other.model for other in tasks)
         assert all(max(response.elements) < len(other.batch) for other in tasks if other.batch is not None)
-    elif response.source is Source.DEFAULT:
+    elif response.source is AnswerSource.DEFAULT:
         assert task is None

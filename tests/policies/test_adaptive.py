@@ -8,14 +8,14 @@ import pytest
 from parity_exp.policies import (
     Adaptive,
 )
-from parity_exp.policies.policy import Policy, Task
+from parity_exp.policies.policy import Policy, Work
 from tests.policies.desk_driver import Driver
 
 
 def served_one_by_one(policy: Policy, share: float, instances: int, slow: Callable[[int], bool]) -> Driver:
     """Queries come one by one, so that they keep a share of the instances busy; tasks take 10 ms, slow ones 40."""
     driver = Driver(policy, 2 * instances // 3)
-    ends: list[tuple[float, int, Task]] = []
+    ends: list[tuple[float, int, Work]] = []
     seen = 0
     for query in range(1_500):
         at_s = query * 0.01 / (share * instances)
@@ -58,27 +58,27 @@ def test_a_slow_instance_rests_until_it_has_recovered() -> None:
     recovers = [False]
     policy = Adaptive(2, 1, delay_ms=1e6, copy_limit=0)
     driver = served_one_by_one(policy, 0.4, 6, lambda instance: instance == 3 and not recovers[0])
-    assert list(policy.resting) == [3]
+    assert list(policy.resting.since_s) == [3]
     normal = [task for task in driver.placed[-500:] if not task.low]
     assert sum(task.instance == 3 for task in normal) < 0.05 * len(normal), "some when it is tried again"
     assert any(task.instance == 3 for task in driver.placed[-500:]), "parity queries show how it is"
     for _ in range(30):
         driver.arrive(2)
         for task in driver.on_instances():
-            policy.slowness.took(3, 0.01)
+            policy.resting.slowness.took(3, 0.01)
             driver.finish(task)
-    assert policy.resting == {}
+    assert policy.resting.since_s == {}
 
 
 def test_an_instance_that_rested_long_enough_is_tried_again() -> None:
     policy = Adaptive(2, 1, delay_ms=1e6, copy_limit=0)
     driver = served_one_by_one(policy, 0.6, 6, lambda instance: instance == 3)
-    assert policy.resting or any(task.instance == 3 for task in driver.placed[-100:])
+    assert policy.resting.since_s or any(task.instance == 3 for task in driver.placed[-100:])
     for task in driver.on_instances():
         driver.finish(task)
     driver.until(driver.now_s + 10)
     driver.arrive(1)
-    assert policy.resting == {}
+    assert policy.resting.since_s == {}
 
 
 def test_a_third_copy_goes_out_when_the_second_is_late_as_well() -> None:

@@ -5,11 +5,11 @@ import pytest
 from parity_exp.policies import (
     ApproximateBackup,
 )
-from parity_exp.policies.lateness import FIRST
-from parity_exp.policies.policy import Source
+from parity_exp.policies.estimates.lateness import FIRST
+from parity_exp.policies.policy import AnswerSource
 from tests.policies.desk_driver import Driver
 
-OWN, BACKUP, ERROR = Source.OWN, Source.BACKUP, Source.ERROR
+OWN, BACKUP, ERROR = AnswerSource.OWN, AnswerSource.BACKUP, AnswerSource.ERROR
 
 
 def test_the_backup_stands_in_when_the_own_prediction_is_late() -> None:
@@ -20,8 +20,8 @@ def test_the_backup_stands_in_when_the_own_prediction_is_late() -> None:
     assert driver.sources([0]) == [None]
     driver.until(0.03)
     assert driver.answers[0] == (BACKUP, pytest.approx(0.03))
-    assert driver.responses[0].task is not None
-    assert driver.responses[0].task.model == "backup"
+    assert driver.responses[0].work is not None
+    assert driver.responses[0].work.model == "backup"
     driver.finish(driver.task_of(0))
     assert len(driver.responses) == 1
 
@@ -35,16 +35,15 @@ def test_a_backup_that_is_late_itself_answers_at_once() -> None:
 
 
 def test_an_own_prediction_in_time_is_preferred() -> None:
-    driver = Driver(ApproximateBackup(2, 1, delay_ms=30), 2)
+    driver = Driver(policy := ApproximateBackup(2, 1, delay_ms=30), 2)
     driver.arrive(1)
-    batch = driver.task_of(0).batch
     driver.finish(driver.task_of(0, "backup"))
+    assert len(policy.said) == 1
     driver.until(0.02)
     driver.finish(driver.task_of(0))
     driver.until(1)
     assert driver.answers[0] == (OWN, pytest.approx(0.02))
-    assert batch is not None
-    assert batch.spare is None
+    assert policy.said == {}
 
 
 def test_with_no_delay_the_first_answer_counts_and_the_queued_own_task_is_spared() -> None:

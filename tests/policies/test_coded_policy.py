@@ -6,11 +6,16 @@ import torch
 from parity_exp.coding import BerrutCode
 from parity_exp.policies import Coded
 from parity_exp.policies.desk import Response
-from parity_exp.policies.policy import Batch, Group, Source, State, Task
+from parity_exp.policies.policy import AnswerSource, Batch, Group, State, Work
 from parity_exp.serving.group_coder import WholeGroupCoder
 from tests.policies.desk_driver import Driver
 
-OWN, RECONSTRUCTED, DEFAULT, ERROR = Source.OWN, Source.RECONSTRUCTED, Source.DEFAULT, Source.ERROR
+OWN, RECONSTRUCTED, DEFAULT, ERROR = (
+    AnswerSource.OWN,
+    AnswerSource.RECONSTRUCTED,
+    AnswerSource.DEFAULT,
+    AnswerSource.ERROR,
+)
 
 
 def coded(k: int = 2, n: int = 3, stragglers: int = 1, fill_ms: float = 50) -> Coded:
@@ -170,7 +175,7 @@ def test_a_negative_time_to_fill_is_refused() -> None:
 # ---- encoding and decoding
 
 
-def answered_group(coder: WholeGroupCoder, queries: torch.Tensor, sizes: list[int]) -> tuple[Group, list[Task]]:
+def answered_group(coder: WholeGroupCoder, queries: torch.Tensor, sizes: list[int]) -> tuple[Group, list[Work]]:
     """A group whose coded queries have been answered by a model that returns what it sees, all but the last."""
     group = Group(0, 3)
     first = 0
@@ -180,7 +185,7 @@ def answered_group(coder: WholeGroupCoder, queries: torch.Tensor, sizes: list[in
     group.elements = max(sizes)
     tasks = []
     for row in range(2):
-        task = Task("base", "base", group=group, row=row)
+        task = Work("base", "base", group=group, row=row)
         task.result = coder.encode(group, row, queries, list(range(first))).clone()
         tasks.append(task)
     return group, tasks

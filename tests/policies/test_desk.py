@@ -7,13 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from parity_exp.policies import Hedged, NoRedundancy, Parity, Replication, SharedParity
-from parity_exp.policies.desk import COMPACT, RETRY_S, Desk, Queues, RoundRobin, SingleQueue
-from parity_exp.policies.policy import Batch, Policy, Role, Source, State, Task
+from parity_exp.policies.desk import RETRY_S, Desk
+from parity_exp.policies.policy import AnswerSource, Batch, Policy, Role, State, Work
+from parity_exp.policies.queues import Queues, RoundRobin, SingleQueue
+from parity_exp.policies.queues.in_order import COMPACT
 from tests.policies.desk_driver import Driver, alive
 
 QUEUES = [SingleQueue, RoundRobin]
 
-DEFAULT, OWN, ERROR = Source.DEFAULT, Source.OWN, Source.ERROR
+DEFAULT, OWN, ERROR = AnswerSource.DEFAULT, AnswerSource.OWN, AnswerSource.ERROR
 
 
 @pytest.fixture
@@ -258,7 +260,7 @@ class CancelsEverySecond(NoRedundancy):
     def arrived(self, batch: Batch, now_s: float) -> None:
         super().arrived(batch, now_s)
         if batch.queries[0] % 2:
-            self.actions.respond(batch, Source.ERROR, None)
+            self.actions.respond(batch, AnswerSource.ERROR, None)
             self.cancel_tasks(batch)
 
 
@@ -542,9 +544,9 @@ class DispatchesOnPlacement(NoRedundancy):
     def roles(self, base_instances: int) -> list[Role]:
         return [Role("second", 1, ("base",)), Role("base", base_instances, ("base",))]
 
-    def placed(self, task: Task, now_s: float) -> None:
+    def placed(self, task: Work, now_s: float) -> None:
         if task.role == "base" and task.batch is not None:
-            self.dispatch(Task("base", "second", task.batch))
+            self.dispatch(Work("base", "second", task.batch))
 
 
 def test_a_policy_may_dispatch_while_a_task_is_placed() -> None:

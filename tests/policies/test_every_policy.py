@@ -19,11 +19,11 @@ from parity_exp.policies import (
     VotedParity,
     VotedReplication,
 )
-from parity_exp.policies.desk import Queues, RoundRobin, SingleQueue
-from parity_exp.policies.policy import TRIES, Policy, Source
+from parity_exp.policies.policy import TRIES, AnswerSource, Policy
+from parity_exp.policies.queues import Queues, RoundRobin, SingleQueue
 from tests.policies.desk_driver import Driver, alive
 
-OWN, DEFAULT, ERROR = Source.OWN, Source.DEFAULT, Source.ERROR
+OWN, DEFAULT, ERROR = AnswerSource.OWN, AnswerSource.DEFAULT, AnswerSource.ERROR
 
 
 def every_policy(k: int = 2, r: int = 1) -> list[Policy]:
@@ -165,9 +165,10 @@ def test_instances_follow_from_m_k_and_r(policy: Policy, expected: dict[str, int
 
 
 def test_the_reserve_of_shared_parity_leaves_an_instance_for_parity() -> None:
-    (role,) = SharedParity(2, 1, reserve=9).roles(2)
-    assert role.reserve == role.instances - 1
-    assert role.models == ("base", "parity-0")
+    driver = Driver(SharedParity(2, 1, reserve=9), 2)  # 3 instances
+    queue = driver.desk.queues("shared")
+    assert isinstance(queue, SingleQueue) and queue.left_free == 2
+    assert driver.desk.held == [("base", "parity-0")] * 3
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ import pytest
 from parity_exp.policies import (
     Hedged,
 )
-from parity_exp.policies.lateness import FIRST
-from parity_exp.policies.policy import TRIES, Source
+from parity_exp.policies.estimates.lateness import FIRST
+from parity_exp.policies.policy import TRIES, AnswerSource
 from tests.policies.desk_driver import Driver
 
-OWN, ERROR = Source.OWN, Source.ERROR
+OWN, ERROR = AnswerSource.OWN, AnswerSource.ERROR
 
 
 def test_a_query_is_hedged_when_it_has_been_on_its_instance_for_too_long() -> None:

@@ -6,10 +6,10 @@ from parity_exp.policies import (
     EqualResources,
     NoRedundancy,
 )
-from parity_exp.policies.policy import TRIES, Policy, Source
+from parity_exp.policies.policy import TRIES, AnswerSource, Policy
 from tests.policies.desk_driver import Driver
 
-ERROR = Source.ERROR
+ERROR = AnswerSource.ERROR
 
 
 @pytest.mark.parametrize("policy", [NoRedundancy(2, 1), EqualResources(2, 1)])

@@ -3,10 +3,10 @@
 from parity_exp.policies import (
     Oracle,
 )
-from parity_exp.policies.policy import Source
+from parity_exp.policies.policy import AnswerSource
 from tests.policies.desk_driver import Driver
 
-OWN = Source.OWN
+OWN = AnswerSource.OWN
 
 
 def test_the_oracle_sends_each_query_where_it_is_through_first() -> None:

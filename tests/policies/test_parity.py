@@ -5,10 +5,15 @@ import pytest
 from parity_exp.policies import (
     Parity,
 )
-from parity_exp.policies.policy import TRIES, Source
+from parity_exp.policies.policy import TRIES, AnswerSource
 from tests.policies.desk_driver import Driver
 
-OWN, RECONSTRUCTED, DEFAULT, ERROR = Source.OWN, Source.RECONSTRUCTED, Source.DEFAULT, Source.ERROR
+OWN, RECONSTRUCTED, DEFAULT, ERROR = (
+    AnswerSource.OWN,
+    AnswerSource.RECONSTRUCTED,
+    AnswerSource.DEFAULT,
+    AnswerSource.ERROR,
+)
 
 
 def test_parity_queries_are_sent_when_the_kth_batch_is_there() -> None:
@@ -31,7 +36,7 @@ def test_the_code_answers_when_the_own_prediction_is_late() -> None:
     assert driver.sources(range(2)) == [OWN, RECONSTRUCTED]
     response = driver.responses[1]
     assert (response.own, response.parities, response.place) == ((own, None), (parity,), 1)
-    assert (response.group, response.task) == (0, parity)
+    assert (response.group, response.work) == (0, parity)
     driver.finish(late)
     assert len(driver.responses) == 2
 
@@ -93,7 +98,7 @@ def test_late_answers_after_a_reconstruction_change_nothing() -> None:
     assert driver.sources(range(2)) == [RECONSTRUCTED, OWN]
     assert driver.on_instances() == []
     assert batch is not None
-    assert (batch.tasks, batch.group) == ([], None)
+    assert (batch.under_way, batch.group) == ([], None)
 
 
 def test_two_losses_at_once_are_made_good_with_two_parity_queries() -> None:

@@ -5,10 +5,15 @@ import pytest
 from parity_exp.policies import (
     Parity,
 )
-from parity_exp.policies.policy import Policy, Source
+from parity_exp.policies.policy import AnswerSource, Policy
 from tests.policies.desk_driver import Driver
 
-OWN, RECONSTRUCTED, DEFAULT, ERROR = Source.OWN, Source.RECONSTRUCTED, Source.DEFAULT, Source.ERROR
+OWN, RECONSTRUCTED, DEFAULT, ERROR = (
+    AnswerSource.OWN,
+    AnswerSource.RECONSTRUCTED,
+    AnswerSource.DEFAULT,
+    AnswerSource.ERROR,
+)
 
 
 def unequal_batches(policy: Policy, sizes: tuple[int, ...]) -> Driver:

@@ -6,10 +6,10 @@ import pytest
 
 from parity_exp.policies import CheckedParity, CheckedSharedParity, VotedParity, VotedReplication
 from parity_exp.policies.judge import Judge
-from parity_exp.policies.policy import TRIES, Group, Source, Task
+from parity_exp.policies.policy import TRIES, AnswerSource, Group, Work
 from tests.policies.desk_driver import Driver
 
-OWN, RECONSTRUCTED, BACKUP, DEFAULT, ERROR = Source
+OWN, RECONSTRUCTED, BACKUP, DEFAULT, ERROR = AnswerSource
 WAIT_S = 0.05
 
 
@@ -32,7 +32,7 @@ class Known(Judge):
         self.groups.append(group.number)
         return self.places
 
-    def agree(self, task: Task, other: Task) -> bool:
+    def agree(self, task: Work, other: Work) -> bool:
         self.compared.append((task.number, other.number))
         return task.instance not in self.instances and other.instance not in self.instances
 
@@ -101,7 +101,7 @@ def test_a_group_that_loses_an_output_for_good_is_over_without_a_check(what: str
 
 
 def test_the_copy_that_answered_is_the_one_that_is_compared() -> None:
-    compared: list[Task | None] = []
+    compared: list[Work | None] = []
     judge = Known()
     judge.suspects = lambda group: compared.extend(group.own) or ()  # type: ignore[method-assign, func-returns-value]
     driver = Driver(CheckedSharedParity(2, 1, delay_ms=30, load_limit=10), 4, judge=judge)
@@ -136,7 +136,7 @@ def test_answers_wait_for_the_vote() -> None:
     ("wrong", "sources"),
     [((0,), [RECONSTRUCTED, OWN]), ((1,), [OWN, RECONSTRUCTED]), ((3,), [OWN, OWN]), ((), [OWN, OWN])],
 )
-def test_what_is_outvoted_is_reconstructed_from_the_others(wrong: tuple[int, ...], sources: list[Source]) -> None:
+def test_what_is_outvoted_is_reconstructed_from_the_others(wrong: tuple[int, ...], sources: list[AnswerSource]) -> None:
     driver = Driver(VotedParity(2, 2), 2, judge=Known(*wrong))
     driver.arrive(2)
     for task in driver.on_instances():
@@ -221,7 +221,7 @@ def test_of_three_copies_a_wrong_one_is_outvoted(order: tuple[int, ...]) -> None
     for instance in order:
         driver.finish(driver.running[instance][0])
     (response,) = driver.responses
-    assert response.task is not None and response.task.instance != 0
+    assert response.work is not None and response.work.instance != 0
 
 
 def test_copies_that_all_differ_leave_the_first_answer() -> None:
@@ -230,7 +230,7 @@ def test_copies_that_all_differ_leave_the_first_answer() -> None:
     first, second = driver.tasks_of(0)
     driver.finish(first)
     driver.finish(second)
-    assert driver.responses[0].task is first
+    assert driver.responses[0].work is first
 
 
 @pytest.mark.parametrize("lost", [False, True])

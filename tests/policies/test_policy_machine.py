@@ -39,8 +39,9 @@ from parity_exp.policies import (
     VotedParity,
     VotedReplication,
 )
-from parity_exp.policies.desk import COMPACT, RoundRobin, SingleQueue
-from parity_exp.policies.policy import BACKUP, BASE, TRIES, Batch, Group, Policy, Role, Source, State, Task
+from parity_exp.policies.policy import BACKUP, BASE, TRIES, AnswerSource, Batch, Group, Policy, Role, State, Work
+from parity_exp.policies.queues import Queues, RoundRobin, SingleQueue
+from parity_exp.policies.queues.in_order import COMPACT
 from tests.policies.desk_driver import Driver, living
 
 DELAY_S = 0.03
@@ -95,7 +96,7 @@ class Watched(Policy):
         self.about: tuple[Batch | Group, ...] = ()
         self.rows: set[tuple[int, int]] = set()
         self.compared: set[int] = set()
-        self.cancelled: set[Task] = set()
+        self.cancelled: set[Work] = set()
         self.timers_s: dict[Batch, set[float]] = defaultdict(set)
         self.now_s = 0.0
         self.lately_set_s: float | None = None
@@ -119,20 +120,20 @@ class Watched(Policy):
         self.policy.arrived(batch, now_s)
         assert self.allowed.total() <= spare, "a batch arrived, and too little was sent"
 
-    def placed(self, task: Task, now_s: float) -> None:
+    def placed(self, task: Work, now_s: float) -> None:
         assert task not in self.cancelled
         self.expect({}, (), now_s)
         self.policy.placed(task, now_s)
         if isinstance(self.policy, HEDGING) and self.lately_set_s is not None:
-            delay_s = self.policy.lateness.delay_s
+            delay_s = self.policy.hedging.lateness.delay_s
             assert delay_s is not None
             assert self.lately_set_s >= now_s + delay_s / 1.2
 
-    def finished(self, task: Task, now_s: float) -> None:
+    def finished(self, task: Work, now_s: float) -> None:
         self.expect({}, (), now_s)
         self.policy.finished(task, now_s)
 
-    def failed(self, task: Task, now_s: float) -> None:
+    def failed(self, task: Work, now_s: float) -> None:
         about = task.batch or task.group
         assert about is not None
         over = about.answered if isinstance(about, Batch) else about.over
@@ -148,7 +149,7 @@ class Watched(Policy):
     def timer(self, batch: Batch, now_s: float) -> None:
         assert not batch.answered
         assert any(at_s <= now_s for at_s in self.timers_s[batch])
-        tries = {task.tries for task in batch.tasks}
+        tries = {task.tries for task in batch.under_way}
         group = batch.group
         if isinstance(self.policy, Coded) and group is not None and len(group.members) < self.k:
             assert group.members[0] is batch
@@ -164,7 +165,7 @@ class Watched(Policy):
         self.expect({}, (), now_s)
         self.policy.expired(batch, now_s)
 
-    def too_few(self, group: Group, lost: Task) -> bool:
+    def too_few(self, group: Group, lost: Work) -> bool:
         """Whether a group has lost too many answers for good with that one."""
         assert isinstance(self.policy, Coded)
         rows = zip(group.parities, group.pending, strict=True)
@@ -183,7 +184,7 @@ class Watched(Policy):
 
     # ---- actions
 
-    def dispatch(self, task: Task) -> None:
+    def dispatch(self, task: Work) -> None:
         assert task.state is State.NEW
         self.actions.dispatch(task)
         if task.batch is None and task.tries == 0:
@@ -197,7 +198,7 @@ class Watched(Policy):
         assert self.allowed[task.model, task.tries] > 0, f"no cause for a task of {task.model}, try {task.tries}"
         self.allowed[task.model, task.tries] -= 1
         if task.batch is not None:
-            copies = [other for other in task.batch.tasks if other.model == task.model]
+            copies = [other for other in task.batch.under_way if other.model == task.model]
             assert len(copies) <= self.most_copies()
 
     def most_copies(self) -> int:
@@ -209,19 +210,20 @@ class Watched(Policy):
             return 2 + self.policy.copies  # each of two copies that fail is sent again, whatever the other does
         return 2 if isinstance(self.policy, SharedParity) else 1
 
-    def cancel(self, task: Task) -> None:
+    def cancel(self, task: Work) -> None:
         assert task.state is State.QUEUED
         self.cancelled.add(task)
         self.actions.cancel(task)
 
-    def respond(self, batch: Batch, source: Source, task: Task | None) -> None:
+    def respond(self, batch: Batch, source: AnswerSource, task: Work | None) -> None:
         self.actions.respond(batch, source, task)
 
-    def rest(self, instance: int) -> None:
-        self.actions.rest(instance)
+    @property
+    def instances(self) -> int:
+        return self.actions.instances
 
-    def trust(self, instance: int) -> None:
-        self.actions.trust(instance)
+    def queues(self, role: str) -> Queues:
+        return self.actions.queues(role)
 
     def set_timer(self, at_s: float, batch: Batch) -> None:
         assert at_s >= self.now_s
@@ -236,9 +238,14 @@ class Watched(Policy):
         self.compared.add(group.number)
         return [group.number // 2 % (self.k + self.r)] if group.number % 2 else []
 
-    def agree(self, task: Task, other: Task) -> bool:
+    def agree(self, task: Work, other: Work) -> bool:
         assert task.batch is other.batch and task is not other
         return task.number % 5 > 0 and other.number % 5 > 0
+
+
+def filling_group(policy: Policy) -> Group | None:
+    """The group that a policy is filling."""
+    return policy.groups.filling if isinstance(policy, Coded | Parity) else None
 
 
 class PolicyMachine(RuleBasedStateMachine):
@@ -361,14 +368,14 @@ class PolicyMachine(RuleBasedStateMachine):
 
     def expect_answers(self) -> None:
         driver = self.driver
-        filling = getattr(self.policy, "filling", None)
+        filling = filling_group(self.policy)
         hopeless = [batch for batch in filling.members if batch.hopeless] if filling else []
         missing = set(range(driver.queries)) - set(driver.answers)
         assert missing <= {query for batch in hopeless for query in batch.queries}, "a query was left to its deadline"
         driver.until(driver.now_s + self.slo_s)
         assert set(driver.answers) == set(range(driver.queries))
         for query, (source, at_s) in driver.answers.items():
-            if source is Source.DEFAULT:
+            if source is AnswerSource.DEFAULT:
                 assert at_s >= self.arrived_s[query] + self.slo_s
             else:
                 assert at_s <= self.arrived_s[query] + self.slo_s
@@ -381,13 +388,13 @@ class PolicyMachine(RuleBasedStateMachine):
         self.watched.cancelled.clear()
         self.watched.timers_s.clear()
         self.watched.about = ()
-        kept: list[Task | Batch | Group] = []
+        kept: list[Work | Batch | Group] = []
         for queue in _queues(driver):
             assert len(queue) <= COMPACT
             for task in queue:
                 assert task.state is State.CANCELLED
                 kept += [thing for thing in (task, task.batch, task.group) if thing is not None]
-        filling = getattr(self.policy, "filling", None)
+        filling = filling_group(self.policy)
         if filling is not None:
             assert len(filling.members) < self.policy.k
             kept += [filling, *filling.members, *(task for task in filling.own if task is not None)]
@@ -396,7 +403,7 @@ class PolicyMachine(RuleBasedStateMachine):
         assert strangers == []
 
 
-def _queues(driver: Driver) -> list[list[Task]]:
+def _queues(driver: Driver) -> list[list[Work]]:
     """What the queues of a desk hold."""
     found = []
     for queues in driver.desk._queues.values():
@@ -405,7 +412,7 @@ def _queues(driver: Driver) -> list[list[Task]]:
         else:
             assert isinstance(queues, SingleQueue)
             found += [queues.normal, queues.low]
-    return [list(queue.tasks) for queue in found]
+    return [list(queue.work) for queue in found]
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -3,10 +3,10 @@
 from parity_exp.policies import (
     Replication,
 )
-from parity_exp.policies.policy import TRIES, Source
+from parity_exp.policies.policy import TRIES, AnswerSource
 from tests.policies.desk_driver import Driver
 
-OWN = Source.OWN
+OWN = AnswerSource.OWN
 
 
 def test_the_first_copy_answers_and_queued_copies_are_cancelled() -> None:
@@ -18,7 +18,7 @@ def test_the_first_copy_answers_and_queued_copies_are_cancelled() -> None:
     assert driver.sources(range(2)) == [OWN, None]
     assert [task.batch.queries for task in driver.on_instances()] == [(0,), (1,)]
     driver.finish(first)
-    assert driver.responses[0].task is second
+    assert driver.responses[0].work is second
     assert len(driver.tasks_of(1)) == 2
     assert len(driver.answers) == 1
 

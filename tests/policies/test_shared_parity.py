@@ -5,10 +5,10 @@ import pytest
 from parity_exp.policies import (
     SharedParity,
 )
-from parity_exp.policies.policy import Source
+from parity_exp.policies.policy import AnswerSource
 from tests.policies.desk_driver import Driver
 
-OWN, RECONSTRUCTED, ERROR = Source.OWN, Source.RECONSTRUCTED, Source.ERROR
+OWN, RECONSTRUCTED, ERROR = AnswerSource.OWN, AnswerSource.RECONSTRUCTED, AnswerSource.ERROR
 
 
 def test_parity_of_a_shared_pool_runs_on_idle_instances() -> None:
@@ -77,7 +77,7 @@ def test_a_copy_that_waits_for_an_idle_instance_gets_its_turn_though_lateness_ha
     driver = Driver(policy := SharedParity(4, 1, delay_ms=24, reserve=0), 1)  # 2 instances
     driver.arrive(2)
     driver.until(0.0215)
-    policy.lateness.fixed_s = 0.040
+    policy.hedging.lateness.delay_s = 0.040
     driver.until(0.0395)
     driver.arrive(1)
     driver.until(0.0405)

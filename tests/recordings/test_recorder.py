@@ -9,7 +9,7 @@ import pytest
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
-from parity_exp.policies.policy import SOURCES, Source
+from parity_exp.policies.policy import SOURCES, AnswerSource
 from parity_exp.recordings.measures import serving_metrics
 from parity_exp.recordings.recorder import Recorder
 from parity_exp.recordings.writer import LONGEST_US, SIGNIFICANT_DIGITS
@@ -50,7 +50,7 @@ def recorded(latencies_ms: np.ndarray, warmup: int = 0) -> Recorder:
     recorder = Recorder(len(latencies_ms) - warmup, warmup)
     for query, latency_ms in enumerate(latencies_ms):
         recorder.sent(query, 0.01 * query, 0.01 * query + 0.0001, label=1)
-        recorder.answered(query, 0.01 * query + latency_ms / 1000, Source.OWN, instance=0, group=-1, predicted=1)
+        recorder.answered(query, 0.01 * query + latency_ms / 1000, AnswerSource.OWN, instance=0, group=-1, predicted=1)
     return recorder
 
 
@@ -58,8 +58,8 @@ def test_a_query_comes_out_as_it_went_in() -> None:
     recorder = Recorder(2, 0)
     recorder.sent(0, 1.0, 1.001, label=3)
     recorder.sent(1, 1.5, 1.5, label=4)
-    recorder.answered(1, 1.75, Source.RECONSTRUCTED, instance=5, group=7, predicted=9)
-    recorder.answered(0, 1.25, Source.OWN, instance=2, group=7, predicted=3)
+    recorder.answered(1, 1.75, AnswerSource.RECONSTRUCTED, instance=5, group=7, predicted=9)
+    recorder.answered(0, 1.25, AnswerSource.OWN, instance=2, group=7, predicted=3)
     table = recorder.queries()
     assert list(table.columns) == QUERY_COLUMNS
     assert table.iloc[0].to_dict() == {
@@ -87,7 +87,7 @@ def test_a_query_comes_out_as_it_went_in() -> None:
 def test_sources_have_the_names_of_the_contract() -> None:
     assert SOURCES == ("own", "reconstructed", "backup", "default", "error")
     recorder = Recorder(5, 0)
-    for source in Source:
+    for source in AnswerSource:
         recorder.sent(source, 0.0, 0.0, label=0)
         recorder.answered(source, 1.0, source)
     assert tuple(recorder.queries()["source"]) == SOURCES
@@ -106,7 +106,7 @@ def test_queries_without_an_answer_are_lost_and_those_not_sent_are_not() -> None
     recorder = Recorder(3, 0)
     recorder.sent(0, 0.0, 0.0, label=0)
     recorder.sent(1, 0.1, 0.1, label=0)
-    recorder.answered(1, 0.2, Source.OWN)
+    recorder.answered(1, 0.2, AnswerSource.OWN)
     assert recorder.lost == 1
     assert recorder.queries()["query"].tolist() == [1]
 
@@ -114,16 +114,16 @@ def test_queries_without_an_answer_are_lost_and_those_not_sent_are_not() -> None
 def test_a_second_answer_is_counted_and_changes_nothing() -> None:
     recorder = Recorder(1, 0)
     recorder.sent(0, 0.0, 0.0, label=0)
-    recorder.answered(0, 0.1, Source.OWN, predicted=0)
+    recorder.answered(0, 0.1, AnswerSource.OWN, predicted=0)
     before = recorder.queries()
-    recorder.answered(0, 0.2, Source.RECONSTRUCTED, predicted=1)
+    recorder.answered(0, 0.2, AnswerSource.RECONSTRUCTED, predicted=1)
     assert recorder.duplicates == 1
     pd.testing.assert_frame_equal(recorder.queries(), before)
 
 
 def test_an_answer_to_a_query_that_was_not_sent_is_counted_as_a_defect() -> None:
     recorder = Recorder(2, 0)
-    recorder.answered(1, 0.1, Source.OWN)
+    recorder.answered(1, 0.1, AnswerSource.OWN)
     assert recorder.duplicates == 1
     assert recorder.queries().empty
 
@@ -160,7 +160,7 @@ def test_files_of_an_interrupted_run_are_readable(tmp_path: Path) -> None:
 
     empty.sent(10, 0.0, 0.0, label=0)
     empty.sent(11, 0.0, 0.0, label=0)
-    empty.answered(10, 0.5, Source.OWN)
+    empty.answered(10, 0.5, AnswerSource.OWN)
     empty.save(tmp_path, "none")
     assert len(pd.read_parquet(tmp_path / "queries-none.parquet")) == 1
     assert len(intervals(tmp_path / "latency-none.hlog")) == 1
@@ -207,10 +207,10 @@ def test_percentiles_are_latencies_that_were_observed() -> None:
 
 def test_metrics_count_sources_and_correct_answers() -> None:
     recorder = Recorder(4, 0)
-    sources = (Source.OWN, Source.OWN, Source.RECONSTRUCTED, Source.DEFAULT)
+    sources = (AnswerSource.OWN, AnswerSource.OWN, AnswerSource.RECONSTRUCTED, AnswerSource.DEFAULT)
     for query, source in enumerate(sources):
         recorder.sent(query, float(query), float(query), label=query)
-        recorder.answered(query, query + 1.0, source, predicted=0 if source is Source.DEFAULT else query)
+        recorder.answered(query, query + 1.0, source, predicted=0 if source is AnswerSource.DEFAULT else query)
     metrics = serving_metrics(recorder.queries(), lost=2, duplicates=1)
     assert metrics["accuracy"] == 0.75
     assert [metrics[f"fraction/{source}"] for source in SOURCES] == [0.5, 0.25, 0, 0.25, 0]
@@ -223,7 +223,13 @@ def test_metrics_tell_groups_with_one_loss_from_groups_with_two() -> None:
     lost = {0, 4, 5, 6}  # of the groups 0 (queries 0 to 3) and 1 (4 to 7)
     for query in range(8):
         recorder.sent(query, float(query), float(query), label=1)
-        source = Source.RECONSTRUCTED if query in lost - {6} else Source.DEFAULT if query in lost else Source.OWN
+        source = (
+            AnswerSource.RECONSTRUCTED
+            if query in lost - {6}
+            else AnswerSource.DEFAULT
+            if query in lost
+            else AnswerSource.OWN
+        )
         recorder.answered(query, query + 1.0, source, group=query // 4, predicted=0 if query == 5 else 1)
     metrics = serving_metrics(recorder.queries())
     by_losses = {name: value for name, value in metrics.items() if name.startswith("losses_")}
@@ -258,7 +264,7 @@ def test_corrupted_answers_are_counted_by_who_noticed() -> None:
     assert recorder.tasks()["corrupted"].tolist() == [True, False]
     assert recorder.is_corrupted([8, 7]) and not recorder.is_corrupted([8])
     for query, corrupted in enumerate((True, True, False, False)):
-        recorder.answered(query, 0.1, Source.OWN, predicted=1, corrupted=corrupted)
+        recorder.answered(query, 0.1, AnswerSource.OWN, predicted=1, corrupted=corrupted)
     recorder.checked([7, 8], True, [1, 2])
     recorder.checked([8], False, [])
     recorder.checked([8, 9], True, [])

@@ -8,7 +8,7 @@ import torch
 
 from parity_exp.coding import Chebyshev, SubtractionDecoder
 from parity_exp.coding.consistency import Consistency
-from parity_exp.policies.policy import Batch, Group, Task
+from parity_exp.policies.policy import Batch, Group, Work
 from parity_exp.recordings.recorder import Recorder
 from parity_exp.serving.output_judge import OutputJudge
 from parity_exp.tasks import Classification
@@ -34,8 +34,8 @@ def judge(recorder: Recorder) -> OutputJudge:
     return OutputJudge(recorder, Consistency(DECODER, differences, predictions, parities, 0.01))
 
 
-def finished(number: int, result: torch.Tensor, **of: Any) -> Task:
-    task = Task("model", "role", **of)
+def finished(number: int, result: torch.Tensor, **of: Any) -> Work:
+    task = Work("model", "role", **of)
     task.number, task.result = number, result
     return task
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from parity_exp.errors import ConfigError
 from parity_exp.policies import Parity
-from parity_exp.policies.desk import Desk, Queues, RoundRobin, SingleQueue
-from parity_exp.policies.policy import Policy, Source
+from parity_exp.policies.desk import Desk
+from parity_exp.policies.policy import AnswerSource, Policy
+from parity_exp.policies.queues import Queues, RoundRobin, SingleQueue
 from parity_exp.recordings.recorder import Recorder
 from parity_exp.recordings.writer import latency_log
 from parity_exp.serving.frontend import Frontend, Workload
@@ -30,7 +31,7 @@ HOURS_S = 9_000.0
 def test_answers_that_take_hours_are_waited_for(name: str) -> None:
     outcome = simulate(POLICIES[name](), np.arange(40) * 3 * HOURS_S, lambda *_: HOURS_S, base_instances=4)
     assert outcome.lost == 0
-    assert set(outcome.source) <= {Source.OWN, Source.RECONSTRUCTED}
+    assert set(outcome.source) <= {AnswerSource.OWN, AnswerSource.RECONSTRUCTED}
     assert outcome.latency_ms.min() >= HOURS_S * 1e3
 
 
@@ -60,7 +61,7 @@ def test_a_model_that_always_raises_ends_in_errors(name: str, think_s: float | N
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_simulated_model_that_always_raises_ends_in_errors(name: str) -> None:
     outcome = simulate(POLICIES[name](), np.arange(7) * 0.01, lambda *_: 0.005, base_instances=4, raises=lambda _: True)
-    assert outcome.lost == 0 and set(outcome.source) == {Source.ERROR}
+    assert outcome.lost == 0 and set(outcome.source) == {AnswerSource.ERROR}
 
 
 @pytest.mark.parametrize("queues", [SingleQueue, RoundRobin])
@@ -74,7 +75,7 @@ def test_a_desk_is_stuck_when_all_instances_of_a_role_are_gone_for_good(queues: 
     desk.down(0, 0.1, final=True)
     assert desk.is_stuck and desk.unanswered == 1
     desk.give_up(0.2)
-    assert [response.source for response in desk.responses] == [Source.ERROR]
+    assert [response.source for response in desk.responses] == [AnswerSource.ERROR]
     assert desk.unanswered == 0
 
 

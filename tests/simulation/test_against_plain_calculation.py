@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from parity_exp.disturbances.trace import KILL, SLOW, Disturbance, timelines
 from parity_exp.policies import EqualResources, Hedged, NoRedundancy, Parity, Replication
-from parity_exp.policies.desk import RoundRobin, SingleQueue
-from parity_exp.policies.policy import SOURCES, Policy, Task
+from parity_exp.policies.policy import SOURCES, Policy, Work
+from parity_exp.policies.queues import RoundRobin, SingleQueue
 from parity_exp.simulation import simulate
 from tests.simulation.plain_cluster import Plain, Slow
 
@@ -42,7 +42,7 @@ def simulated(policy: Policy, plain: Plain) -> tuple[np.ndarray, list[str]]:
     delays = timelines(trace, plain.base + plain.parity)
     attempts: Counter[tuple[int, int]] = Counter()
 
-    def service(task: Task, begin_s: float) -> float:
+    def service(task: Work, begin_s: float) -> float:
         if task.batch is not None:
             key = (-1, task.batch.queries[0])
         else:

@@ -23,8 +23,8 @@ from parity_exp.policies import (
     Replication,
     SharedParity,
 )
-from parity_exp.policies.desk import Queues, RoundRobin, SingleQueue
-from parity_exp.policies.policy import Policy, Source, Task
+from parity_exp.policies.policy import AnswerSource, Policy, Work
+from parity_exp.policies.queues import Queues, RoundRobin, SingleQueue
 from parity_exp.simulation import Outcome, Service, simulate
 from tests.policies.desk_driver import alive
 
@@ -49,7 +49,7 @@ POLICIES: dict[str, Callable[[int, int], Policy]] = {
     "adaptive": Adaptive,
 }
 
-WRONG = {Source.DEFAULT, Source.ERROR}
+WRONG = {AnswerSource.DEFAULT, AnswerSource.ERROR}
 
 
 def poisson(count: int, rate_qps: float, seed: int = 0) -> list[float]:
@@ -62,7 +62,7 @@ def straggling(seed: int, probability: float = 0.03) -> Service:
     """About 20 ms, the small model a quarter of it; now and then 150 ms more."""
     draw = random.Random(seed)
 
-    def service(task: Task, begin_s: float) -> float:
+    def service(task: Work, begin_s: float) -> float:
         late_s = draw.expovariate(1 / 0.15) if draw.random() < probability else 0.0
         return (SERVICE_S / 4 if task.model == "backup" else SERVICE_S) * (1 + 0.05 * draw.expovariate(1)) + late_s
 
@@ -109,7 +109,7 @@ def test_no_query_is_lost_with_batches_prefetch_and_a_model_that_raises(name: st
         raises=lambda _: draw.random() < 0.05, slo_s=1.0,
     )  # fmt: skip
     assert everybody_was_answered_once(outcome)
-    usual = Source.RECONSTRUCTED if name == "coded" else Source.OWN
+    usual = AnswerSource.RECONSTRUCTED if name == "coded" else AnswerSource.OWN
     assert (outcome.source == usual).sum() > 3_000
 
 
@@ -121,8 +121,8 @@ def test_the_code_answers_what_the_base_model_cannot(name: str) -> None:
         raises=lambda task: task.batch is not None and task.batch.queries[0] % 50 == 7, slo_s=1.0,
     )  # fmt: skip
     sources = [outcome.source[query] for query in range(7, 4_000, 50)]
-    assert set(sources) <= {Source.RECONSTRUCTED, Source.ERROR}
-    assert sources.count(Source.RECONSTRUCTED) >= (len(sources) if name == "parity" else len(sources) / 2)
+    assert set(sources) <= {AnswerSource.RECONSTRUCTED, AnswerSource.ERROR}
+    assert sources.count(AnswerSource.RECONSTRUCTED) >= (len(sources) if name == "parity" else len(sources) / 2)
 
 
 # ---- nothing piles up
@@ -137,7 +137,7 @@ def test_memory_does_not_grow_with_the_number_of_queries(name: str, queues: type
     tasks = 0
     usual = straggling(3)
 
-    def service(task: Task, begin_s: float) -> float:
+    def service(task: Work, begin_s: float) -> float:
         nonlocal tasks
         tasks += 1
         if tasks % 250 == 0:
@@ -211,7 +211,7 @@ def test_without_redundancy_latencies_are_those_of_plain_queues(
     def service_s(query: int) -> float:
         return services_s[query % len(services_s)]
 
-    def service(task: Task, begin_s: float) -> float:
+    def service(task: Work, begin_s: float) -> float:
         assert task.batch is not None
         return service_s(task.batch.queries[0])
 
@@ -234,7 +234,7 @@ def test_at_length_and_under_slowdowns_latencies_are_those_of_a_plain_queue(poli
     def slowdown(now_s: float) -> float:
         return 3.0 if now_s % 1.0 < 0.1 else 1.0
 
-    def service(task: Task, begin_s: float) -> float:
+    def service(task: Work, begin_s: float) -> float:
         assert task.batch is not None
         return services_s[task.batch.queries[0]] * slowdown(begin_s)
 

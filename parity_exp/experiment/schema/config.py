@@ -162,7 +162,7 @@ CONFIG: dict[str, Any] = {
         needed=("instances", "batch_size", "batch_window_ms"),
     ),
     "queue": Component(
-        "parity_exp.policies.desk.Queues", partial=True, program=frozenset({"role", "first"}), networks=False
+        "parity_exp.policies.queues.Queues", partial=True, program=frozenset({"role", "first"}), networks=False
     ),
     "simulate": {
         "calibrate": Text | None,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from parity_exp.policies.busyness import Busyness
+from parity_exp.policies.estimates.busyness import Busyness
 
 
 def test_busyness_is_arrivals_times_duration_over_instances() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from parity_exp.policies.lateness import FIRST, REFRESH, Lateness
+from parity_exp.policies.estimates.lateness import FIRST, REFRESH, Lateness
 
 
 def test_lateness_is_unknown_at_first_and_then_follows_the_durations() -> None:

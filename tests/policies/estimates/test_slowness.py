@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from parity_exp.policies.busyness import Busyness
-from parity_exp.policies.slowness import Slowness
+from parity_exp.policies.estimates.busyness import Busyness
+from parity_exp.policies.estimates.slowness import Slowness
 
 INSTANCES = 18
 

@@ -2,7 +2,7 @@
 
 from math import sqrt
 
-from parity_exp.policies.busyness import Busyness
+from parity_exp.policies.estimates.busyness import Busyness
 
 WEIGHT = 0.15
 """Weight of an instance's newest task in its running share of slow tasks."""

@@ -11,6 +11,9 @@ WINDOW = 1_000
 REFRESH = 50
 """The percentile is computed again after this many further durations."""
 
+PERCENTILE, MARGIN = 90.0, 1.2
+"""What policies take unless they are told otherwise."""
+
 
 class Lateness:
     """Tells how long after it was placed a task counts as late.
@@ -19,6 +22,9 @@ class Lateness:
         delay_ms: a fixed time; None takes the percentile.
         percentile: of the durations of the last :data:`WINDOW` tasks, from placed to finished.
         margin: the percentile is multiplied by this, so that tasks that take their usual time are not late.
+
+    Attributes:
+        delay_s: how long; None while nothing is known.
 
     Raises:
         ValueError: a value outside its range.
@@ -34,14 +40,13 @@ class Lateness:
         self.fixed_s = None if delay_ms is None else delay_ms / 1e3
         self.percentile = percentile
         self.margin = margin
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, with nothing known."""
         self.durations: deque[float] = deque(maxlen=WINDOW)
         self.fresh = 0
-        self.running_s: float | None = None
-
-    @property
-    def delay_s(self) -> float | None:
-        """How long; None while nothing is known."""
-        return self.running_s if self.fixed_s is None else self.fixed_s
+        self.delay_s: float | None = self.fixed_s
 
     def took(self, duration_s: float) -> None:
         """Learn how long a task has taken."""
@@ -49,7 +54,7 @@ class Lateness:
             return
         self.durations.append(duration_s)
         self.fresh += 1
-        if self.fresh >= REFRESH or (self.running_s is None and self.fresh >= FIRST):
+        if self.fresh >= REFRESH or (self.delay_s is None and self.fresh >= FIRST):
             self.fresh = 0
             ordered = sorted(self.durations)
-            self.running_s = self.margin * ordered[int(len(ordered) * self.percentile / 100)]
+            self.delay_s = self.margin * ordered[int(len(ordered) * self.percentile / 100)]

@@ -1,0 +1,95 @@
+"""Coding groups: which batches are encoded together, what is under way for them, and what has come."""
+
+from parity_exp.policies.policy import Policy
+from parity_exp.policies.work import TRIES, Batch, Group, State, Work
+
+
+class Grouping:
+    """Groups of k consecutive batches.
+
+    Args:
+        k: batches in a group.
+        rows: parity queries of a group; of a non-systematic code its n coded queries.
+
+    Attributes:
+        filling: the group that is not full yet, or None.
+    """
+
+    def __init__(self, k: int, rows: int) -> None:
+        self.k = k
+        self.rows = rows
+        self.filling: Group | None = None
+        self.made = 0
+
+    def start(self, policy: Policy) -> None:
+        """Begin a run of a policy."""
+        self._policy = policy
+        self.filling = None
+        self.made = 0
+
+    def join(self, batch: Batch) -> Group:
+        """Put a batch into the group that is filling, which with its k-th batch is no longer that; the group."""
+        group = self.filling
+        if group is None:
+            group = self.filling = Group(self.made, self.rows)
+            self.made += 1
+        batch.group = group
+        group.members.append(batch)
+        group.own.append(None)
+        if len(group.members) == self.k:
+            self.filling = None
+        return group
+
+    def is_full(self, group: Group) -> bool:
+        """Whether a group that is not over has its k batches."""
+        return len(group.members) == self.k
+
+    def send(self, group: Group, work: Work) -> None:
+        """Send the parity query of a row."""
+        group.pending[work.row] = work
+        self._policy.actions.dispatch(work)
+
+    def keep(self, work: Work) -> Group | None:
+        """Keep the output of a row; its group, or None where that is over."""
+        group = work.group
+        assert group is not None
+        if group.over:
+            return None
+        group.pending[work.row] = None
+        group.parities[work.row] = work
+        return group
+
+    def try_again(self, work: Work) -> Group | None:
+        """Send the parity query of a row that has failed again; its group, where that makes no sense any more."""
+        group = work.group
+        assert group is not None
+        if group.over:
+            return None
+        group.pending[work.row] = None
+        if work.tries + 1 < TRIES:
+            self.send(group, work.again())
+            return None
+        return group
+
+    def outputs(self, group: Group) -> int:
+        """How many rows have their outputs."""
+        return self.rows - group.parities.count(None)
+
+    def drop_queued(self, group: Group) -> None:
+        """Take a group's parity queries out of the queues."""
+        for row, work in enumerate(group.pending):
+            if work is not None and work.state is State.QUEUED:
+                self._policy.actions.cancel(work)
+                group.pending[row] = None
+
+    def end(self, group: Group) -> None:
+        """Take what is queued of a group out of the queues, and let go of it."""
+        if group is self.filling:
+            self.filling = None
+        group.over = True
+        self.drop_queued(group)
+        # Cut the circles of references, so that memory is free at once.
+        for batch in group.members:
+            batch.group = None
+        group.members, group.own = [], []
+        group.parities, group.pending = [None] * self.rows, [None] * self.rows

@@ -1,0 +1,132 @@
+"""One queue that all instances of a role pull from."""
+
+from collections import OrderedDict
+
+from parity_exp.policies.queues.in_order import InOrder
+from parity_exp.policies.queues.queues import Queues, taken
+from parity_exp.policies.role import Role
+from parity_exp.policies.work import Work
+
+
+class SingleQueue(Queues):
+    """One queue that all instances of the role pull from; ParM's default.
+
+    Work goes to an instance that has least to do, and of these to the one that has had no more for longest.
+
+    An instance that rests has low-priority work only, one piece at a time; other work where nobody else is there, or
+    where more is queued than there are instances, so that even a slow one is a help.
+
+    Attributes:
+        having: instances that have 0, 1, ... pieces of work and may be given one more, in the order in which they came
+            to that, without those that rest; the values mean nothing. Whatever the number of instances, each step takes
+            the same time.
+        resting: instances that rest.
+        resting_idle: those of them that have nothing to do.
+    """
+
+    def __init__(self, role: Role, first: int, prefetch: int) -> None:
+        super().__init__(role, first, prefetch)
+        self.normal, self.low = InOrder(), InOrder()
+        self.left_free = 0
+        self.having: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(prefetch)]
+        self.resting: set[int] = set()
+        self.resting_idle: OrderedDict[int, None] = OrderedDict()
+        self.there: set[int] = set()
+        self.there_and_awake = 0
+
+    def add(self, work: Work, first: bool = False) -> None:
+        (self.low if work.low else self.normal).add(work, first)
+
+    def cancelled(self, work: Work) -> None:
+        (self.low if work.low else self.normal).cancel()
+
+    @property
+    def holds_tasks(self) -> bool:
+        return bool(len(self.normal) or len(self.low))
+
+    def leave_free(self, instances: int) -> None:
+        self.left_free = instances
+
+    def rest(self, instance: int) -> None:
+        if instance not in self.resting:
+            self._leave(instance)
+            self.resting.add(instance)
+            self.there_and_awake -= instance in self.there
+            self._offer(instance)
+
+    def trust(self, instance: int) -> None:
+        if instance in self.resting:
+            self._leave(instance)
+            self.resting.remove(instance)
+            self.there_and_awake += instance in self.there
+            self._offer(instance)
+
+    def up(self, instance: int) -> None:
+        super().up(instance)
+        self.there.add(instance)
+        self.there_and_awake += instance not in self.resting
+        self._offer(instance)
+
+    def freed(self, instance: int) -> None:
+        self._leave(instance)
+        super().freed(instance)
+        self._offer(instance)
+
+    def down(self, instance: int) -> None:
+        self._leave(instance)
+        super().down(instance)
+        self.there.remove(instance)
+        self.there_and_awake -= instance not in self.resting
+
+    def place(self) -> Work | None:
+        if len(self.normal):
+            if any(self.having):
+                work = self.normal.pop()
+                instance = self._take_instance(work)
+            elif self.resting_idle and (not self.there_and_awake or len(self.normal) > len(self.instances)):
+                work = self.normal.pop()
+                instance = self.resting_idle.popitem(last=False)[0]
+            else:
+                return None
+        elif len(self.low) and len(self.having[0]) > self.left_free:
+            work = self.low.pop()
+            instance = self._take_instance(work)
+        elif len(self.low) and self.resting_idle:
+            work = self.low.pop()
+            instance = self.resting_idle.popitem(last=False)[0]
+        else:
+            return None
+        work.instance = instance
+        self.free[instance] -= 1
+        self._offer(instance)
+        return work
+
+    def _offer(self, instance: int) -> None:
+        """Note that an instance may be given something to do, if it may."""
+        had = self.prefetch - self.free[instance]
+        if had == self.prefetch:
+            return
+        if instance not in self.resting:
+            self.having[had][instance] = None
+        elif had == 0:
+            self.resting_idle[instance] = None
+
+    def _leave(self, instance: int) -> None:
+        """Undo that."""
+        had = self.prefetch - self.free[instance]
+        if had == self.prefetch:
+            return
+        if instance not in self.resting:
+            del self.having[had][instance]
+        elif had == 0:
+            del self.resting_idle[instance]
+
+    def _take_instance(self, work: Work) -> int:
+        busy = taken(work)
+        if busy:
+            for instances in self.having:
+                for instance in instances:
+                    if instance not in busy:
+                        del instances[instance]
+                        return instance
+        return next(filter(None, self.having)).popitem(last=False)[0]

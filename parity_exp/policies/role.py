@@ -1,0 +1,29 @@
+"""Kinds of instances, and the names of the models that they hold."""
+
+from dataclasses import dataclass
+
+BASE, BACKUP = "base", "backup"
+"""Names of models: the base model, and the small one of an approximate backup."""
+
+
+def parity_model(row: int) -> str:
+    """Name of the parity model of a row of the generator matrix."""
+    return f"parity-{row}"
+
+
+@dataclass(frozen=True)
+class Role:
+    """A kind of instance.
+
+    Attributes:
+        name: what work asks for.
+        instances: how many.
+        models: names of the models that each of them holds.
+        reserve: as in the last release, for policies written for it; others ask the queues of a role for it
+            (:meth:`~parity_exp.policies.queues.Queues.leave_free`).
+    """
+
+    name: str
+    instances: int
+    models: tuple[str, ...]
+    reserve: int = 0
