@@ -180,6 +180,7 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
     from parity_exp.experiment.command_line import as_hydra_reads
     from parity_exp.experiment.config_folder import config_folder
     from parity_exp.experiment.hydra_record import HydraRecord
+    from parity_exp.experiment.moved_keys import as_hydra_takes, move, say
     from parity_exp.experiment.searching.own_configs import prefer_own_configs
 
     HydraRecord.before = None
@@ -192,7 +193,7 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
         sys.path.insert(0, here)
     # Hydra's own handler would print and exit with 1; we tell the user's mistakes from ours first.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    overrides = as_hydra_reads(command, overrides)
+    overrides = [as_hydra_takes(word) for word in as_hydra_reads(command, overrides)]
     # Hydra's parser wants all overrides in one place, so ours goes beside the user's first.
     place = next((at for at, word in enumerate(overrides) if "=" in word and word[0] != "-"), len(overrides))
     sys.argv = [PROGRAM, *overrides[:place], f"hydra.job.name={command}", *overrides[place:]]
@@ -207,6 +208,7 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
                 # Whatever is given by its path, here or in an earlier run's config, is meant from where commands are
                 # given; what a job writes goes to its run directory anyway.
                 os.chdir(HydraConfig.get().runtime.cwd)
+            say(move(config))  # what a callback has done already, but for the jobs of a sweep
             check_composed(config, HydraConfig.get().overrides.task, command)
             # Imported here, for help and config need none of what a job needs.
             result: float = importlib.import_module(f"parity_exp.commands.{command}").run(config)

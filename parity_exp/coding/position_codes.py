@@ -43,15 +43,16 @@ class RandomSigns(PositionCode):
 
     Args:
         seed: seed of the signs.
-        convolutional: whether the parity models are convolutional networks; queries are then added as they are.
+        convolutional: whether the parity models are convolutional networks; queries are then added as they are. None:
+            as in ``True``, unless whoever makes it knows the networks and says so.
     """
 
-    def __init__(self, seed: Seed = 0, convolutional: bool = False) -> None:
+    def __init__(self, seed: Seed = 0, convolutional: bool | None = False) -> None:
         self.seed = seed
         self.convolutional = convolutional
 
     def factors(self, k: int, query_shape: Sequence[int]) -> Tensor | None:
-        if self.convolutional:
+        if self.convolutional is None or self.convolutional:
             return None
         random = torch.Generator().manual_seed(self.seed)
         signs = torch.randint(0, 2, (k, *query_shape), generator=random).float() * 2 - 1

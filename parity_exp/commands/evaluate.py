@@ -13,7 +13,7 @@ from parity_exp.experiment.trained_run import load_trained, warn_if_unfinished
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.training import measure, validated_quality
 
-MAY_CHANGE = ("dataset", "evaluation", "trainer", "tracker", "outputs")
+MAY_CHANGE = ("dataset", "evaluation", "trainer", "acceleration", "tracker", "outputs")
 
 
 def run(composed: DictConfig) -> float:

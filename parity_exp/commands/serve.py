@@ -17,7 +17,7 @@ from parity_exp.process.side_channels import beside
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.training import belongs
 
-MAY_CHANGE = (*SECTIONS, "seed", "dataset", "trainer", "tracker", "outputs")
+MAY_CHANGE = (*SECTIONS, "seed", "dataset", "trainer", "acceleration", "tracker", "outputs")
 
 
 def run(composed: DictConfig) -> float:

@@ -83,7 +83,7 @@ class Experiment:
     @cached_property
     def machine(self) -> Machine:
         """What training runs on."""
-        return machine_of(self.config.trainer)
+        return machine_of(self.config)
 
     @property
     def device(self) -> torch.device:
@@ -204,12 +204,12 @@ class Experiment:
         return objective
 
     def _optimisation(self, section: DictConfig, prefix: str) -> Optimisation:
-        trainer = self.config.trainer
+        steps = self.config.get("optimisation") or {}
         return Optimisation(
             build(section.optimizer, f"{prefix}optimizer"),
             build(section.scheduler, f"{prefix}scheduler"),
-            trainer.accumulate_grad_batches,
-            trainer.gradient_clip_val,
+            steps.get("accumulate_grad_batches", 1),
+            steps.get("gradient_clip_val"),
         )
 
     def rehearse(self) -> None:

@@ -1,12 +1,16 @@
 """From the sections generator, encoder, decoder and code of a config to a code, and which of its parts are trained."""
 
-from omegaconf import DictConfig
+import pydoc
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from parity_exp.coding import Code, Decoder, precision
 from parity_exp.data import Splits
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import build, build_checked
+from parity_exp.experiment.networks import architecture_of
 from parity_exp.training.coded_model import DECODER, ENCODER, PARITY
 from parity_exp.training.seeded import CODE_WEIGHTS, seeded
 
@@ -35,13 +39,13 @@ def code_of(config: DictConfig, splits: Splits, generator: Tensor) -> Code:
     shape, outputs = splits.query_shape, (splits.task.outputs,)
     counts = {"k": config.k, "r": config.r, "generator": generator}
     with seeded(config.seed, CODE_WEIGHTS):
-        encoder = build(config.encoder, "encoder", query_shape=shape, **counts)
+        encoder = build(_encoder_node(config), "encoder", query_shape=shape, **counts)
         decoder = build(config.decoder, "decoder", output_shape=outputs, **counts)
     _check_extra_outputs(config, decoder)
     for key, part in ((ENCODER, encoder), (DECODER, decoder)):
         if _is_trainable(config, key, part) and not list(part.parameters()):
             name = type(part).__name__
-            raise ConfigError(f"{key}.trainable=true: {name} has nothing to train; set {key}.trainable=false")
+            raise ConfigError(f"trainable.{key}=true: {name} has nothing to train; leave trainable.{key} out")
     if config.get("code") is None:
         return Code(encoder, decoder)
     return build_checked(config.code, "code", Code, encoder=encoder, decoder=decoder)
@@ -56,8 +60,23 @@ def trained_parts(config: DictConfig, code: Code) -> frozenset[str]:
 
 def _is_trainable(config: DictConfig, key: str, part: nn.Module) -> bool:
     """What the config says; where it says nothing, parts with parameters are trained."""
-    trainable = config[key].get("trainable")
+    trainable = OmegaConf.select(config, f"trainable.{key}")
     return bool(list(part.parameters())) if trainable is None else bool(trainable)
+
+
+def _encoder_node(config: DictConfig) -> Any:
+    """The encoder's config, in which what it leaves open about the parity models is as their class declares it."""
+    if not isinstance(config.encoder, DictConfig):
+        return config.encoder  # making it says what is wrong
+    declared = getattr(pydoc.locate(str(architecture_of(config, PARITY).get("_target_"))), "convolutional", True)
+    return OmegaConf.create(_filled(OmegaConf.to_container(config.encoder), "convolutional", bool(declared)))
+
+
+def _filled(node: Any, key: str, value: Any) -> Any:
+    """Plain values with those of a key that are null in another's place, however deep they are."""
+    if isinstance(node, dict):
+        return {name: value if name == key and one is None else _filled(one, key, value) for name, one in node.items()}
+    return [_filled(one, key, value) for one in node] if isinstance(node, list) else node
 
 
 def _check_extra_outputs(config: DictConfig, decoder: Decoder) -> None:

@@ -57,7 +57,7 @@ def build(config: Any, key: str, **arguments: Any) -> Any:
 
 
 def for_the_class(config: DictConfig, key: str) -> DictConfig:
-    """What of a config node its class gets: all but what steers the experiment and is no argument of the class.
+    """What of a config node its class gets: all but what others read as well, where the class cannot take it.
 
     Args:
         config: the node.
@@ -67,7 +67,8 @@ def for_the_class(config: DictConfig, key: str) -> DictConfig:
     others = set() if component is None else component.experiment.keys() & config.keys()
     if others:
         with suppress(ImportError):  # making it tells why
-            others -= signature_of(str(config.get("_target_")), frozenset()).arguments.keys()
+            signature = signature_of(str(config.get("_target_")), frozenset())
+            others = set() if signature.open else others - signature.arguments.keys()
     node = OmegaConf.create({name: value for name, value in config.items() if name not in others})
     assert isinstance(node, DictConfig)
     return node

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.command_line import place_of
 from parity_exp.experiment.components import build_checked
+from parity_exp.experiment.moved_keys import place_now
 from parity_exp.process.side_channels import beside
 from parity_exp.recordings.descriptions import components_in, write_descriptions
 from parity_exp.recordings.run_directory import RunDirectory
@@ -55,7 +56,7 @@ def overlaid(
     for part in from_experiment:
         if part not in config:  # a run of before there was this part
             OmegaConf.update(config, part, composed[part], force_add=True)
-    given = [(override, place_of(override)) for override in HydraConfig.get().overrides.task]
+    given = [(override, place_now(place_of(override))) for override in HydraConfig.get().overrides.task]
     if from_experiment and any(path == "experiment" for _, path in given):
         for part in from_experiment:
             OmegaConf.update(config, part, composed[part], merge=False, force_add=True)

@@ -1,10 +1,10 @@
-"""From the trainer's section of a config to the machine that training runs on."""
+"""From the sections trainer and acceleration of a config to the machine that training runs on."""
 
 from functools import partial
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import build
@@ -12,27 +12,24 @@ from parity_exp.process import world
 from parity_exp.training import Acceleration, Machine
 
 ACCELERATION = ("cuda_graphs", "tf32", "channels_last")
-"""Keys of the trainer that say how it uses a GPU; see :class:`parity_exp.training.Acceleration`."""
-
-OWN_KEYS = {"accumulate_grad_batches", "gradient_clip_val", *ACCELERATION}
-"""Keys of the trainer that are not Lightning's: the LightningModules take the optimizer's steps themselves."""
+"""What says how training uses a GPU; see :class:`parity_exp.training.Acceleration`."""
 
 
-def machine_of(trainer: DictConfig) -> Machine:
-    """The machine that a trainer's settings describe; how many processes they ask for is not looked at."""
-    node = OmegaConf.create({name: value for name, value in trainer.items() if name not in OWN_KEYS})
+def machine_of(config: DictConfig) -> Machine:
+    """The machine that trainer and acceleration describe; how many processes they ask for is not looked at."""
+    trainer, acceleration = config.trainer, config.get("acceleration") or {}
     accelerator: Any = trainer.accelerator
     if isinstance(accelerator, DictConfig):  # of a class that the config names
         accelerator = build(accelerator, "trainer.accelerator")
     return Machine(
-        partial(build, node, "trainer"),
+        partial(build, trainer, "trainer"),
         accelerator,
         trainer.get("devices", 1),
         trainer.get("strategy", "auto"),
         trainer.get("precision", "32-true"),
         trainer.get("check_val_every_n_epoch"),
         # Runs of before there was a choice use all means of a GPU.
-        Acceleration(**{name: bool(trainer.get(name, True)) for name in ACCELERATION}),
+        Acceleration(**{name: bool(acceleration.get(name, True)) for name in ACCELERATION}),
     )
 
 

@@ -5,6 +5,7 @@ the job itself once it has seen data and files.
 """
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from parity_exp.errors import Refused, UserError
+from parity_exp.experiment.moved_keys import move_facts
 from parity_exp.experiment.result_facts import config_facts, content_facts
 from parity_exp.files.identity import Identity, flat, listed, without
 from parity_exp.recordings.names import PRODUCTS
@@ -114,7 +116,7 @@ def refuse_strangers(folder: Path, now: Identity) -> None:
     Raises:
         UserError: with what differs, and what to do.
     """
-    run, earlier = RunDirectory(folder), Identity.read(folder)
+    run, earlier = RunDirectory(folder), _identity(folder)
     key = f"hydra.run.dir={folder}"
     if earlier is None:
         if run.config.is_file():
@@ -135,7 +137,7 @@ def going_on(run: RunDirectory, now: Identity, may_change: tuple[str, ...]) -> I
     Raises:
         UserError: its data or files are others by now, or no training has made it; with what differs.
     """
-    earlier = Identity.read(run.path)
+    earlier = _identity(run.path)
     command = earlier.command if earlier is not None else run.first_command()
     if command not in (None, "train", "run"):
         raise UserError(
@@ -154,6 +156,12 @@ def going_on(run: RunDirectory, now: Identity, may_change: tuple[str, ...]) -> I
     kept = without(earlier.config, may_change)
     changed = {key: value for key, value in now.config.items() if without({key: value}, may_change) == {}}
     return Identity(earlier.command, kept | changed, dict(earlier.content) | content, earlier.overrides)
+
+
+def _identity(folder: Path) -> Identity | None:
+    """What the job in a folder was made from, by the keys of this release."""
+    earlier = Identity.read(folder)
+    return earlier and replace(earlier, config=move_facts(earlier.config))
 
 
 def _sweep_identity(config: DictConfig) -> Identity:

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 
 from parity_exp.errors import ConfigError
 from parity_exp.experiment import library_errors
+from parity_exp.training.coded_model import PARITY
 from parity_exp.training.rehearsal import UnfitError
 
 LINES = {
     "nothing_trained": (
-        "encoder.trainable, decoder.trainable and parity.trainable are all false, so there is nothing to train; set "
-        "one of them to true"
+        "there is nothing to train: parity.trainable is false, and encoder and decoder have no parameters, or "
+        "trainable.encoder and trainable.decoder are false; choose encoder=conv or decoder=mlp, or set one of them to true"
     ),
     "never_validated": (
         "trainer.check_val_every_n_epoch={every}: with {epochs_key}={epochs} no epoch is validated, and none can be "
@@ -20,8 +21,8 @@ LINES = {
     "scheduler": "{section}scheduler: {reason}",
     "alone": "{batch_key}: batches have one sample: {reason}",
     "no_gradient": (
-        "objective ({objective}) does not depend on the {part}, but {part}.trainable=true; choose an objective of the "
-        "reconstruction, such as objective=kl, or another {part}"
+        "objective ({objective}) does not depend on the {part}, which is to be trained ({part_key}); choose an objective "
+        "of the reconstruction, such as objective=kl, or another {part}"
     ),
 }
 """By kinds of :class:`parity_exp.training.rehearsal.UnfitError`."""
@@ -44,6 +45,8 @@ def with_keys() -> Iterator[None]:
             "batch_key": "batch_groups" if coded else f"{error.model}.batch_size",
             **error.values,
         }
+        part = values.get("part")
+        values["part_key"] = "parity.trainable" if part == PARITY else f"trainable.{part}"
         if isinstance(error.__cause__, Exception):
             cause = error.__cause__
             values["reason"] = library_errors.explained(cause) or library_errors.in_one_line(cause)

@@ -64,19 +64,18 @@ NOT_OF_BASE = (
     "scheduler",
     "seed",
     "trainer.max_epochs",
-    "dataset.base_epochs",  # base.max_epochs is made of it, and counts itself
-    "dataset.epochs",
-    "dataset.fast_epochs",
+    "epochs",  # base.max_epochs is made of them, and counts itself
+    "trainable",
 )
 """Parts of the coded model, which a base model does not depend on."""
 
 MACHINE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes")
 """Parts that say what training runs on; what they come to is a device and a number of processes."""
 
-ACCELERATION = ("trainer.channels_last", "trainer.cuda_graphs", "trainer.strategy", "trainer.tf32")
+ACCELERATION = ("acceleration", "trainer.strategy")
 """Parts that say by what means a machine is used, which differ by roundings."""
 
-LENGTH_AND_MACHINE = (*MACHINE, *ACCELERATION, "trainer.max_epochs", "trainer.max_time")
+LENGTH_AND_MACHINE = (*MACHINE, *ACCELERATION, "epochs", "trainer.max_epochs", "trainer.max_time")
 """What may change when training goes on: how long it is to be, and what it runs on."""
 
 NAMING_RUNS = ("run", "simulate.calibrate")

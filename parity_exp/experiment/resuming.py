@@ -13,7 +13,7 @@ from parity_exp.experiment.stored import stored_config
 from parity_exp.files.identity import differences, listed, without
 from parity_exp.recordings.run_directory import RunDirectory
 
-MAY_CHANGE = ("trainer", "tracker", "evaluation")
+MAY_CHANGE = ("trainer", "acceleration", "optimisation", "tracker", "evaluation")
 MAY_DIFFER = (*LENGTH_AND_MACHINE, *EVALUATION_ALONE)
 """What of that may come to another value: training in two ways would be told of as if it was in one."""
 

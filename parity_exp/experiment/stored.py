@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.experiment.command_line import place_of
+from parity_exp.experiment.moved_keys import move_stored
 from parity_exp.experiment.schema import CONFIG_KINDS, find
 from parity_exp.recordings.run_directory import RunDirectory
 
@@ -83,7 +84,7 @@ def stored_config(run: RunDirectory, key: str, composed: DictConfig, from_experi
             _check_object(f"{key}={run.path}", place, node, composed, replaced)
     made = OmegaConf.create(plain)
     assert isinstance(made, DictConfig)
-    return made
+    return move_stored(made)
 
 
 def read_config(run: RunDirectory) -> DictConfig:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 COMPONENTS = ("encoder", "decoder", "generator", "objective", "initialisation")
 """Groups that a code which trains nothing does without."""
 
-WITHOUT_MEANING = (*COMPONENTS, "r", "batch_groups", "optimizer", "scheduler", "parity", "recipe")
+WITHOUT_MEANING = (*COMPONENTS, "r", "batch_groups", "optimizer", "scheduler", "parity", "recipe", "trainable")
 
 
 def code_settled(config: DictConfig) -> DictConfig:

@@ -26,6 +26,8 @@ class LeNet(nn.Module):
         ValueError: images too small for two convolutions and poolings.
     """
 
+    convolutional = True
+
     def __init__(
         self,
         input_shape: Sequence[int],

@@ -22,6 +22,8 @@ class MLP(nn.Module):
     Shapes: ``(B, *input_shape) -> (B, outputs)``.
     """
 
+    convolutional = False
+
     def __init__(self, input_shape: Sequence[int], outputs: int, hidden: Sequence[Width] = (200, 100)) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Flatten()]

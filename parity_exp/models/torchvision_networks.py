@@ -35,6 +35,8 @@ class ResNet(nn.Module):
     Shapes: ``(B, C, H, W) -> (B, outputs)``.
     """
 
+    convolutional = True
+
     def __init__(self, input_shape: Sequence[int], outputs: int, depth: Literal[18, 34, 50, 101, 152] = 18) -> None:
         super().__init__()
         self.network = _build(f"resnet{depth}", num_classes=outputs)
@@ -60,6 +62,8 @@ class MobileNetV2(nn.Module):
 
     Shapes: ``(B, C, H, W) -> (B, outputs)``.
     """
+
+    convolutional = True
 
     def __init__(self, input_shape: Sequence[int], outputs: int, width: Annotated[float, Gt(0), Le(16)] = 1.0) -> None:
         super().__init__()
@@ -91,6 +95,8 @@ class TorchvisionNetwork(nn.Module):
     Raises:
         ValueError: an unknown name, with the nearest known ones.
     """
+
+    convolutional = True
 
     def __init__(self, input_shape: Sequence[int], outputs: int, name: Text, **options: Any) -> None:
         super().__init__()

@@ -27,6 +27,8 @@ class VGG11(nn.Module):
     Shapes: ``(B, C, H, W) -> (B, outputs)``.
     """
 
+    convolutional = True
+
     def __init__(
         self,
         input_shape: Sequence[int],

@@ -79,7 +79,7 @@ class History(Callback):
         if not math.isfinite(loss):
             raise ConfigError(
                 f"training diverged in epoch {trainer.current_epoch + 1}: the loss is {loss}; "
-                "lower optimizer.lr (or base.optimizer.lr for the base model), or set trainer.gradient_clip_val"
+                "lower optimizer.lr (or base.optimizer.lr for the base model), or set optimisation.gradient_clip_val"
             )
         if not trainer.is_global_zero:
             return

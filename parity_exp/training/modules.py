@@ -124,7 +124,9 @@ class TrainedModule(LightningModule):
         self._graphs = self.recorder = None
 
     def _explain_eager_steps(self, reason: str) -> None:
-        log.warning("%s; training goes on, operation by operation (trainer.cuda_graphs=false asks for that)", reason)
+        log.warning(
+            "%s; training goes on, operation by operation (acceleration.cuda_graphs=false asks for that)", reason
+        )
 
     def on_train_epoch_start(self) -> None:
         # An epoch's random numbers depend on seed and epoch alone, so a resumed run repeats them.

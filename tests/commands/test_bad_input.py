@@ -33,7 +33,7 @@ def refuse(run: Run, capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["optimizer.lr=abc"], ["optimizer"]),
         (["base.optimizer.lr=-1"], ["base.optimizer", "-1"]),
         (["trainer.accelerator=abacus"], ["trainer", "abacus"]),
-        (["trainer.accumulate_grad_batches=0"], ["trainer.accumulate_grad_batches=0"]),
+        (["optimisation.accumulate_grad_batches=0"], ["optimisation.accumulate_grad_batches=0"]),
         (["architecture=torchvision", "architecture.name=resnet19"], ["resnet19", "did you mean resnet18"]),
         (["architecture=lenet", "dataset.size=8"], ["architecture", "16x16"]),
         (["encoder=concat", "k=300", "dataset.size=8"], ["k=300"]),
@@ -57,11 +57,11 @@ def test_a_wrong_value_is_named(
 @pytest.mark.parametrize(
     ("arguments", "keys"),
     [
-        (["decoder=mlp", "objective=mse"], ["objective", "decoder.trainable"]),
-        (["encoder.trainable=true"], ["encoder.trainable", "AdditionEncoder"]),
+        (["decoder=mlp", "objective=mse"], ["objective", "trainable.decoder"]),
+        (["trainable.encoder=true"], ["trainable.encoder", "AdditionEncoder"]),
         (
             ["parity.trainable=false", "decoder=subtraction"],
-            ["encoder.trainable", "decoder.trainable", "parity.trainable"],
+            ["trainable.encoder", "trainable.decoder", "parity.trainable"],
         ),
         (
             ["parity.trainable=false", "encoder=conv", "architecture@parity.architecture=logistic"],

@@ -84,7 +84,11 @@ def test_evaluate_takes_another_grouping_another_list_and_another_root(run: Run,
         ["encoder=mlp", "decoder=mlp", "objective=cross_entropy", "dataset.size=8"],
         ["encoder=mlp", "decoder=mlp", "objective=kl", "k=3", "r=2", "dataset.size=8", "parity.trainable=false"],
         ["encoder=concat", "r=2", "objective=weighted_sum", "optimizer=adamw", "scheduler=cosine"],
-        ["initialisation=base", "objective=kl", "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1"],
+        [
+            "initialisation=base",
+            "optimisation.accumulate_grad_batches=2",
+            "optimisation.gradient_clip_val=1",
+        ],
         ["architecture=logistic", "architecture@parity.architecture=lenet", "trainer.precision=bf16-mixed"],
     ],
 )

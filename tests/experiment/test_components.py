@@ -9,33 +9,17 @@ import pytest
 from omegaconf import OmegaConf
 
 from parity_exp.errors import ConfigError
-from parity_exp.experiment.components import build, build_checked, for_the_class, takes_whole_numbers
+from parity_exp.experiment.components import build, build_checked, takes_whole_numbers
+from parity_exp.experiment.moved_keys import NOW
 from tests.conftest import QUICK, Run
 
-STEERING = {
-    "dataset": ("epochs", "fast_epochs", "base_epochs"),
-    "encoder": ("trainable",),
-    "decoder": ("trainable",),
-    "architecture": ("convolutional",),
-    "parity.architecture": ("convolutional",),
-    "trainer": ("cuda_graphs", "tf32", "channels_last"),
-    "pool": ("instances", "batch_size", "batch_window_ms"),
-    "redundancy.mine": ("code",),
-}
-"""Keys of each group that steer the experiment."""
+NAMES = sorted({*(key.rpartition(".")[2] for key in NOW), "instances", "batch_size", "batch_window_ms", "code"})
+"""Names of settings that are, or were, an experiment's beside a component's own."""
 
-ALL = sorted({name for names in STEERING.values() for name in names})
-OTHERS = (
-    "optimizer",
-    "scheduler",
-    "objective",
-    "tracker",
-    "load",
-    "queue",
-    "straggler.mine",
-    "generator",
-    "base.scheduler",
-)
+PLACES = (
+    "dataset", "encoder", "decoder", "architecture", "parity.architecture", "trainer", "pool", "redundancy.mine",
+    "optimizer", "scheduler", "objective", "tracker", "load", "queue", "straggler.mine", "generator", "base.scheduler",
+)  # fmt: skip
 
 
 class Takes:
@@ -45,13 +29,20 @@ class Takes:
         self.settings = {"own": own, **settings}
 
 
-class TakesByName(Takes):
+class TakesByName:
     def __init__(
         self, epochs: Any, fast_epochs: Any, base_epochs: Any, trainable: Any, convolutional: Any, cuda_graphs: Any,
-        tf32: Any, channels_last: Any, instances: Any, batch_size: Any, batch_window_ms: Any, code: Any, own: int = 0,
+        tf32: Any, channels_last: Any, accumulate_grad_batches: Any, gradient_clip_val: Any, instances: Any,
+        batch_size: Any, batch_window_ms: Any, code: Any, own: int = 0,
     ) -> None:  # fmt: skip
-        names = {**locals()}
-        super().__init__(own, **{name: names[name] for name in ALL})
+        self.settings = {name: value for name, value in locals().items() if name != "self"}
+
+
+class TakesNone:
+    """Takes nothing that is not its own."""
+
+    def __init__(self, own: int = 0) -> None:
+        self.settings = {"own": own}
 
 
 class Refuses:
@@ -64,29 +55,27 @@ class Refuses:
 @pytest.fixture(autouse=True)
 def my_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("my_classes")
-    module.Takes, module.TakesByName, module.Refuses = Takes, TakesByName, Refuses  # type: ignore[attr-defined]
+    vars(module).update(Takes=Takes, TakesByName=TakesByName, TakesNone=TakesNone, Refuses=Refuses)
     monkeypatch.setitem(sys.modules, "my_classes", module)
 
 
-@pytest.mark.parametrize("key", [*STEERING, *OTHERS])
-def test_a_class_gets_what_it_names(key: str) -> None:
-    values = {name: place for place, name in enumerate(ALL)}
-    node = OmegaConf.create({"_target_": "my_classes.TakesByName", "own": 3, **values})
+@pytest.mark.parametrize("key", PLACES)
+@pytest.mark.parametrize("name", ["TakesByName", "Takes"])
+def test_a_class_gets_all_that_its_node_has(key: str, name: str) -> None:
+    values = {name: place for place, name in enumerate(NAMES)}
+    node = OmegaConf.create({"_target_": f"my_classes.{name}", "own": 3, **values})
     assert build(node, key).settings == {"own": 3, **values}
 
 
-@pytest.mark.parametrize("key", [*STEERING, *OTHERS])
-def test_what_steers_the_experiment_goes_to_no_class_that_does_not_name_it(key: str) -> None:
-    values = {name: place for place, name in enumerate(ALL)}
-    node = OmegaConf.create({"_target_": "my_classes.Takes", **values})
-    assert build(node, key).settings.keys() == {"own", *ALL} - set(STEERING.get(key, ()))
+def test_a_pool_of_ones_own_need_not_know_what_a_policy_makes_of_it() -> None:
+    node = OmegaConf.create({"_target_": "my_classes.TakesNone", "instances": 4, "batch_size": 1, "batch_window_ms": 2})
+    assert build(node, "pool").settings == {"own": 0}
 
 
 def test_a_class_that_cannot_be_found_is_told_of_when_it_is_made() -> None:
-    node = OmegaConf.create({"_target_": "nosuch.Encoder", "trainable": True})
-    assert "trainable" not in for_the_class(node, "encoder")
-    with pytest.raises(ConfigError, match="encoder"):
-        build(node, "encoder")
+    node = OmegaConf.create({"_target_": "nosuch.Pool", "instances": 4})
+    with pytest.raises(ConfigError, match="pool"):
+        build(node, "pool")
 
 
 def test_a_value_of_another_type_is_named_with_its_key() -> None:

@@ -154,8 +154,8 @@ def test_resume_is_refused_where_training_would_go_on_in_another_way(
     run: Run, folder: Path, copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for changed, key in (
-        ("trainer.gradient_clip_val=1", "trainer.gradient_clip_val"),
-        ("trainer.accumulate_grad_batches=2", "trainer.accumulate_grad_batches"),
+        ("trainer.gradient_clip_val=1", "optimisation.gradient_clip_val"),
+        ("optimisation.accumulate_grad_batches=2", "optimisation.accumulate_grad_batches"),
         ("+trainer.limit_train_batches=1", "trainer.limit_train_batches"),
         ("+trainer.fast_dev_run=true", "trainer.fast_dev_run"),
     ):

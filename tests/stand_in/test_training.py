@@ -48,8 +48,8 @@ NON_SYSTEMATIC = {
 SETTINGS = {
     "mixed precision": ("trainer.precision=bf16-mixed", "objective=cross_entropy"),
     "other steps": (
-        "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1.0", "optimizer=sgd", "scheduler=cosine",
-        "objective=weighted_sum",
+        "optimisation.accumulate_grad_batches=2", "optimisation.gradient_clip_val=1.0", "optimizer=sgd",
+        "scheduler=cosine", "objective=weighted_sum",
     ),
 }  # fmt: skip
 

@@ -195,7 +195,7 @@ def test_what_cannot_be_recorded_goes_on_without_and_says_so_once(
         module = train(splits, tmp_path / "recorded", recorder, optimisation, network=Waits)
     assert [record.message for record in caplog.records if "cannot be recorded" in record.message] == [
         "training steps cannot be recorded as CUDA graphs: aten::_local_scalar_dense waits for the device; "
-        "training goes on, operation by operation (trainer.cuda_graphs=false asks for that)"
+        "training goes on, operation by operation (acceleration.cuda_graphs=false asks for that)"
     ]
     assert recorder.replays == 0
     plain = train(splits, tmp_path / "plain", None, optimisation, network=Waits)

@@ -1,7 +1,7 @@
 """What differs between the configs of runs.
 
 Configs become flat: ``trainer.max_epochs: 30``. A component is the name of its class, ``encoder: AdditionEncoder``,
-with its settings below it, ``encoder.trainable: False``; a node of several components is their names.
+with its settings below it, ``encoder.width: 20``; a node of several components is their names.
 """
 
 from collections.abc import Collection, Hashable, Mapping, Sequence

@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le, MinLen
 from parity_exp.ranges import (
     MOST_INSTANCES,
     BatchSize,
+    Count,
     Delay,
     Epochs,
     Few,
@@ -34,8 +35,7 @@ class Component:
         kind: dotted name of the class that it is an object of.
         partial: the class gets its last arguments later (``_partial_: true``).
         optional: null stands for another component's settings.
-        experiment: settings beside the class's arguments that steer the experiment, with their types. A class that
-            has an argument of that name gets it as well.
+        experiment: settings that others read as well, with their types. A class that can take one gets it.
         program: arguments that the program gives and nobody types.
         networks: whether only commands need it that need networks.
         needed: keys that cannot be left out, since others than the class read them.
@@ -67,12 +67,12 @@ class Named:
 
 def _coder(kind: str, *more: str) -> Component:
     program = frozenset({"k", "r", "generator", *more})
-    return Component(f"parity_exp.coding.{kind}", False, True, {"trainable": bool | None}, program)
+    return Component(f"parity_exp.coding.{kind}", optional=True, program=program)
 
 
 def _architecture(optional: bool) -> Component:
     program = frozenset({"input_shape", "outputs"})
-    return Component("torch.nn.Module", optional=optional, experiment={"convolutional": bool}, program=program)
+    return Component("torch.nn.Module", optional=optional, program=program)
 
 
 CODE = Component("parity_exp.coding.NonSystematicCode", optional=True, program=frozenset({"k"}), networks=False)
@@ -85,13 +85,7 @@ OF_TRAINER = (
     "devices",
     "strategy",
     "max_epochs",
-    "accumulate_grad_batches",
-    "gradient_clip_val",
 )
-
-ON_GPUS = {"cuda_graphs": bool, "tf32": bool, "channels_last": bool}
-
-EPOCHS_OF_DATA_SETS = {"epochs": Epochs, "fast_epochs": Epochs, "base_epochs": Epochs}
 
 TRAINED = {
     "checkpoint": Text | None,
@@ -116,7 +110,8 @@ CONFIG: dict[str, Any] = {
     "runs": Text | Annotated[Sequence[Text], MinLen(1)] | None,
     "resume": Text | None,
     "trust": Sequence[Annotated[str, Matches(r"[^\W\d]\w*(\.[^\W\d]\w*)*", "names of modules")]],
-    "dataset": Component("parity_exp.data.Dataset", experiment=EPOCHS_OF_DATA_SETS, needed=("name",)),
+    "dataset": Component("parity_exp.data.Dataset", needed=("name",)),
+    "epochs": {"code": Epochs, "fast": Epochs, "base": Epochs},
     "architecture": _architecture(optional=False),
     "position_code": Component("parity_exp.coding.PositionCode"),
     "encoder": _coder("Encoder", "query_shape"),
@@ -127,10 +122,14 @@ CONFIG: dict[str, Any] = {
     "scheduler": SCHEDULER,
     "initialisation": Component("parity_exp.models.initialisation.Initialisation", optional=True),
     "code": Component("", program=frozenset({"k", "encoder", "decoder"}), networks=False),
-    "trainer": Component("pytorch_lightning.Trainer", experiment=ON_GPUS, needed=OF_TRAINER),
+    "trainer": Component("pytorch_lightning.Trainer", needed=OF_TRAINER),
+    "trainable": {"encoder": bool | None, "decoder": bool | None},
+    "optimisation": {"accumulate_grad_batches": Count, "gradient_clip_val": Positive | None},
+    "acceleration": {"cuda_graphs": bool, "tf32": bool, "channels_last": bool},
     "tracker": Component("parity_exp.tracking.Tracker", networks=False),
     "base": {**TRAINED, "architecture": _architecture(optional=True)},
     "parity": {
+        "convolutional": bool | None,
         "extra_outputs": Annotated[int, Ge(0), Le(2**16)] | None,
         "trainable": bool,
         "architecture": _architecture(optional=True),

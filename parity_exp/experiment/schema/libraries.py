@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 
-from parity_exp.ranges import Count, Epochs, Matches, Positive, Text
+from parity_exp.ranges import Epochs, Matches, Text
 
 TRAINER: dict[str, Any] = {
     "accelerator": Text,
@@ -20,8 +20,6 @@ TRAINER: dict[str, Any] = {
         "32-true", "64-true", "64", "32", "16", "bf16", 64, 32, 16,
     ],
     "max_epochs": Epochs,
-    "accumulate_grad_batches": Count,
-    "gradient_clip_val": Positive | None,
     "check_val_every_n_epoch": Epochs,
     "deterministic": bool | Literal["warn"],
     "logger": bool,

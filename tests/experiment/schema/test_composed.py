@@ -43,7 +43,7 @@ def _refused(overrides: Sequence[str], command: str) -> str | None:
         ("trainer.max_epochs=-1", "trainer.max_epochs=-1"),
         ("trainer.max_epochs=abc", "trainer.max_epochs=abc"),
         ("batch_groups=-4", "batch_groups=-4: expected a whole number or null, 1 or more"),
-        ("trainer.gradient_clip_val=abc", "trainer.gradient_clip_val=abc: expected a number or null"),
+        ("optimisation.gradient_clip_val=abc", "optimisation.gradient_clip_val=abc: expected a number or null"),
         ("trainer.check_val_every_n_epoch=0", "trainer.check_val_every_n_epoch=0"),
         ("trainer.check_val_every_n_epoch=5 base.max_epochs=1", "base.max_epochs=1, before its first validation"),
         ("trainer.check_val_every_n_epoch=5 trainer.max_epochs=1", "trainer.max_epochs=1"),

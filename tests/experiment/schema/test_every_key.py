@@ -32,7 +32,7 @@ TEXTS = {
 MAY_BE_NEGATIVE = {"shift", "mean", "num_sanity_val_steps", "devices"}
 """-1 passes: a number of any sign, and Lightning's word for all."""
 
-MAY_BE_NULL = {"trainable", "extra_outputs", "max_lr", "slo_ms", "root", "fused", "benchmark"}
+MAY_BE_NULL = {"convolutional", "extra_outputs", "max_lr", "slo_ms", "root", "fused", "benchmark"}
 """Null passes though the default is another value: then the class decides."""
 
 MAPPINGS = {"sweep", "per_instance", "runtime_env"}
