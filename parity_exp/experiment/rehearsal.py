@@ -11,7 +11,8 @@ from parity_exp.training.rehearsal import UnfitError
 LINES = {
     "nothing_trained": (
         "there is nothing to train: parity.trainable is false, and encoder and decoder have no parameters, or "
-        "trainable.encoder and trainable.decoder are false; choose encoder=conv or decoder=mlp, or set one of them to true"
+        "trainable.encoder and trainable.decoder are false; choose encoder=conv or decoder=mlp, or set one of them to "
+        "true"
     ),
     "never_validated": (
         "trainer.check_val_every_n_epoch={every}: with {epochs_key}={epochs} no epoch is validated, and none can be "
@@ -21,8 +22,8 @@ LINES = {
     "scheduler": "{section}scheduler: {reason}",
     "alone": "{batch_key}: batches have one sample: {reason}",
     "no_gradient": (
-        "objective ({objective}) does not depend on the {part}, which is to be trained ({part_key}); choose an objective "
-        "of the reconstruction, such as objective=kl, or another {part}"
+        "objective ({objective}) does not depend on the {part}, which is to be trained ({part_key}); choose an "
+        "objective of the reconstruction, such as objective=kl, or another {part}"
     ),
 }
 """By kinds of :class:`parity_exp.training.rehearsal.UnfitError`."""
