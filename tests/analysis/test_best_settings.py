@@ -1,6 +1,6 @@
 import pandas as pd
 
-from parity_exp.analysis.figures.comparison import degraded_by_k
+from parity_exp.analysis.figures.codes_compared import degraded_by_k
 from parity_exp.analysis.pages.comparison_findings import encoder_findings
 from parity_exp.analysis.runs.best_settings import best_settings
 

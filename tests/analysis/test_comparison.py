@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from parity_exp.analysis.figures.colours import Palette
-from parity_exp.analysis.figures.comparison import comparison_figures, pareto_front
+from parity_exp.analysis.figures.comparison import comparison_figures
+from parity_exp.analysis.figures.policies_compared import pareto_front
 from parity_exp.analysis.pages.comparison import Written, write_comparison
 from parity_exp.analysis.pages.comparison_findings import encoder_findings, policy_findings
 from parity_exp.analysis.pages.page import joints

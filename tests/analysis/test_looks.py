@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from parity_exp import policies
 from parity_exp.analysis.figures.colours import policy_colours
-from parity_exp.analysis.figures.serving import latency_ccdf
+from parity_exp.analysis.figures.latency import latency_ccdf
 from parity_exp.policies import Hedged, Parity, Replication
 from parity_exp.policies.look import Look
 from parity_exp.policies.policy import Policy

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from parity_exp.analysis.figures.serving import accuracy_against_tail
+from parity_exp.analysis.figures.answers import accuracy_against_tail
 from parity_exp.analysis.pages.findings import accuracy_findings
 from parity_exp.analysis.pages.run_facts import coded_facts, title_of
 from parity_exp.analysis.runs.tidy import Tidy

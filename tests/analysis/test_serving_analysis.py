@@ -6,13 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from parity_exp.analysis.figures.serving import (
-    accuracy_at,
-    instance_timeline,
-    latency_ccdf,
-    serving_figures,
-    worst_window,
-)
+from parity_exp.analysis.figures.answers import accuracy_at
+from parity_exp.analysis.figures.latency import latency_ccdf
+from parity_exp.analysis.figures.serving import serving_figures
+from parity_exp.analysis.figures.timeline import instance_timeline, worst_window
 from parity_exp.analysis.pages import findings
 from parity_exp.analysis.tables.numbers import number, percent
 from parity_exp.analysis.tables.serving import cost_table, percentile_table, written, wrong_answers_table

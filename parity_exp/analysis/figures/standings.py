@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from parity_exp.analysis.figures.axes import clean
 from parity_exp.analysis.figures.colours import PLAIN, Palette
-from parity_exp.analysis.figures.comparison import CODE, ENVIRONMENT, Plate
+from parity_exp.analysis.figures.panels import Plate
+from parity_exp.analysis.figures.policies_compared import CODE, ENVIRONMENT
 from parity_exp.analysis.pages.findings import NOISE
 from parity_exp.analysis.runs.tidy import Tidy
 from parity_exp.analysis.tables.comparison import load_words

@@ -13,8 +13,9 @@ from urllib.parse import quote
 import pandas as pd
 
 from parity_exp.analysis.figures.colours import Palette
-from parity_exp.analysis.figures.comparison import PANELS, Plate, comparison_figures
+from parity_exp.analysis.figures.comparison import comparison_figures
 from parity_exp.analysis.figures.files import save
+from parity_exp.analysis.figures.panels import PANELS, Plate
 from parity_exp.analysis.figures.standings import standing_figures, standing_sentences, standings
 from parity_exp.analysis.pages import captions
 from parity_exp.analysis.pages.approaches import guide
