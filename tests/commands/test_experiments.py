@@ -131,7 +131,7 @@ def rehearsed(parts: str) -> None:
     vars(experiment)["splits"] = random_splits(config)
     experiment.rehearse()
     assert experiment.code.k == config.k and experiment.code.r == config.r
-    experiment.make_trainer(config.trainer.max_epochs)()
+    experiment.machine.trainer(config.trainer.max_epochs)()
     Serving(experiment)
 
 
