@@ -3,13 +3,36 @@
 The packages below stand on floors; each imports only from those before it::
 
     files, devices, process - coding - policies - tasks, data, models - disturbances - load - recordings - tracking -
-    training - serving - simulation - analysis - experiment - commands
+    training - serving - simulation - analysis - experiment - api - commands
 
 Everything up to ``analysis`` takes plain Python arguments; ``experiment`` is the floor that knows Hydra's configs.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from parity_exp.moved_modules import find_moved_modules
+
+if TYPE_CHECKING:
+    from parity_exp.api.evaluation import evaluate
+    from parity_exp.api.reporting import report
+    from parity_exp.api.training import train
 
 __version__ = "0.1.0"
 
+__all__ = ["evaluate", "report", "train"]
+
+FUNCTIONS = {"evaluate": "api.evaluation", "report": "api.reporting", "train": "api.training"}
+"""The module of each function that programs call: imported when it is asked for, since torch takes seconds."""
+
 find_moved_modules()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in FUNCTIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{FUNCTIONS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *FUNCTIONS})

@@ -1,7 +1,7 @@
 """What training and evaluation give back: metrics, data frames, figures, and the trained networks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -78,9 +78,8 @@ class Evaluated:
         """A row for what was measured, a column a score."""
         return quality_table(self.measured.evaluation.metrics)
 
-    @cached_property
     def figures(self) -> dict[str, Figure]:
-        """Matplotlib figures, drawn when they are first asked for."""
+        """Matplotlib figures by name, drawn when they are asked for."""
         return code_figures(self.measured, self.history, self.base_history)
 
     def _repr_html_(self) -> str:
@@ -93,10 +92,15 @@ class Evaluated:
             write_text(run.table(name), table.to_csv(index=False))
         paths: list[Path] = []
         with beside("figures"):
-            paths = save(self.figures, run.figures)
+            paths = save(self.figures(), run.figures)
         # Last of the files: who sees metrics.json finds everything else in place.
         run.write_metrics(self.metrics)
         return paths
+
+    def kept(self, run: RunDirectory) -> "Evaluated":
+        """The same, written into a run directory."""
+        self.write(run)
+        return replace(self, folder=run.path)
 
     def publish(self, run: RunDirectory, tracker: Tracker, name: str, k: int, r: int) -> None:
         """Write everything, tell a tracker, and print the table.

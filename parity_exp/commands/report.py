@@ -11,28 +11,22 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig
 
-from parity_exp.analysis.pages.comparison import write_comparison
-from parity_exp.errors import ConfigError, UserError
-from parity_exp.recordings.gathered import gather
+from parity_exp.api.reporting import report
+from parity_exp.errors import ConfigError
+from parity_exp.recordings.run_directory import RunDirectory
 
 
 def run(composed: DictConfig) -> float:
     """Report on ``runs=``; return the number of runs."""
     patterns = patterns_of(composed.runs, composed.outputs)
-    gathered = gather(patterns)
-    if not gathered:
-        raise UserError(
-            f"runs={','.join(patterns)}: no run directories there (folders with a run's config.yaml, looked for from "
-            f"{Path.cwd()}); give runs='FOLDER/**' with a folder below which `train` or `serve` has written"
-        )
     folder = Path(HydraConfig.get().runtime.output_dir)
-    done = write_comparison(gathered, folder, patterns)
-    wrong = sum(bool(one.problems) for one in gathered)
+    done = report(patterns, folder=folder)
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
-    print(f"{len(gathered):,} runs, {wrong:,} with problems, {len(done.serving):,} policies served in them")
-    print(f"report: {folder / done.page.name}")
-    return float(len(gathered))
+    runs, wrong, served = len(done.gathered), len(done.problems), len(done.serving)
+    print(f"{runs:,} runs, {wrong:,} with problems, {served:,} policies served in them")
+    print(f"report: {RunDirectory(folder).report}")
+    return float(runs)
 
 
 def patterns_of(runs: object, outputs: str) -> list[str]:

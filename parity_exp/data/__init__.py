@@ -10,6 +10,7 @@ from parity_exp.data.groups import Batches, coding_groups, covering_groups
 from parity_exp.data.image_folders import CatVDog, ImageFolder
 from parity_exp.data.modules import BaseDataModule, GroupBatch, GroupDataModule, LabelledBatch
 from parity_exp.data.speech_commands import SpeechCommands
+from parity_exp.data.tensors import StoredData, TensorData
 from parity_exp.data.torchvision_datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
 
 __all__ = [
@@ -37,6 +38,8 @@ __all__ = [
     "Samples",
     "SpeechCommands",
     "Splits",
+    "StoredData",
+    "TensorData",
     "coding_groups",
     "covering_groups",
 ]

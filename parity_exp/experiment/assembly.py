@@ -45,12 +45,13 @@ class Experiment:
 
     Args:
         config: the resolved config.
+        splits: the data, where they have been read already.
 
     Raises:
         ConfigError: a value is not what the schema says.
     """
 
-    def __init__(self, config: DictConfig) -> None:
+    def __init__(self, config: DictConfig, splits: Splits | None = None) -> None:
         quiet_libraries()
         load_backends()
         check_config(config)
@@ -58,6 +59,7 @@ class Experiment:
         self.k: int = config.k
         self.r: int = config.r
         self.seed: int = config.seed
+        self._read = splits
         if not config.parity.trainable and self.architecture("parity") != self.architecture("base"):
             raise ConfigError(
                 "parity.trainable=false runs the base model on parity queries, so parity.architecture must be the base "
@@ -68,7 +70,7 @@ class Experiment:
 
     @cached_property
     def splits(self) -> Splits:
-        splits: Splits = build(self.config.dataset, "dataset").load()
+        splits: Splits = self._read or build(self.config.dataset, "dataset").load()
         smallest = min(len(splits.train), len(splits.validation), len(splits.test))
         if smallest < self.k:
             raise ConfigError(f"k={self.k}: dataset={self.config.dataset.name} has a split of {smallest} samples only")

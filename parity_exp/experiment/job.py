@@ -82,12 +82,8 @@ def tracked(command: str, config: DictConfig, run: RunDirectory, resumed: bool =
 
     The tracker is closed however the block ends, and told whether it succeeded.
     """
-    run.write_config(config)
-    run.write_environment(config.seed, devices())
+    plain = put_on_record(config, run)
     tracker = Guarded(build_checked(config.tracker, "tracker", Tracker))  # type: ignore[type-abstract]
-    plain: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
-    with beside("descriptions of components"):
-        write_descriptions(run.path, _classes(plain))
     succeeded = False
     try:
         tracker.start(
@@ -104,6 +100,16 @@ def tracked(command: str, config: DictConfig, run: RunDirectory, resumed: bool =
         succeeded = True
     finally:
         tracker.finish(succeeded)
+
+
+def put_on_record(config: DictConfig, run: RunDirectory) -> dict[str, Any]:
+    """Write the config, the environment, and what classes say of themselves; return the config as plain values."""
+    run.write_config(config)
+    run.write_environment(config.seed, devices())
+    plain: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
+    with beside("descriptions of components"):
+        write_descriptions(run.path, _classes(plain))
+    return plain
 
 
 def _classes(config: dict[str, Any]) -> dict[str, Any]:

@@ -35,8 +35,6 @@ NOT_OF_A_SWEEP = (
 )
 """Settings of a sweep that say how its jobs are run, and how many of them, but not which."""
 
-REMEDY = "give another hydra.run.dir"
-
 
 class OwnFolder(Callback):
     """Compares a job's, or a sweep's, folder with what is to be written to it, before anything is."""
@@ -110,25 +108,30 @@ def claim(
     run.metrics.unlink(missing_ok=True)
 
 
-def refuse_strangers(folder: Path, now: Identity) -> None:
+def refuse_strangers(folder: Path, now: Identity, name: str = "hydra.run.dir") -> None:
     """Refuse a folder that another job has written to.
+
+    Args:
+        folder: which.
+        now: what is to be written to it.
+        name: what has named it, for messages.
 
     Raises:
         UserError: with what differs, and what to do.
     """
     run, earlier = RunDirectory(folder), _identity(folder)
-    key = f"hydra.run.dir={folder}"
+    key, remedy = f"{name}={folder}", f"give another {name}"
     if earlier is None:
         if run.config.is_file():
             raise UserError(
-                f"{key}: holds a run that does not say what it was made from; {REMEDY}, or go on with it by resume="
+                f"{key}: holds a run that does not say what it was made from; {remedy}, or go on with it by resume="
             )
         if found := [name for name in PRODUCTS if any(folder.glob(name))]:
-            raise UserError(f"{key}: holds {found[0]} of a run, but not its config; {REMEDY}")
+            raise UserError(f"{key}: holds {found[0]} of a run, but not its config; {remedy}")
         return
     if differing := earlier.differences(now):
         go_on = "" if earlier.command not in ("train", "run") else f", or go on with that run by resume={folder}"
-        raise UserError(f"{key}: holds another run, and what differs is {listed(differing)}; {REMEDY}{go_on}")
+        raise UserError(f"{key}: holds another run, and what differs is {listed(differing)}; {remedy}{go_on}")
 
 
 def going_on(run: RunDirectory, now: Identity, may_change: tuple[str, ...]) -> Identity:

@@ -155,6 +155,8 @@ def _is_known(target: str) -> bool:
 def _own_targets() -> set[str]:
     """Classes that configs name which the user has put on the search path."""
     targets: set[str] = set()
+    if not HydraConfig.initialized():  # a program has none
+        return targets
     for source in HydraConfig.get().runtime.config_sources:
         if source.schema == "file" and str(source.provider).startswith(OWN_SOURCES):
             for path in sorted(Path(source.path).rglob("*.yaml")):
@@ -168,6 +170,8 @@ def _own_targets() -> set[str]:
 
 def _replaced(from_experiment: Sequence[str]) -> list[str]:
     """Places whose values come from this job's own config."""
+    if not HydraConfig.initialized():
+        return list(from_experiment)
     given = [place_of(override) for override in HydraConfig.get().overrides.task]
     return [*given, *(from_experiment if "experiment" in given else ())]
 
