@@ -22,6 +22,9 @@ from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.training import CodedModel, Measuring, Study, TrainedParts
 from parity_exp.training.coded_model import DECODER, ENCODER, PARITY
 
+OF_OPTIMISATION = ("accumulate_grad_batches", "gradient_clip_val")
+"""Arguments of Lightning's Trainer that the package sees to itself."""
+
 SAMPLES = "samples.safetensors"
 """Where a run directory keeps data that are of no class which could read them again."""
 
@@ -94,7 +97,7 @@ def _code(choices: Choices, study: Study) -> dict[str, Any]:
         if type(code) is not Code:
             nodes["code"] = described(type(code), "code")
     for name, part in ((ENCODER, encoder), (DECODER, decoder)):
-        nodes[name] = {**described(part, name), "trainable": name in coded.trained}
+        nodes[name] = described(part, name)
     return {
         **nodes,
         "generator": described(choices.generator or Chebyshev(), "generator"),
@@ -124,7 +127,8 @@ def _settings(choices: Choices, study: Study, how: Measuring) -> Mapping[str, An
         "base.max_epochs": choices.base_epochs,
         "base.batch_size": choices.base_batch_size,
         "trainer.max_epochs": choices.epochs,
-        **{f"trainer.{name}": described(value, f"trainer.{name}") for name, value in choices.trainer.items()},
+        **{f"trainable.{name}": False for name in (ENCODER, DECODER) if name in choices.frozen},
+        **{_place(name): described(value, f"trainer.{name}") for name, value in choices.trainer.items()},
         **_measuring(how),
     }
 
@@ -161,6 +165,11 @@ def begin_evaluation(run: RunDirectory, source: Path, splits: Splits, how: Measu
     """
     experiment = stored_experiment(source, trust, {"run": str(source), **_measuring(how)}, splits)
     begin(run, experiment, {}, "evaluate")
+
+
+def _place(name: str) -> str:
+    """Where in a config an argument of the Trainer stands."""
+    return f"{'optimisation' if name in OF_OPTIMISATION else 'trainer'}.{name}"
 
 
 def _measuring(how: Measuring) -> dict[str, Any]:

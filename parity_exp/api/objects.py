@@ -91,7 +91,8 @@ class Choices:
         # Convolutions cannot follow signs that differ from place to place of the image.
         with seeded(self.seed, PARITY_WEIGHTS):
             network = self.network(self.parity or self.base, self.splits.query_shape, self.splits.task.outputs)
-        convolutional = any(isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d) for part in network.modules())
+        seen = any(isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d) for part in network.modules())
+        convolutional = bool(getattr(network, "convolutional", seen))
         return partial(AdditionEncoder, position_code=RandomSigns(0, convolutional))
 
     @property
