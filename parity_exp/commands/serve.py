@@ -3,17 +3,16 @@
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from parity_exp.analysis.pages.run import write_report
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.job import overlaid, resolved, tracked
 from parity_exp.experiment.own_folder import claim
 from parity_exp.experiment.scenario import SECTIONS
-from parity_exp.experiment.serving import Serving, serve_policies
+from parity_exp.experiment.served import serve_run
+from parity_exp.experiment.serving import ServingPlan
 from parity_exp.experiment.stored import stored_config
 from parity_exp.experiment.trained_run import load_trained, warn_if_unfinished
 from parity_exp.policies.policy import BACKUP
-from parity_exp.process.side_channels import beside
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.training import belongs
 
@@ -28,19 +27,14 @@ def run(composed: DictConfig) -> float:
     stored = stored_config(trained, "run", composed, SECTIONS)
     config = overlaid(stored, resolved(composed), MAY_CHANGE, "run", SECTIONS)
     experiment = Experiment(config)
-    serving = Serving(experiment)
+    plan = ServingPlan(experiment)
     load_trained(experiment, trained, "run")
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
     # The run's own small model, where it has one and nobody asks for another.
-    has_backup = serving.needs_backup and belongs(experiment.labelled_model(BACKUP), trained.checkpoint(BACKUP))
+    has_backup = plan.needs_backup and belongs(experiment.labelled_model(BACKUP), trained.checkpoint(BACKUP))
     claim("serve", resolved(composed), directory, experiment.data_facts)
     warn_if_unfinished(trained)
     with tracked("serve", config, directory) as tracker:
         backup = trained if has_backup else directory
-        served = serve_policies(serving, trained, backup, directory, tracker)
-        metrics = served.metrics
-        directory.write_metrics(metrics)
-        with beside("report"):
-            write_report(directory.path)
-        served.show(directory)
-    return metrics[f"serve/{serving.policies[-1]}/latency_ms/p99.9"]
+        metrics = serve_run(plan, trained, backup, directory, tracker, {})
+    return metrics[f"serve/{plan.policies[-1]}/latency_ms/p99.9"]

@@ -7,12 +7,11 @@ from typing import Annotated, ClassVar
 import numpy as np
 from annotated_types import MinLen
 
-from parity_exp.checks import at_most_one, number, whole
+from parity_exp.checks import at_most_one
 from parity_exp.disturbances.helpers.helper import Helper
 from parity_exp.disturbances.straggler import Straggler, those_there
 from parity_exp.disturbances.trace import Disturbance
 from parity_exp.disturbances.trace_size import check_size
-from parity_exp.errors import ConfigError
 from parity_exp.ranges import Instance, Period, PositiveShare
 
 ALL_THE_TIME = 1.0
@@ -28,8 +27,6 @@ class Spells(Straggler):
         period_s: how long one turn of work and rest is; each begins somewhere in a turn, at random.
     """
 
-    key: ClassVar[str]
-
     def __init__(
         self,
         instances: Annotated[Sequence[Instance], MinLen(1)] | None = None,
@@ -37,15 +34,11 @@ class Spells(Straggler):
         duty: PositiveShare = ALL_THE_TIME,
         period_s: Period = 4.0,
     ) -> None:
-        at_most_one({f"{self.key}.instances": instances, f"{self.key}.fraction": fraction})
-        if isinstance(instances, str) or (instances is not None and not isinstance(instances, Sequence)):
-            raise ConfigError(f"{self.key}.instances={instances}: expected a list of instances, such as [0, 3]")
-        self.instances = (
-            None if instances is None else sorted({whole(f"{self.key}.instances", one, 0) for one in instances})
-        )
-        self.fraction = number(f"{self.key}.fraction", 0.5 if fraction is None else fraction, above=0, most=1)
-        self.duty = number(f"{self.key}.duty", duty, above=0, most=1)
-        self.period_s = number(f"{self.key}.period_s", period_s, above=0)
+        at_most_one({"instances": instances, "fraction": fraction})
+        self.instances = None if instances is None else sorted({int(one) for one in instances})
+        self.fraction = 0.5 if fraction is None else float(fraction)
+        self.duty = float(duty)
+        self.period_s = float(period_s)
 
     @abstractmethod
     def row(self, instance: int, start_s: float, end_s: float) -> Disturbance:
@@ -56,7 +49,7 @@ class Spells(Straggler):
     ) -> list[Disturbance]:
         if self.duty < ALL_THE_TIME:
             chosen = max(1, self.fraction * instances) if self.instances is None else len(self.instances)
-            check_size(self.key, duration_s, chosen * duration_s / self.period_s)
+            check_size(duration_s, chosen * duration_s / self.period_s)
         choice, phases = random.spawn(2)
         phase_s = phases.uniform(0, self.period_s, instances).tolist()
         return [
@@ -72,7 +65,7 @@ class Spells(Straggler):
         order = random.permutation(instances).tolist()
         if self.instances is None:
             return sorted(order[: max(1, round(self.fraction * instances))])
-        return those_there(f"{self.key}.instances", self.instances, instances)
+        return those_there("instances", self.instances, instances)
 
     def _spans(self, phase_s: float, duration_s: float) -> list[tuple[float, float]]:
         if self.duty == ALL_THE_TIME:

@@ -7,5 +7,4 @@ from parity_exp.disturbances.trace import CONTENTION
 class Contention(Background):
     """Processes that keep the devices of some instances busy; nothing else is injected, the slowdown is real."""
 
-    key = "straggler.contention"
     kind = CONTENTION

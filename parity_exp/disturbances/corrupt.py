@@ -6,16 +6,12 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge, Le, MinLen
 
-from parity_exp.checks import number, whole
+from parity_exp.checks import SettingError
 from parity_exp.disturbances.slots import late_slots, slot_seconds
 from parity_exp.disturbances.straggler import Straggler, those_there
-from parity_exp.disturbances.timeline import FAULTS
 from parity_exp.disturbances.trace import Disturbance
 from parity_exp.disturbances.trace_size import check_size
-from parity_exp.errors import ConfigError
 from parity_exp.ranges import Delay, Factor, Instance, Period, Share
-
-KEY = "straggler.corrupt"
 
 
 class Corrupt(Straggler):
@@ -46,18 +42,15 @@ class Corrupt(Straggler):
         end_s: Delay | None = None,
         slot_ms: Period | None = None,
     ) -> None:
-        if kind not in FAULTS:
-            raise ConfigError(f"{KEY}.kind={kind}: expected one of {', '.join(FAULTS)}")
-        if isinstance(instances, str) or (instances is not None and not isinstance(instances, Sequence)):
-            raise ConfigError(f"{KEY}.instances={instances}: expected a list of instances, such as [0, 3]")
+        if end_s is not None and end_s < start_s:
+            raise SettingError(f"{{end_s}}={end_s:g}: expected a number at least {start_s:g}, which is {{start_s}}")
         self.kind = kind
-        self.count = whole(f"{KEY}.count", count, 1)
-        self.instances = None if instances is None else sorted({whole(f"{KEY}.instances", one, 0) for one in instances})
-        self.probability = number(f"{KEY}.probability", probability, least=0, most=1)
-        self.scale = number(f"{KEY}.scale", scale, above=0)
-        self.start_s = number(f"{KEY}.start_s", start_s, least=0)
-        self.end_s = None if end_s is None else number(f"{KEY}.end_s", end_s, least=self.start_s)
-        slot_seconds(f"{KEY}.slot_ms", slot_ms, 0)
+        self.count = count
+        self.instances = None if instances is None else sorted({int(one) for one in instances})
+        self.probability = float(probability)
+        self.scale = float(scale)
+        self.start_s = float(start_s)
+        self.end_s = None if end_s is None else float(end_s)
         self.slot_ms = slot_ms
 
     def trace(
@@ -66,10 +59,10 @@ class Corrupt(Straggler):
         choice, tasks = random.spawn(2)
         end_s = duration_s if self.end_s is None else min(self.end_s, duration_s)
         if 0 < self.probability < 1:
-            slot_s = slot_seconds(f"{KEY}.slot_ms", self.slot_ms, service_s)
+            slot_s = slot_seconds(self.slot_ms, service_s)
             spoilt = instances if self.instances is None else len(self.instances)
             slots = min(spoilt, self.count if self.instances is None else spoilt) * end_s / slot_s
-            check_size(KEY, duration_s, self.probability * slots, slots)
+            check_size(duration_s, self.probability * slots, slots)
         streams = tasks.spawn(instances)
         return [
             Disturbance(self.kind, instance, start_s, stop_s, self.scale)
@@ -84,13 +77,13 @@ class Corrupt(Straggler):
         drawn = random.permutation(instances).tolist()
         if self.instances is None:
             return sorted(drawn[: self.count])
-        return those_there(f"{KEY}.instances", self.instances, instances)
+        return those_there("instances", self.instances, instances)
 
     def _spans(self, end_s: float, random: np.random.Generator, service_s: float) -> list[tuple[float, float]]:
         if self.start_s >= end_s:
             return []
         if self.probability == 1:
             return [(self.start_s, end_s)]
-        slot_s = slot_seconds(f"{KEY}.slot_ms", self.slot_ms, service_s)
+        slot_s = slot_seconds(self.slot_ms, service_s)
         starts = self.start_s + slot_s * late_slots(random, end_s - self.start_s, slot_s, self.probability)
         return [(start_s, start_s + slot_s) for start_s in starts.tolist()]

@@ -6,14 +6,11 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Gt, Le
 
-from parity_exp.checks import at_most_one, number, whole
+from parity_exp.checks import at_most_one
 from parity_exp.disturbances.straggler import Straggler, those_there
 from parity_exp.disturbances.trace import KILL, Disturbance
 from parity_exp.disturbances.trace_size import check_size
-from parity_exp.errors import ConfigError
 from parity_exp.ranges import Delay, Instance, Period
-
-KEY = "straggler.crash"
 
 DEFAULT_RATE_PER_S = 0.1
 
@@ -38,15 +35,13 @@ class Crash(Straggler):
         mtbf_s: Period | None = None,
     ) -> None:
         choices = {"times_s": times_s, "interval_s": interval_s, "rate_per_s": rate_per_s, "mtbf_s": mtbf_s}
-        at_most_one({f"{KEY}.{name}": value for name, value in choices.items()})
-        if isinstance(times_s, str) or (times_s is not None and not isinstance(times_s, Sequence)):
-            raise ConfigError(f"{KEY}.times_s={times_s}: expected a list of seconds, such as [5, 12.5]")
-        self.times_s = None if times_s is None else [number(f"{KEY}.times_s", time_s, least=0) for time_s in times_s]
-        self.interval_s = None if interval_s is None else number(f"{KEY}.interval_s", interval_s, above=0)
+        at_most_one(choices)
+        self.times_s = None if times_s is None else [float(time_s) for time_s in times_s]
+        self.interval_s = None if interval_s is None else float(interval_s)
         rate = DEFAULT_RATE_PER_S if rate_per_s is None else rate_per_s
-        self.rate_per_s = number(f"{KEY}.rate_per_s", rate, above=0)
-        self.mtbf_s = None if mtbf_s is None else number(f"{KEY}.mtbf_s", mtbf_s, above=0)
-        self.instance = None if instance is None else whole(f"{KEY}.instance", instance, 0)
+        self.rate_per_s = rate
+        self.mtbf_s = mtbf_s
+        self.instance = instance
 
     def named(self) -> Sequence[int]:
         return () if self.instance is None else (self.instance,)
@@ -55,11 +50,11 @@ class Crash(Straggler):
         self, instances: int, duration_s: float, random: np.random.Generator, service_s: float
     ) -> list[Disturbance]:
         if self.instance is not None:
-            those_there(f"{KEY}.instance", [self.instance], instances, self.instance)
+            those_there("instance", [self.instance], instances, self.instance)
         when, who = random.spawn(2)
         rate_per_s = self.rate_per_s if self.mtbf_s is None else instances / self.mtbf_s
         if self.times_s is None:
-            check_size(KEY, duration_s, duration_s * (rate_per_s if self.interval_s is None else 1 / self.interval_s))
+            check_size(duration_s, duration_s * (rate_per_s if self.interval_s is None else 1 / self.interval_s))
         times_s = self._times(duration_s, rate_per_s, when)
         victims = who.integers(instances, size=len(times_s)).tolist()
         return [

@@ -6,13 +6,10 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Le
 
-from parity_exp.checks import number, whole
+from parity_exp.checks import SettingError
 from parity_exp.disturbances.straggler import Straggler, those_there
 from parity_exp.disturbances.trace import SLOW, Disturbance
-from parity_exp.errors import ConfigError
 from parity_exp.ranges import Delay, Factor, Instance
-
-KEY = "straggler.degraded"
 
 
 class Degraded(Straggler):
@@ -34,15 +31,13 @@ class Degraded(Straggler):
         start_s: Delay = 0.0,
         count: Annotated[int, Ge(1), Le(10**6)] = 1,
     ) -> None:
-        self.factor = number(f"{KEY}.factor", factor, above=0)
-        self.extra_ms = number(f"{KEY}.extra_ms", extra_ms, least=0)
-        self.instance = None if instance is None else whole(f"{KEY}.instance", instance, 0)
-        self.start_s = number(f"{KEY}.start_s", start_s, least=0)
-        self.count = whole(f"{KEY}.count", count, 1)
+        self.factor = float(factor)
+        self.extra_ms = float(extra_ms)
+        self.instance = instance
+        self.start_s = float(start_s)
+        self.count = count
         if self.instance is not None and self.count > 1:
-            raise ConfigError(
-                f"{KEY}.instance={instance} names one instance, {KEY}.count={count}; leave one of them out"
-            )
+            raise SettingError(f"{{instance}}={instance} names one instance, {{count}}={count}; leave one of them out")
 
     def named(self) -> Sequence[int]:
         return () if self.instance is None else (self.instance,)
@@ -52,9 +47,9 @@ class Degraded(Straggler):
     ) -> list[Disturbance]:
         drawn = int(random.integers(instances))
         first = drawn if self.instance is None else self.instance
-        those_there(f"{KEY}.instance", [first], instances, first)
+        those_there("instance", [first], instances, first)
         if self.count > instances:
-            raise ConfigError(f"{KEY}.count={self.count}: there are {instances} instances")
+            raise SettingError(f"{{count}}={self.count}: there are {instances} instances")
         if self.start_s >= duration_s:
             return []
         others = [instance for instance in random.permutation(instances).tolist() if instance != first]

@@ -2,21 +2,20 @@
 
 import math
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from parity_exp.checks import number
+from parity_exp.checks import Checked, SettingError
 from parity_exp.disturbances.trace import LARGEST
-from parity_exp.errors import ConfigError, UserError
+from parity_exp.errors import UserError
 from parity_exp.files.csv_rows import finite_number, is_name, read_rows
 from parity_exp.ranges import NotNegative, Positive, Text
 
-KEY = "straggler.slowdown.distribution"
 
-
-class Distribution(ABC):
+class Distribution(Checked, ABC):
     """Base class of distributions of non-negative numbers."""
 
     @abstractmethod
@@ -36,7 +35,7 @@ class Constant(Distribution):
     """
 
     def __init__(self, value: NotNegative) -> None:
-        self.value = number(f"{KEY}.value", value, least=0)
+        self.value = float(value)
 
     def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
         return np.full(count, self.value)
@@ -53,7 +52,7 @@ class Exponential(Distribution):
     """
 
     def __init__(self, mean: NotNegative) -> None:
-        self.mean = number(f"{KEY}.mean", mean, least=0)
+        self.mean = float(mean)
 
     def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
         return random.exponential(self.mean, count)
@@ -71,8 +70,8 @@ class ShiftedExponential(Distribution):
     """
 
     def __init__(self, minimum: NotNegative, mean_extra: NotNegative) -> None:
-        self.minimum = number(f"{KEY}.minimum", minimum, least=0)
-        self.mean_extra = number(f"{KEY}.mean_extra", mean_extra, least=0)
+        self.minimum = float(minimum)
+        self.mean_extra = float(mean_extra)
 
     def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
         return self.minimum + random.exponential(self.mean_extra, count)
@@ -90,8 +89,8 @@ class LogNormal(Distribution):
     """
 
     def __init__(self, median: Positive, sigma: Annotated[float, Ge(0), Le(10)]) -> None:
-        self.median = number(f"{KEY}.median", median, above=0)
-        self.sigma = number(f"{KEY}.sigma", sigma, least=0)
+        self.median = float(median)
+        self.sigma = float(sigma)
 
     def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
         return self.median * random.lognormal(0.0, self.sigma, count)
@@ -109,8 +108,8 @@ class Pareto(Distribution):
     """
 
     def __init__(self, minimum: Positive, shape: Annotated[float, Gt(0), Le(1000)]) -> None:
-        self.minimum = number(f"{KEY}.minimum", minimum, above=0)
-        self.shape = number(f"{KEY}.shape", shape, above=0)
+        self.minimum = float(minimum)
+        self.shape = float(shape)
 
     def draw(self, random: np.random.Generator, count: int) -> np.ndarray:
         return self.minimum * (1.0 + random.pareto(self.shape, count))
@@ -143,13 +142,13 @@ class Empirical(Resampled):
         path: the file: one number a row, with a name in the first row or without.
 
     Raises:
-        ConfigError: no file is given.
+        SettingError: no file is given.
         UserError: the file is missing or wrong, with its name and the row's number.
     """
 
-    def __init__(self, path: Text | None) -> None:
+    def __init__(self, path: Text | Path | None) -> None:
         if path is None:
-            raise ConfigError(f"{KEY}.path=null: expected a CSV file with one number a row")
+            raise SettingError("{path}={null}: expected a CSV file with one number a row")
         rows = read_rows(path)
         if is_name(rows[0][1][0]):
             rows = rows[1:]
@@ -158,7 +157,7 @@ class Empirical(Resampled):
         super().__init__(np.array([_value(path, number, cells) for number, cells in rows]))
 
 
-def _value(path: str, row: int, cells: list[str]) -> float:
+def _value(path: str | Path, row: int, cells: list[str]) -> float:
     value = finite_number(cells[0])
     if len(cells) != 1 or value is None or not 0 <= value <= LARGEST:
         raise UserError(f"{path}: row {row}: {','.join(cells)}, expected one number, from 0 to {LARGEST:g}")

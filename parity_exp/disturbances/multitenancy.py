@@ -7,5 +7,4 @@ from parity_exp.disturbances.trace import TENANT
 class Multitenancy(Background):
     """A light second service beside some instances; nothing else is injected, the slowdown is real."""
 
-    key = "straggler.multitenancy"
     kind = TENANT

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from annotated_types import Ge, Le, MinLen
 
-from parity_exp.checks import number
 from parity_exp.disturbances.background import ALL_THE_TIME, Spells
 from parity_exp.disturbances.trace import SLOW, Disturbance
 from parity_exp.ranges import Instance, Period, PositiveShare
@@ -22,8 +21,6 @@ class Neighbour(Spells):
     The others are those of :class:`Spells`.
     """
 
-    key = "straggler.multitenancy"
-
     def __init__(
         self,
         factor: Annotated[float, Ge(1), Le(10**6)],
@@ -33,7 +30,7 @@ class Neighbour(Spells):
         period_s: Period = 4.0,
     ) -> None:
         super().__init__(instances, fraction, duty, period_s)
-        self.factor = number(f"{self.key}.factor", factor, least=1)
+        self.factor = float(factor)
 
     def row(self, instance: int, start_s: float, end_s: float) -> Disturbance:
         return Disturbance(SLOW, instance, start_s, end_s, self.factor)

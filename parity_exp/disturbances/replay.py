@@ -1,15 +1,16 @@
 """What happens is read from a file: one that an earlier run has left, or one that was measured elsewhere."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from parity_exp.checks import SettingError
 from parity_exp.disturbances.helpers.helper import Helper
 from parity_exp.disturbances.straggler import Straggler
 from parity_exp.disturbances.timeline import FAULTS
 from parity_exp.disturbances.trace import CONTENTION, KILL, SLOW, TENANT, Disturbance, read_trace
 from parity_exp.disturbances.worlds import world_of
-from parity_exp.errors import ConfigError
 from parity_exp.ranges import Text
 
 
@@ -22,10 +23,10 @@ class Replay(Straggler):
         tenant: what processes of rows of kind ``tenant`` do.
     """
 
-    def __init__(self, path: Text | None, contention: Helper, tenant: Helper) -> None:
+    def __init__(self, path: Text | Path | None, contention: Helper, tenant: Helper) -> None:
         if path is None:
-            raise ConfigError(
-                "straggler.trace.path=null: expected a CSV file with the columns instance, start_s, end_s and "
+            raise SettingError(
+                "{path}={null}: expected a CSV file with the columns instance, start_s, end_s and "
                 "factor or extra_ms, such as the straggler-trace.csv of a run directory"
             )
         self.path = path

@@ -8,15 +8,12 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Le
 
-from parity_exp.checks import number, whole
+from parity_exp.checks import SettingError
 from parity_exp.disturbances.slots import late_slots, slot_seconds
 from parity_exp.disturbances.straggler import Straggler
 from parity_exp.disturbances.trace import SLOW, Disturbance
 from parity_exp.disturbances.trace_size import check_size
-from parity_exp.errors import ConfigError
 from parity_exp.ranges import Period, Positive, Share
-
-KEY = "straggler.shuffle"
 
 SHORTEST_S, LONGEST_S = 1e-3, 600.0
 """Of a transfer. Shorter ones would be too many to follow, longer ones change a cluster for good."""
@@ -65,28 +62,29 @@ class Shuffle(Straggler):
         unit_ms: Positive | None = None,
         slot_ms: Period | None = None,
     ) -> None:
-        self.transfers = None if transfers is None else whole(f"{KEY}.transfers", transfers, 1)
-        self.low_mb = number(f"{KEY}.low_mb", low_mb, above=0)
-        self.high_mb = number(f"{KEY}.high_mb", high_mb, least=self.low_mb)
-        self.rate_mb_per_s = number(f"{KEY}.rate_mb_per_s", rate_mb_per_s, above=0)
+        self.transfers = transfers
+        self.low_mb = float(low_mb)
+        self.high_mb = float(high_mb)
+        self.rate_mb_per_s = float(rate_mb_per_s)
+        if high_mb < low_mb:
+            raise SettingError(f"{{high_mb}}={high_mb}: expected a number at least {low_mb:g}, which is {{low_mb}}")
         longest_s, shortest_s = self.high_mb / self.rate_mb_per_s, self.low_mb / self.rate_mb_per_s
         if longest_s > LONGEST_S or shortest_s < SHORTEST_S:
-            raise ConfigError(
-                f"{KEY}.low_mb={low_mb}, {KEY}.high_mb={high_mb}, {KEY}.rate_mb_per_s={rate_mb_per_s}: transfers would "
+            raise SettingError(
+                f"{{low_mb}}={low_mb}, {{high_mb}}={high_mb}, {{rate_mb_per_s}}={rate_mb_per_s}: transfers would "
                 f"take {shortest_s:g} to {longest_s:g} s; expected {SHORTEST_S:g} to {LONGEST_S:g}"
             )
-        self.probability = number(f"{KEY}.probability", probability, least=0, most=1)
-        self.mean_extra = number(f"{KEY}.mean_extra", mean_extra, least=0)
-        self.unit_ms = None if unit_ms is None else number(f"{KEY}.unit_ms", unit_ms, above=0)
-        slot_seconds(f"{KEY}.slot_ms", slot_ms, 0)
+        self.probability = probability
+        self.mean_extra = mean_extra
+        self.unit_ms = unit_ms
         self.slot_ms = slot_ms
 
     def trace(
         self, instances: int, duration_s: float, random: np.random.Generator, service_s: float
     ) -> list[Disturbance]:
-        slot_s = slot_seconds(f"{KEY}.slot_ms", self.slot_ms, service_s)
+        slot_s = slot_seconds(self.slot_ms, service_s)
         slowed = min(2 * self._count(instances), instances)
-        check_size(KEY, duration_s, slowed * self.probability * duration_s / slot_s, instances * duration_s / slot_s)
+        check_size(duration_s, slowed * self.probability * duration_s / slot_s, instances * duration_s / slot_s)
         network, cluster = random.spawn(2)
         transfers = self.schedule(instances, duration_s, network)
         mean_ms = self.mean_extra * (service_s * 1000 if self.unit_ms is None else self.unit_ms)
@@ -118,13 +116,11 @@ class Shuffle(Straggler):
         """All transfers that begin before the trace ends.
 
         Raises:
-            ConfigError: fewer than two instances.
+            SettingError: fewer than two instances.
         """
         if instances < 2:
-            raise ConfigError(
-                f"{KEY}: transfers go between two instances, but there is {instances}; raise pool.instances"
-            )
-        check_size(KEY, duration_s, self._count(instances) * (1 + duration_s * self.rate_mb_per_s / self.low_mb))
+            raise SettingError(f"transfers go between two instances, but there is {instances}; raise {{/instances}}")
+        check_size(duration_s, self._count(instances) * (1 + duration_s * self.rate_mb_per_s / self.low_mb))
         schedule = []
         for stream in random.spawn(self._count(instances)):
             start_s = 0.0

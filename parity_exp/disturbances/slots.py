@@ -8,11 +8,8 @@ other, each with the slot's probability, as if drawn per task.
 """
 
 import math
-from typing import Any
 
 import numpy as np
-
-from parity_exp import checks
 
 SLOTS_PER_SERVICE = 4
 SHORTEST_S = 1e-3
@@ -21,20 +18,16 @@ PIECE = 1_000_000
 """Slots drawn at a time."""
 
 
-def slot_seconds(key: str, slot_ms: Any, service_s: float) -> float:
+def slot_seconds(slot_ms: float | None, service_s: float) -> float:
     """How long a slot is.
 
     Args:
-        key: the config key, for the message.
         slot_ms: what the user chose; None: a quarter of the service time, but at least 1 ms.
         service_s: the typical time that a query takes.
-
-    Raises:
-        ConfigError: not a number above 0.
     """
     if slot_ms is None:
         return max(service_s / SLOTS_PER_SERVICE, SHORTEST_S)
-    return checks.number(key, slot_ms, above=0) / 1000
+    return slot_ms / 1000
 
 
 def late_slots(random: np.random.Generator, duration_s: float, slot_s: float, probability: float) -> np.ndarray:

@@ -2,15 +2,12 @@
 
 import numpy as np
 
-from parity_exp.checks import number
 from parity_exp.disturbances.distribution import Distribution
 from parity_exp.disturbances.slots import late_slots, slot_seconds
 from parity_exp.disturbances.straggler import Straggler
 from parity_exp.disturbances.trace import LARGEST, SLOW, Disturbance
 from parity_exp.disturbances.trace_size import check_size
 from parity_exp.ranges import Period, Positive, Share
-
-KEY = "straggler.slowdown"
 
 
 class Slowdown(Straggler):
@@ -30,19 +27,18 @@ class Slowdown(Straggler):
         unit_ms: Positive | None = None,
         slot_ms: Period | None = None,
     ) -> None:
-        self.probability = number(f"{KEY}.probability", probability, least=0, most=1)
+        self.probability = probability
         self.distribution = distribution
-        self.unit_ms = None if unit_ms is None else number(f"{KEY}.unit_ms", unit_ms, above=0)
-        slot_seconds(f"{KEY}.slot_ms", slot_ms, 0)
+        self.unit_ms = unit_ms
         self.slot_ms = slot_ms
 
     def trace(
         self, instances: int, duration_s: float, random: np.random.Generator, service_s: float
     ) -> list[Disturbance]:
-        slot_s = slot_seconds(f"{KEY}.slot_ms", self.slot_ms, service_s)
+        slot_s = slot_seconds(self.slot_ms, service_s)
         unit_ms = service_s * 1000 if self.unit_ms is None else self.unit_ms
         slots = instances * duration_s / slot_s
-        check_size("straggler.slowdown", duration_s, self.probability * slots, slots)
+        check_size(duration_s, self.probability * slots, slots)
         rows = []
         for instance, stream in enumerate(random.spawn(instances)):
             lateness, amounts = stream.spawn(2)

@@ -9,24 +9,24 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from parity_exp.checks import Checked, SettingError
 from parity_exp.disturbances.helpers.helper import Helper
 from parity_exp.disturbances.trace import Disturbance
 from parity_exp.disturbances.worlds import in_order
-from parity_exp.errors import ConfigError
 
 PRECISION = 6
 """Digits after the point that a trace keeps: microseconds in times, nanoseconds in extra times."""
 
 
-class NotThereError(ConfigError):
+class NotThereError(SettingError):
     """Settings name instances of which a cluster has none; another policy's, which is larger, may have them."""
 
 
-def those_there(key: str, named: Sequence[int], instances: int, shown: object = None) -> list[int]:
+def those_there(name: str, named: Sequence[int], instances: int, shown: object = None) -> list[int]:
     """Of the instances that a setting names those that a cluster has.
 
     Args:
-        key: the config key, for the message.
+        name: the setting, for the message.
         named: numbers of instances.
         instances: how many there are.
         shown: the setting's value, for the message; ``named`` where it is left out.
@@ -37,13 +37,13 @@ def those_there(key: str, named: Sequence[int], instances: int, shown: object = 
     there = [instance for instance in named if instance < instances]
     if named and not there:
         raise NotThereError(
-            f"{key}={named if shown is None else shown}: expected numbers from 0 to {instances - 1}, "
+            f"{{{name}}}={named if shown is None else shown}: expected numbers from 0 to {instances - 1}, "
             f"there are {instances} instances"
         )
     return there
 
 
-class Straggler(ABC):
+class Straggler(Checked, ABC):
     """Base class of straggler models."""
 
     @abstractmethod
@@ -62,7 +62,7 @@ class Straggler(ABC):
             Rows in any order.
 
         Raises:
-            ConfigError: the model cannot do what its settings say to so many instances.
+            SettingError: the model cannot do what its settings say to so many instances.
             NotThereError: they name instances of which there is none.
         """
 
@@ -117,11 +117,13 @@ def all_helpers(stragglers: Mapping[str, Straggler]) -> dict[str, Helper]:
     """For each kind of row that takes a process of its own, what that process does.
 
     Raises:
-        ConfigError: two models want different processes for one kind.
+        SettingError: two models want different processes for one kind.
     """
     chosen: dict[str, Helper] = {}
     for name, straggler in stragglers.items():
         for kind, helper in straggler.helpers().items():
             if chosen.setdefault(kind, helper) != helper:
-                raise ConfigError(f"straggler.{name}: another straggler sets other parameters for {kind} processes")
+                raise SettingError(
+                    f"{{straggler.{name}}}: another straggler sets other parameters for {kind} processes"
+                )
     return chosen

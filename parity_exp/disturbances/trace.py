@@ -76,6 +76,11 @@ def timelines(rows: Iterable[Disturbance], instances: int) -> list[Timeline]:
 
 def write_trace(path: str | Path, rows: Iterable[Disturbance]) -> None:
     """Write a trace as CSV; numbers come back from :func:`read_trace` exactly as they are."""
+    write_text(path, trace_text(rows))
+
+
+def trace_text(rows: Iterable[Disturbance]) -> str:
+    """What :func:`write_trace` writes."""
     rows = list(rows)
     columns = (*COLUMNS, CLUSTER) if any(row.cluster is not None for row in rows) else COLUMNS
     text = io.StringIO()
@@ -83,7 +88,7 @@ def write_trace(path: str | Path, rows: Iterable[Disturbance]) -> None:
     writer.writerow(columns)
     # None becomes an empty cell.
     writer.writerows([getattr(row, column) for column in columns] for row in rows)
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
 
 def read_trace(path: str | Path, kinds: Collection[str] = KINDS) -> list[Disturbance]:

@@ -1,119 +1,89 @@
-"""``simulate`` with objectives: the fewest machines that each policy needs, as tables, figures and a report."""
+"""From a config with objectives to the arguments of ``parity_exp.plan_capacity``."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
-import pandas as pd
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from parity_exp.analysis.figures.capacity import capacity_figures
-from parity_exp.analysis.figures.files import save
-from parity_exp.analysis.pages.run import write_report
-from parity_exp.analysis.tables.capacity import capacity_findings, capacity_table
-from parity_exp.analysis.tables.terminal import show
-from parity_exp.experiment.job import tracked
-from parity_exp.experiment.own_folder import claim
-from parity_exp.experiment.planning import Found, Plan, search_sizes
-from parity_exp.files.writing import write_text
-from parity_exp.process.interrupts import ctrl_c_waits
-from parity_exp.process.parallel import Interrupted, in_parallel
-from parity_exp.process.side_channels import beside
-from parity_exp.recordings.looks import read_looks, write_looks
-from parity_exp.recordings.run_directory import RunDirectory
+from parity_exp.disturbances import Straggler
+from parity_exp.errors import ConfigError
+from parity_exp.experiment.components import takes_whole_numbers
+from parity_exp.experiment.scenario import stragglers
+from parity_exp.experiment.schema import check_config
+from parity_exp.experiment.simulation import simulation_arguments
 
-PREFIX = "plan"
+OBJECTIVES = ("slo_ms", "slo_times_p50")
+
+SETTINGS = ("percentile", "most_instances", "least_utilisation", "precision")
 
 
-def run_plan(config: DictConfig) -> float:
-    """Plan for every policy; return the last one's machines for the first objective, for sweepers to minimise.
+def is_plan(config: DictConfig) -> bool:
+    """Whether a config asks for a capacity plan."""
+    section = config.get("plan")
+    return isinstance(section, DictConfig) and any(section.get(name) is not None for name in OBJECTIVES)
+
+
+def plan_arguments(config: DictConfig) -> dict[str, Any]:
+    """Arguments of :func:`parity_exp.plan_capacity`, by name.
 
     Args:
         config: the resolved config.
+
+    Raises:
+        ConfigError: a value that cannot be.
+        UserError: a file or run directory that is missing or wrong.
     """
-    plan = Plan(config)
-    directory = RunDirectory(HydraConfig.get().runtime.output_dir)
-    jobs = {policy: (OmegaConf.to_container(config), policy) for policy in plan.policies}
-    claim("simulate", config, directory, {})
-    with tracked("simulate", config, directory) as tracker:
-        write_looks(directory.path, {name: plan.simulation.policy(name) for name in plan.policies})
-        try:
-            found: dict[str, Found] = in_parallel(search_sizes, jobs, plan.simulation.processes, "sizes", None)
-        except Interrupted as interrupted:
-            with ctrl_c_waits():
-                _write(plan, interrupted.done, directory)
-            raise
-        answers, sizes = _write(plan, found, directory)
-        metrics = _metrics(plan, answers, sizes)
-        directory.write_metrics(metrics)
-        tracker.results(metrics, {"plan": answers})
-        with beside("figures"):
-            tracker.figures(save(capacity_figures(answers, sizes, read_looks(directory.path)), directory.figures))
-        with beside("report"):
-            write_report(directory.path)
-        show(
-            f"{plan.percentile_name} at {plan.rate_qps:,.0f} q/s, {plan.service_s * 1e3:.3g} ms each, simulated",
-            capacity_table(answers),
-        )
-        for sentence in capacity_findings(answers):
-            print(sentence)
-        print(f"run directory: {directory.path}")
-    return metrics.get(f"{PREFIX}/{plan.policies[-1]}/machines", math.inf)
+    check_config(config, networks=False)
+    section = config.plan
+    per_instance = _growing(config)
+    grown = Grown(config, per_instance)
+    arguments = simulation_arguments(grown.config(config.pool.instances))
+    objectives = {name: OmegaConf.to_object(OmegaConf.create({"it": section.get(name)}))["it"] for name in OBJECTIVES}  # type: ignore[call-overload,index]
+    if per_instance:
+        arguments["straggler"] = grown
+    return arguments | objectives | {name: section.get(name) for name in SETTINGS}
 
 
-def _write(plan: Plan, found: Mapping[str, Found], directory: RunDirectory) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write ``plan.csv``, a row a policy and objective, and ``plan-sizes.csv``, a row a size that was simulated."""
-    rows = [_answer(plan, policy, found[policy], slo) for policy in plan.policies if policy in found
-            for slo in sorted(found[policy].fewest)]  # fmt: skip
-    answers = pd.DataFrame(rows)
-    sizes = pd.DataFrame(
-        [
-            {"policy": policy, **asdict(size)}
-            for policy in plan.policies
-            if policy in found
-            for size in sorted(found[policy].sizes, key=lambda size: size.machines)
-        ]
-    )
-    for path, table in ((directory.plan, answers), (directory.plan_sizes, sizes)):
-        if not table.empty:
-            write_text(path, table.to_csv(index=False))
-    return answers, sizes
+class Grown:
+    """Stragglers of a cluster of so many machines: values of ``plan.per_instance`` times their number.
+
+    Args:
+        config: the resolved config.
+        per_instance: a value a machine by its key.
+    """
+
+    def __init__(self, config: DictConfig, per_instance: Mapping[str, float]) -> None:
+        self._config = config
+        self._per_instance = per_instance
+
+    def config(self, machines: int) -> DictConfig:
+        """The config of a cluster of so many machines."""
+        grown = self._config.copy()
+        for key, share in self._per_instance.items():
+            value = share * machines
+            node, _, name = key.rpartition(".")
+            whole_number = takes_whole_numbers(OmegaConf.select(self._config, node), name)
+            OmegaConf.update(grown, key, max(1, round(value)) if whole_number else value)
+        return grown
+
+    def __call__(self, machines: int) -> dict[str, Straggler]:
+        """The stragglers by name.
+
+        Raises:
+            ConfigError: they cannot be on so many machines.
+        """
+        return stragglers(self.config(machines))
 
 
-def _answer(plan: Plan, policy: str, found: Found, slo_ms: float) -> dict[str, Any]:
-    size = found.fewest[slo_ms]
-    row = {
-        "policy": policy,
-        "percentile": plan.percent,
-        "slo_ms": slo_ms,
-        "slo_times_p50": slo_ms / plan.p50_ms,
-        "rate_qps": plan.rate_qps,
-        "busy_machines": plan.busy_instances,
-    }
-    if size is None:
-        return row | {"not_met": found.why[slo_ms]}
-    values = asdict(size)
-    del values["settled"]
-    return row | values | {"not_met": None}
-
-
-def _metrics(plan: Plan, answers: pd.DataFrame, sizes: pd.DataFrame) -> dict[str, float]:
-    """``plan/<policy>/machines`` for the first objective, and the same for each below the objective's name."""
-    metrics: dict[str, float] = {
-        f"{PREFIX}/rate_qps": plan.rate_qps,
-        f"{PREFIX}/service_time_ms": plan.service_s * 1e3,
-        f"{PREFIX}/p50_ms": plan.p50_ms,
-        f"{PREFIX}/percentile": plan.percent,
-        f"{PREFIX}/simulations": len(sizes) * len(plan.seeds),
-    }
-    for row in answers.to_dict("records"):
-        if row.get("machines", math.nan) != row.get("machines", math.nan):
-            continue  # not met
-        for part in (
-            ("", f"slo_{row['slo_ms']:g}_ms/") if row["slo_ms"] == plan.slos_ms[0] else (f"slo_{row['slo_ms']:g}_ms/",)
-        ):
-            for name in ("machines", "base_instances", "percentile_ms", "p50_ms"):
-                metrics[f"{PREFIX}/{row['policy']}/{part}{name}"] = float(row[name])
-    return metrics
+def _growing(config: DictConfig) -> dict[str, float]:
+    """``plan.per_instance``: a value a machine by its key."""
+    section = config.plan.get("per_instance") or {}
+    shares = {str(key): value for key, value in section.items()}
+    for key in shares:
+        if not key.startswith("straggler.") or OmegaConf.select(config, key.rpartition(".")[0]) is None:
+            chosen = ", ".join(config.get("straggler") or {}) or "none"
+            raise ConfigError(
+                f"plan.per_instance: {key} is no value of a straggler that was chosen ({chosen}); expected one such as "
+                "straggler.shuffle.transfers"
+            )
+    return shares

@@ -12,8 +12,10 @@ import hydra
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
+from parity_exp.checks import SettingError
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.experiment import library_errors
+from parity_exp.experiment.keys import key_of
 from parity_exp.experiment.schema import check_component, component_at, kinds, signature_of
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ def build(config: Any, key: str, **arguments: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, UserError):
             raise cause from None
+        if isinstance(cause, SettingError):
+            raise ConfigError(cause.within(key).at(key_of)) from None
         if cause is None or isinstance(cause, REFUSALS) or _is_lightnings_refusal(cause):
             # Hydra's lines after the first say nothing to users; what a class says, it may say in several.
             reason = library_errors.all_lines(cause) if cause else str(error).strip().splitlines()[0]

@@ -6,8 +6,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Le
 
-from parity_exp.checks import number
-from parity_exp.errors import ConfigError
+from parity_exp.checks import SettingError
 from parity_exp.load.load import OpenLoad
 from parity_exp.ranges import AnyQueries, Factor, Period, Positive, Queries, Rate
 
@@ -42,8 +41,8 @@ class Bursts(OpenLoad):
         random_lengths: bool = True,
     ) -> None:
         super().__init__(queries, warmup, rate_qps, utilisation, slo_ms)
-        self.on_s = number("load.on_s", on_s, above=0)
-        self.off_s = number("load.off_s", off_s, least=0)
+        self.on_s = float(on_s)
+        self.off_s = float(off_s)
         self.random_lengths = random_lengths
 
     def arrivals(self, rate_qps: float, random: np.random.Generator) -> np.ndarray:
@@ -52,8 +51,8 @@ class Bursts(OpenLoad):
         # Arrivals on a clock that stands still while it is quiet, then moved by the quiet times before them.
         busy_clock_s = np.cumsum(gaps.exponential(1 / peak_qps, self.total))
         if busy_clock_s[-1] / self.on_s > MOST_BURSTS:
-            raise ConfigError(
-                f"load.on_s={self.on_s:g}: in {busy_clock_s[-1]:.3g} s that would be more than {MOST_BURSTS:,} busy "
+            raise SettingError(
+                f"{{on_s}}={self.on_s:g}: in {busy_clock_s[-1]:.3g} s that would be more than {MOST_BURSTS:,} busy "
                 "times; make them longer"
             )
         ends_s = self._ends(busy_clock_s[-1], busy)

@@ -5,7 +5,6 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Le
 
-from parity_exp.checks import number, whole
 from parity_exp.load.load import Load
 from parity_exp.ranges import AnyQueries, Delay, Positive, Queries
 
@@ -34,8 +33,9 @@ class ClosedLoop(Load):
         slo_ms: Positive | None = None,
     ) -> None:
         super().__init__(queries, warmup, slo_ms)
-        self.clients = whole("load.clients", clients, 1)
-        self.think_ms = number("load.think_ms", think_ms, least=0)
+        self.clients = clients
+        self.think_ms = float(think_ms)
+        self.think_s = think_ms / 1e3
 
     def rate(self, service_s: float, base_instances: int) -> float:
         """The most that clients and base instances allow."""

@@ -7,8 +7,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from parity_exp.checks import at_most_one, number, whole
-from parity_exp.errors import ConfigError
+from parity_exp.checks import Checked, SettingError, at_most_one
 from parity_exp.ranges import AnyQueries, Factor, Positive, Queries, Rate
 
 DEFAULT_UTILISATION = 0.5
@@ -19,10 +18,8 @@ MOST_QUERIES = 100_000_000
 LONGEST_S = 1e11
 """No run lasts longer: some 3,000 years, in which moments are still told apart to some 20 microseconds."""
 
-HIGHEST_RATE_QPS, HIGHEST_UTILISATION = 1e9, 1e6
 
-
-class Load(ABC):
+class Load(Checked, ABC):
     """Base class of loads.
 
     Args:
@@ -31,19 +28,22 @@ class Load(ABC):
         slo_ms: how long after its scheduled arrival a query gets the default prediction; None: never.
 
     Raises:
-        ConfigError: a setting that cannot be, with its key.
+        SettingError: a setting that cannot be, with its name.
     """
 
     open_loop = True
     """Whether arrivals do not wait for answers."""
 
+    think_s: float | None = None
+    """Of a closed loop: a client's next query follows this long after its answer. None for open loops."""
+
     def __init__(self, queries: Queries, warmup: AnyQueries = 0, slo_ms: Positive | None = None) -> None:
-        self.queries = whole("load.queries", queries, 1)
-        self.warmup = whole("load.warmup", warmup, 0)
-        self.slo_ms = None if slo_ms is None else number("load.slo_ms", slo_ms, above=0)
+        self.queries = queries
+        self.warmup = warmup
+        self.slo_ms = None if slo_ms is None else float(slo_ms)
         if self.total > MOST_QUERIES:
-            key, value = max(("load.queries", self.queries), ("load.warmup", self.warmup), key=lambda one: one[1])
-            raise ConfigError(f"{key}={value}: expected at most {MOST_QUERIES:,} queries, warm-up included")
+            name, value = max(("queries", queries), ("warmup", warmup), key=lambda one: one[1])
+            raise SettingError(f"{{{name}}}={value}: expected at most {MOST_QUERIES:,} queries, warm-up included")
 
     @property
     def total(self) -> int:
@@ -84,7 +84,7 @@ class OpenLoad(Load):
         slo_ms: how long after its scheduled arrival a query gets the default prediction; None: never.
 
     Raises:
-        ConfigError: a setting that cannot be, with its key.
+        SettingError: a setting that cannot be, with its name.
     """
 
     def __init__(
@@ -96,10 +96,9 @@ class OpenLoad(Load):
         slo_ms: Positive | None = None,
     ) -> None:
         super().__init__(queries, warmup, slo_ms)
-        at_most_one({"load.rate_qps": rate_qps, "load.utilisation": utilisation})
-        self.rate_qps = None if rate_qps is None else number("load.rate_qps", rate_qps, above=0, most=HIGHEST_RATE_QPS)
-        share = DEFAULT_UTILISATION if utilisation is None else utilisation
-        self.utilisation = number("load.utilisation", share, above=0, most=HIGHEST_UTILISATION)
+        at_most_one({"rate_qps": rate_qps, "utilisation": utilisation})
+        self.rate_qps = None if rate_qps is None else float(rate_qps)
+        self.utilisation = DEFAULT_UTILISATION if utilisation is None else float(utilisation)
 
     def rate(self, service_s: float, base_instances: int) -> float:
         if self.rate_qps is not None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from parity_exp.checks import whole
-from parity_exp.errors import ConfigError, UserError
+from parity_exp.checks import SettingError
+from parity_exp.errors import UserError
 from parity_exp.files.csv_rows import each_row, finite_number
 from parity_exp.files.writing import write_text
 from parity_exp.load.load import LONGEST_S, MOST_QUERIES, Load
@@ -31,26 +31,30 @@ class TraceLoad(Load):
         slo_ms: how long after its scheduled arrival a query gets the default prediction; None: never.
 
     Raises:
-        ConfigError: a setting that cannot be, with its key.
+        SettingError: a setting that cannot be, with its name.
         UserError: the file is missing or wrong.
     """
 
     def __init__(
-        self, path: Text | None, queries: Queries | None = None, warmup: AnyQueries = 0, slo_ms: Positive | None = None
+        self,
+        path: Text | Path | None,
+        queries: Queries | None = None,
+        warmup: AnyQueries = 0,
+        slo_ms: Positive | None = None,
     ) -> None:
         if path is None:
-            raise ConfigError(
-                f"load.path=null: expected a CSV file of arrival times in seconds, with {HEADER} in its first row"
+            raise SettingError(
+                f"{{path}}={{null}}: expected a CSV file of arrival times in seconds, with {HEADER} in its first row"
             )
         scheduled_s = read_arrivals(path)
-        rest = len(scheduled_s) - whole("load.warmup", warmup, 0)
+        rest = len(scheduled_s) - warmup
         if rest < 1:
-            raise ConfigError(f"load.warmup={warmup}: expected fewer than the {len(scheduled_s)} arrivals of {path}")
+            raise SettingError(f"{{warmup}}={warmup}: expected fewer than the {len(scheduled_s)} arrivals of {path}")
         super().__init__(rest if queries is None else queries, warmup, slo_ms)
         if self.queries > rest:
-            raise ConfigError(
-                f"load.queries={queries}: expected at most {rest}, as {path} has {len(scheduled_s)} arrivals "
-                f"and load.warmup={warmup}"
+            raise SettingError(
+                f"{{queries}}={queries}: expected at most {rest}, as {path} has {len(scheduled_s)} arrivals "
+                f"and {{warmup}}={warmup}"
             )
         self.scheduled_s = scheduled_s[: self.total]
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Hashable, Mapping
@@ -11,8 +12,11 @@ from multiprocessing.sharedctypes import SynchronizedArray
 from multiprocessing.synchronize import Event
 from typing import Any, TypeVar
 
+import cloudpickle  # type: ignore[import-untyped]
+
 from parity_exp.errors import UserError
 from parity_exp.process import interrupts
+from parity_exp.process.fresh import fresh_processes
 from parity_exp.process.progress import progress
 
 TELL_S = 0.25
@@ -32,23 +36,29 @@ class Interrupted(KeyboardInterrupt):
 
 
 def in_parallel(
-    work: Callable[..., Any], jobs: Mapping[Key, tuple[Any, ...]], processes: int, name: str, total: int | None
+    work: Callable[..., Any],
+    jobs: Mapping[Key, tuple[Any, ...]],
+    processes: int,
+    name: str,
+    total: int | None,
+    show_progress: bool = True,
 ) -> dict[Key, Any]:
     """Call ``work(*arguments, tell)`` for each job; return what it returns by the job's key.
 
     Args:
-        work: a function that a new process finds by its name.
-        jobs: the arguments of each job.
+        work: a function.
+        jobs: the arguments of each job; objects of classes of a script or a notebook travel with their classes.
         processes: how many jobs run at a time; a single one runs in this process.
         name: of the progress bar.
         total: queries of all jobs together; None: not known in advance.
+        show_progress: show a progress bar.
 
     Raises:
         Interrupted: Ctrl-C; with the results of jobs that were through, and what others gave up by ``Interrupted``.
-        UserError: a process was killed, as by a system that is short of memory.
+        UserError: a process was killed, as by a system that is short of memory; or an argument cannot be sent to one.
     """
     count = min(processes, len(jobs))
-    with progress(name, total) as tell:
+    with progress(name, total, show_progress) as tell:
         return _in_turn(work, jobs, tell) if count == 1 else _in_processes(work, jobs, count, tell)
 
 
@@ -75,11 +85,12 @@ def _in_turn(work: Callable[..., Any], jobs: Mapping[Key, tuple[Any, ...]], tell
 def _in_processes(
     work: Callable[..., Any], jobs: Mapping[Key, tuple[Any, ...]], count: int, tell: Tell
 ) -> dict[Key, Any]:
-    context = multiprocessing.get_context("spawn")
+    context = fresh_processes()
+    orders = {key: _order(work, arguments) for key, arguments in jobs.items()}
     simulated: SynchronizedArray[int] = context.Array("q", len(jobs))
     stop = context.Event()
     pool = ProcessPoolExecutor(count, context, _begin, (simulated, stop))
-    started = {key: pool.submit(_work, place, work, arguments) for place, (key, arguments) in enumerate(jobs.items())}
+    started = {key: pool.submit(_work, place, order) for place, (key, order) in enumerate(orders.items())}
     try:
         waiting = set(started.values())
         while waiting:
@@ -91,7 +102,7 @@ def _in_processes(
         if interrupts.arrived():  # a SIGTERM to all processes of a job at once
             raise Interrupted(_left(started)) from None
         raise UserError(
-            "a process was killed, perhaps for want of memory; set simulate.processes to a smaller number"
+            "a process was killed, perhaps for want of memory; take a smaller number of processes (simulate.processes)"
         ) from None
     except KeyboardInterrupt:
         stop.set()
@@ -101,6 +112,22 @@ def _in_processes(
         stop.set()
         pool.shutdown(cancel_futures=True)
     return {key: job.result() for key, job in started.items()}
+
+
+def _order(work: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
+    """What a process is to do, in a form that it can read whatever program this is.
+
+    Raises:
+        UserError: an argument cannot be sent.
+    """
+    try:
+        content: bytes = cloudpickle.dumps((work, arguments))
+    except Exception as error:
+        raise UserError(
+            f"a policy, load or straggler cannot be sent to another process ({error}); take processes=1, or keep open "
+            "files, locks and connections out of it"
+        ) from None
+    return content
 
 
 def _left(started: Mapping[Key, "Future[Any]"]) -> dict[Key, Any]:
@@ -138,7 +165,9 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _work(place: int, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _work(place: int, order: bytes) -> Any:
+    work, arguments = pickle.loads(order)
+
     def tell(queries: int) -> None:
         _simulated[place] = queries
         if _stop.is_set():

@@ -47,13 +47,21 @@ class Recorder:
         warmup: queries before them.
         task: says what answers and labels are, and how good an answer is.
         default: the default answer; None where there is none.
+        labelled: whether there are true answers; otherwise nothing is said of how good answers are.
 
     Attributes:
         duplicates: answers to queries that had one already or were not sent. Anything but 0 is a defect of the
             frontend or the policy; the first answer counts.
     """
 
-    def __init__(self, queries: int, warmup: int, task: Task = CLASSES, default: Answer | None = None) -> None:
+    def __init__(
+        self,
+        queries: int,
+        warmup: int,
+        task: Task = CLASSES,
+        default: Answer | None = None,
+        labelled: bool = True,
+    ) -> None:
         total = queries + warmup
         self.warmup = warmup
         self.duplicates = 0
@@ -62,6 +70,7 @@ class Recorder:
         self._completed_s = np.zeros(total)
         nothing = np.asarray(task.no_answer)
         self._task = task
+        self._labelled = labelled
         self._default = nothing if default is None else np.asarray(default, dtype=nothing.dtype)
         self._label = np.full((total, *nothing.shape), nothing)
         self._predicted = np.full((total, *nothing.shape), nothing)
@@ -215,7 +224,6 @@ class Recorder:
         rows = np.flatnonzero(self._state >= 0)
         rows = rows[rows >= self.warmup]
         label, predicted = self._label[rows], self._predicted[rows]
-        scores = self._scores(predicted, label)
         scheduled_s, completed_s = self._scheduled_s[rows], self._completed_s[rows]
         values = {
             "query": rows,
@@ -228,15 +236,25 @@ class Recorder:
             "group": self._group[rows],
             "corrupted": self._corrupted[rows],
             "flagged": self._flagged[rows],
+        }
+        kinds, answers = columns.QUERIES | columns.ANSWERS, self._task.columns("predicted", predicted)
+        if self._labelled:
+            values |= self._how_good(predicted, label)
+            answers = {**self._task.columns("label", label), **answers}
+        table = columns.frame({name: kinds[name] for name in kinds if name in values}, values)
+        table = pd.concat([table, pd.DataFrame(answers, index=table.index)], axis="columns")
+        if self._labelled:
+            table.attrs["quality"] = self._task.quality
+        return table
+
+    def _how_good(self, predicted: NDArray[Any], label: NDArray[Any]) -> dict[str, Any]:
+        """Columns that compare answers with true ones."""
+        scores = self._scores(predicted, label)
+        return {
             "correct": scores["accuracy"] > 0,
             "score": scores[self._task.quality],
             "default_correct": self._scores(np.broadcast_to(self._default, label.shape), label)["accuracy"] > 0,
         }
-        table = columns.frame(columns.QUERIES | columns.ANSWERS, values)
-        answers = {**self._task.columns("label", label), **self._task.columns("predicted", predicted)}
-        table = pd.concat([table, pd.DataFrame(answers, index=table.index)], axis="columns")
-        table.attrs["quality"] = self._task.quality
-        return table
 
     def _scores(self, answers: NDArray[Any], labels: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
         scores = self._task.answer_scores(torch.tensor(answers), torch.tensor(labels))

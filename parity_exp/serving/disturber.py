@@ -14,7 +14,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
@@ -27,6 +26,7 @@ from parity_exp.disturbances.timeline import FAULTS
 from parity_exp.disturbances.trace import KILL, SLOW, Disturbance
 from parity_exp.errors import ConfigError, UserError
 from parity_exp.process import temporary_folder
+from parity_exp.process.fresh import from_fork_server
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ class Disturber:
         device = self._devices[instance]
         name = f"{kind} process beside instance {instance} on {device}"
         temporary_folder.own()
-        context = get_context("forkserver")
+        context = from_fork_server()
         # Counts only where no fork server runs yet; the pool's has torch as well.
         context.set_forkserver_preload([attend.__module__])
         ours, theirs = context.Pipe()

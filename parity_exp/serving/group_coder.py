@@ -66,6 +66,11 @@ class GroupCoder(ABC):
         return medians | {f"{name}_s": sum(values) for name, values in times.items()}
 
 
+def coder_of(code: Code | NonSystematicCode, batch_size: int) -> GroupCoder:
+    """The coder of a code, for batches of so many queries at most."""
+    return ParityGroupCoder(code, batch_size) if isinstance(code, Code) else WholeGroupCoder(code, batch_size)
+
+
 class ParityGroupCoder(GroupCoder):
     """Reconstructs one prediction at a time from own predictions and parity outputs; ``decode_s`` has each."""
 

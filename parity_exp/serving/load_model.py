@@ -1,15 +1,19 @@
-"""Make a model from its config and its checkpoint, in an instance's process.
+"""Make a model from plain settings and its checkpoint, in an instance's process.
 
-Apart from the commands, for every instance imports this file, and should not import what trains and draws.
+Every instance imports this file, and should not import what composes configs, trains or draws.
 """
 
+import importlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-import hydra.utils
 from torch import nn
 
 from parity_exp.models.checkpoint import load_weights
+
+TARGET, PARTIAL, ARGUMENTS, RECURSIVE, CONVERT = "_target_", "_partial_", "_args_", "_recursive_", "_convert_"
+"""Keys that say how an object is made and are no arguments of its class."""
 
 
 def load_model(
@@ -22,7 +26,7 @@ def load_model(
     """A network in evaluation mode.
 
     Args:
-        architecture: node of the config group ``architecture``.
+        architecture: its class, as ``_target_``, and arguments; plain values, and objects in the same form.
         shape: of one query.
         outputs: numbers in one prediction.
         path: the checkpoint.
@@ -31,6 +35,63 @@ def load_model(
     Raises:
         CheckpointError: it is missing, unreadable, or of another network.
     """
-    network: nn.Module = hydra.utils.instantiate(architecture, input_shape=shape, outputs=outputs)
+    network: nn.Module = made(architecture, input_shape=shape, outputs=outputs)
     load_weights(path, network, "checkpoint", content)
     return network.eval()
+
+
+def made(settings: Any, **more: Any) -> Any:
+    """An object from plain settings, as a config has them: of the class or function that ``_target_`` names.
+
+    Args:
+        settings: a mapping with ``_target_``; anything else is what it is.
+        more: further arguments, which come before those of the settings.
+
+    Raises:
+        ImportError: there is no such class.
+    """
+    if isinstance(settings, list):
+        return [made(one) for one in settings]
+    if not isinstance(settings, Mapping):
+        return settings
+    inner = made if settings.get(RECURSIVE, True) else _as_it_is
+    given = {
+        name: inner(value)
+        for name, value in settings.items()
+        if name not in (TARGET, PARTIAL, ARGUMENTS, RECURSIVE, CONVERT)
+    }
+    if TARGET not in settings:
+        return given
+    maker = _named(settings[TARGET])
+    arguments = inner(settings.get(ARGUMENTS, []))
+    if settings.get(PARTIAL, False):
+        return partial(maker, *arguments, **(given | more))
+    return maker(*arguments, **(given | more))
+
+
+def _as_it_is(settings: Any) -> Any:
+    return settings
+
+
+def _named(name: str) -> Any:
+    """The class or function of a dotted name.
+
+    Raises:
+        ImportError: there is none.
+    """
+    parts = name.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        module = ".".join(parts[:length])
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
+                raise
+            continue
+        for part in parts[length:]:
+            try:
+                found = getattr(found, part)
+            except AttributeError:
+                raise ImportError(f"{name}: {found.__name__} has no {part}") from None
+        return found
+    raise ImportError(f"{name}: there is no module {parts[0]}")

@@ -117,6 +117,12 @@ class Pool(ABC):
 
     prefetch: int = 1
 
+    service_time_ms: float = 0.0
+    """A task takes at least that long."""
+
+    task_timeout_s: float = 0.0
+    """A task that takes longer is ended with its instance; 0: none is."""
+
     def check(self, instances: int) -> None:  # noqa: B027 - not every pool knows anything ahead
         """Refuse settings that cannot work for so many instances, as far as that is known before anything starts.
 

@@ -12,22 +12,22 @@
     np.quantile(outcome.latency_ms, 0.999)
 """
 
-from parity_exp.simulation.calibration import Calibration, calibration
 from parity_exp.simulation.cluster import Service, simulate
 from parity_exp.simulation.confidence import over_seeds
 from parity_exp.simulation.foresight import Foresight
+from parity_exp.simulation.measured_times import MeasuredTimes, measured_times
 from parity_exp.simulation.outcome import Outcome
 from parity_exp.simulation.random_times import RandomTimes, Scaled, ServiceTimes
 
 __all__ = [
-    "Calibration",
     "Foresight",
+    "MeasuredTimes",
     "Outcome",
     "RandomTimes",
     "Scaled",
     "Service",
     "ServiceTimes",
-    "calibration",
+    "measured_times",
     "over_seeds",
     "simulate",
 ]

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from parity_exp.checks import SettingError
 from parity_exp.disturbances.trace import Disturbance, write_trace
-from parity_exp.errors import ConfigError, UserError
-from parity_exp.experiment.serving import Serving
-from parity_exp.experiment.simulation import Simulation, simulate_seed
+from parity_exp.errors import UserError
+from parity_exp.experiment.keys import naming_keys
 from parity_exp.load import TraceLoad, write_arrivals
-from tests.commands.test_one_world import composed, nullcontext, simulation
+from parity_exp.serving.serving import LONGEST_S
+from parity_exp.simulation.simulation import Simulation
+from tests.commands.simulated import simulate_seed, simulation_of
+from tests.commands.test_one_world import composed, simulation
 
 MOST_BYTES = 300_000_000
 
@@ -27,7 +30,7 @@ def from_config(*overrides: str) -> Simulation:
     config.load.queries = 200
     for key, _, value in (override.partition("=") for override in overrides if not override.startswith(GROUPS)):
         OmegaConf.update(config, key, None if value == "null" else number(value))
-    return Simulation(config)
+    return simulation_of(config)
 
 
 def number(text: str) -> int | float | str:
@@ -41,7 +44,7 @@ def refused(*overrides: str) -> str:
     composed("redundancy=[parity]", *(override for override in overrides if override.startswith(GROUPS)))
     tracemalloc.start()
     try:
-        with pytest.raises(UserError) as error:
+        with pytest.raises(UserError) as error, naming_keys():
             from_config(*overrides).scene(0)
         assert tracemalloc.get_traced_memory()[1] < MOST_BYTES
     finally:
@@ -85,7 +88,7 @@ def test_arrivals_in_seconds_since_1970_are_simulated_as_their_gaps_say(tmp_path
     for name, start_s in (("own", 0.0), ("since_1970", 1_764_180_000.0)):
         write_arrivals(tmp_path / f"{name}.csv", gaps_s + start_s)
         made = from_config("straggler=none", "load=trace", f"load.path={tmp_path}/{name}.csv", "load.queries=null")
-        values.append(simulate_seed(made, 0, None, lambda _: nullcontext(lambda _: None)))
+        values.append(simulate_seed(made, 0))
     for key in ("simulate/parity/latency_ms/p99", "simulate/rate_qps"):
         assert values[1][key] == pytest.approx(values[0][key], rel=0.01)
 
@@ -94,7 +97,7 @@ def test_a_gap_of_decades_is_refused_with_stragglers_and_simulated_without(tmp_p
     write_arrivals(tmp_path / "gap.csv", np.array([0.0, 0.01, 1.7e9]))
     load = ("load=trace", f"load.path={tmp_path}/gap.csv", "load.queries=null")
     assert "straggler.shuffle" in refused(*load, "straggler=shuffle")
-    values = simulate_seed(from_config(*load, "straggler=none"), 0, None, lambda _: nullcontext(lambda _: None))
+    values = simulate_seed(from_config(*load, "straggler=none"), 0)
     assert values["simulate/parity/queries"] == 3
 
 
@@ -102,8 +105,8 @@ def test_serving_does_not_wait_for_decades(tmp_path: Path) -> None:
     write_arrivals(tmp_path / "gap.csv", np.array([0.0, 0.01, 1.7e9]))
     simulated = simulation(("parity",), "none")
     simulated.load = TraceLoad(str(tmp_path / "gap.csv"))
-    simulated.longest_s = Serving.longest_s
-    with pytest.raises(ConfigError, match=r"load: .*19,676 days.*at most 2\.59e\+06 s"):
+    simulated.longest_s = LONGEST_S
+    with pytest.raises(SettingError, match=r"load: .*19,676 days.*at most 2\.59e\+06 s"):
         simulated.draw(0.02, 0)
 
 

@@ -12,10 +12,12 @@ from scipy.optimize import brentq
 from scipy.special import gammaln
 
 from parity_exp.errors import ConfigError
+from parity_exp.experiment.capacity import Grown, plan_arguments
 from parity_exp.experiment.config_folder import config_folder
 from parity_exp.experiment.job import resolved
-from parity_exp.experiment.planning import Plan
+from parity_exp.experiment.keys import naming_keys
 from parity_exp.process.parallel import Interrupted, Tell, in_parallel
+from parity_exp.simulation.planning import plan_capacity
 from tests.conftest import Run, metrics, run_dirs
 
 SMALL = (
@@ -119,8 +121,8 @@ def test_nonsense_is_refused_in_one_line(config: DictConfig, changes: dict[str, 
     changed = resolved(config)
     for key, value in {"plan.slo_ms": [50], **changes}.items():
         OmegaConf.update(changed, key, value)
-    with pytest.raises(ConfigError) as refused:
-        Plan(changed)
+    with pytest.raises(ConfigError) as refused, naming_keys():
+        plan_capacity(**plan_arguments(changed), dry_run=True)
     assert all(word in str(refused.value) for word in words) and "\n" not in str(refused.value)
 
 
@@ -131,9 +133,10 @@ def test_values_that_grow_with_the_cluster_are_whole_where_their_class_says_so(c
     OmegaConf.update(changed, "straggler.crash", crash, force_add=True)
     shares = {"straggler.shuffle.transfers": 0.2, "straggler.crash.rate_per_s": 0.02}
     OmegaConf.update(changed, "plan.per_instance", shares, force_add=True)
-    plan = Plan(changed)
+    stragglers = plan_arguments(changed)["straggler"]
+    assert isinstance(stragglers, Grown)
     for machines, transfers in ((3, 1), (23, 5), (1000, 200)):
-        grown = plan.grown(changed, machines)
+        grown = stragglers.config(machines)
         assert grown.straggler.shuffle.transfers == transfers
         assert grown.straggler.crash.rate_per_s == pytest.approx(0.02 * machines)
 

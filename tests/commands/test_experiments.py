@@ -15,7 +15,7 @@ from parity_exp.data import Dataset, Samples, Splits
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.components import build
 from parity_exp.experiment.config_folder import config_folder
-from parity_exp.experiment.serving import Serving
+from parity_exp.experiment.serving import ServingPlan
 from tests.conftest import Run, metrics, run_dirs
 from tests.slow_cases import slow_but
 
@@ -132,7 +132,7 @@ def rehearsed(parts: str) -> None:
     experiment.rehearse()
     assert experiment.code.k == config.k and experiment.code.r == config.r
     experiment.machine.trainer(config.trainer.max_epochs)()
-    Serving(experiment)
+    ServingPlan(experiment)
 
 
 @pytest.mark.parametrize(

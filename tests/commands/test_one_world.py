@@ -1,7 +1,6 @@
 """A policy meets the same world, and has the same results, alone and beside any others."""
 
 import itertools
-from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from parity_exp.disturbances.trace import Disturbance, read_trace, write_trace
 from parity_exp.disturbances.worlds import world_of
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.config_folder import config_folder
-from parity_exp.experiment.simulation import Simulation, simulate_seed
+from parity_exp.simulation.simulation import Simulation
+from tests.commands.simulated import simulate_seed, simulation_of
 from tests.slow_cases import slow_but
 
 QUERIES = 120
@@ -50,11 +50,11 @@ def simulation(policies: tuple[str, ...], straggler: str, **changes: Any) -> Sim
     config.redundancy = {name: config.redundancy[name] for name in policies}
     for key, value in changes.items():
         OmegaConf.update(config, key.replace("__", "."), value)
-    return Simulation(config)
+    return simulation_of(config)
 
 
 def results(simulated: Simulation, policy: str, folder: Path | None = None) -> dict[str, float]:
-    metrics = simulate_seed(simulated, 5, folder, lambda _: nullcontext(lambda _: None))
+    metrics = simulate_seed(simulated, 5, folder)
     return {key: value for key, value in metrics.items() if key.startswith(f"simulate/{policy}/")}
 
 
@@ -76,7 +76,7 @@ def test_a_trace_is_the_same_alone_and_in_any_list(straggler: str) -> None:
     "straggler", slow_but(["degraded"], ["shuffle", "degraded", "crash_often", "slowdown_pareto", "[degraded,shuffle]"])
 )
 def test_results_are_the_same_alone_and_in_any_list(straggler: str) -> None:
-    listed = simulate_seed(simulation(tuple(POLICIES), straggler), 5, None, lambda _: nullcontext(lambda _: None))
+    listed = simulate_seed(simulation(tuple(POLICIES), straggler), 5)
     for policy in POLICIES:
         own = results(simulation((policy,), straggler), policy)
         assert own.items() <= listed.items()

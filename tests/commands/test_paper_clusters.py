@@ -1,14 +1,13 @@
 """ParM's clusters in simulation: what follows from what the experiment files assume."""
 
-from contextlib import nullcontext
-
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.config_folder import config_folder
-from parity_exp.experiment.simulation import Simulation, simulate_seed
+from parity_exp.simulation.simulation import Simulation
+from tests.commands.simulated import simulate_seed, simulation_of
 
 
 def simulation(*overrides: str) -> Simulation:
@@ -17,11 +16,11 @@ def simulation(*overrides: str) -> Simulation:
     OmegaConf.set_struct(config, False)
     del config.sweep
     OmegaConf.resolve(config)
-    return Simulation(config)
+    return simulation_of(config)
 
 
 def simulated(*overrides: str) -> dict[str, float]:
-    return simulate_seed(simulation(*overrides), 0, None, lambda _: nullcontext(lambda _: None))
+    return simulate_seed(simulation(*overrides), 0)
 
 
 def test_the_strength_that_was_fitted_to_a_gap_still_gives_it() -> None:

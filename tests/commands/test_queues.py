@@ -3,9 +3,10 @@
 import pytest
 from omegaconf import OmegaConf
 
-from parity_exp.experiment.simulation import Simulation, simulate_seed
 from parity_exp.policies.queues import Queues, RoundRobin, SingleQueue
-from tests.commands.test_one_world import composed, nullcontext
+from parity_exp.simulation.simulation import Simulation
+from tests.commands.simulated import simulate_seed, simulation_of
+from tests.commands.test_one_world import composed
 
 
 class Restless(SingleQueue):
@@ -21,7 +22,7 @@ def simulated(queue: str, policy: str, **changes: object) -> Simulation:
     OmegaConf.update(config, "load.queries", 3000)
     for key, value in changes.items():
         OmegaConf.update(config, key.replace("__", "."), value)
-    return Simulation(config)
+    return simulation_of(config)
 
 
 @pytest.mark.parametrize("queue", [SingleQueue, RoundRobin])
@@ -32,7 +33,7 @@ def test_a_slow_instance_rests_in_every_queue(queue: type[Queues], monkeypatch: 
     made = simulated(name, "adaptive", **slow, **hedging_only)
     rests, never = {}, {}
     for values in (rests, never):
-        values |= simulate_seed(made, 0, None, lambda _: nullcontext(lambda _: None))
+        values |= simulate_seed(made, 0)
         monkeypatch.setattr(queue, "rest", lambda *_: None)
     assert rests["simulate/adaptive/latency_ms/mean"] < 0.97 * never["simulate/adaptive/latency_ms/mean"]
 
@@ -44,4 +45,4 @@ def test_a_queue_that_cannot_let_instances_rest_is_told_of(caplog: pytest.LogCap
     assert caplog.messages == []
     simulated("single", "adaptive", **target)
     (line,) = caplog.messages
-    assert "Restless" in line and "redundancy=adaptive" in line
+    assert "Restless" in line and "a part of adaptive" in line

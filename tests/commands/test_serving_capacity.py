@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from parity_exp.serving.capacity import Capacity
 from parity_exp.serving.pools import LocalPool
+from parity_exp.serving.throughput import Throughput
 from tests.conftest import Run, Trained, metrics, run_dirs
 
 FREE = (
@@ -44,12 +44,12 @@ def test_utilisation_is_of_what_all_instances_serve_together_and_both_figures_ar
 def test_instances_in_each_others_way_are_warned_of(
     run: Run, trained: Trained, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("parity_exp.experiment.serving.measure_alone", lambda *_: 0.01)
-    monkeypatch.setattr("parity_exp.experiment.serving.measure_together", lambda *_: 120.0)
+    monkeypatch.setattr("parity_exp.serving.serving.measure_alone", lambda *_: 0.01)
+    monkeypatch.setattr("parity_exp.serving.serving.measure_together", lambda *_: 120.0)
     monkeypatch.setattr(LocalPool, "cores", lambda _: 1)
     assert run("serve", f"run={trained()}", *FREE, "redundancy=[none]") == 0
     shown = " ".join(" ".join(capfd.readouterr()).split())
-    words = Capacity(2, 0.01, 120.0).words(["cpu", "cpu"], 1)
+    words = Throughput(2, 0.01, 120.0).words(["cpu", "cpu"], 1)
     assert words is not None and words in shown
 
 
@@ -60,8 +60,8 @@ def test_instances_that_sleep_serve_what_their_sleep_allows_unless_they_cannot(
     run: Run, folder: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch, floor_ms: int, together_qps: float,
     capacity_qps: float,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("parity_exp.experiment.serving.measure_alone", lambda *_: 0.01)
-    monkeypatch.setattr("parity_exp.experiment.serving.measure_together", lambda *_: together_qps)
+    monkeypatch.setattr("parity_exp.serving.serving.measure_alone", lambda *_: 0.01)
+    monkeypatch.setattr("parity_exp.serving.serving.measure_together", lambda *_: together_qps)
     given = (f"run={trained()}", *FREE, f"pool.service_time_ms={floor_ms}", "redundancy=[none]")
     assert run("serve", *given) == 0
     (run_dir,) = run_dirs(folder, "serve")

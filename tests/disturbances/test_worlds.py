@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parity_exp.disturbances import Replay, compose
+from parity_exp.disturbances.helpers import Burner, TenantService
 from parity_exp.disturbances.trace import Disturbance, read_trace, write_trace
 from parity_exp.disturbances.worlds import in_order, put_together, world_of
 from tests.disturbances.test_stragglers import MODELS, SERVICE_S
@@ -28,7 +29,7 @@ def test_a_file_of_several_clusters_replays_exactly_on_each(names: tuple[str, ..
     models = {name: MODELS[name] for name in names}
     worlds = {size: compose(models, size, 20, 3, SERVICE_S) for size in (6, 4, 12)}
     write_trace(tmp_path / "trace.csv", put_together(worlds))
-    replay = Replay(str(tmp_path / "trace.csv"), *MODELS["contention"].helpers().values(), None)  # type: ignore[call-arg]
+    replay = Replay(str(tmp_path / "trace.csv"), Burner(), TenantService())
     for size, own in worlds.items():
         replayed = compose({"trace": replay}, size, 1, 99, 1.0)
         assert [row for row in replayed if row.instance < size] == own

@@ -23,10 +23,10 @@ from parity_exp.policies import NoRedundancy
 from parity_exp.policies.desk import Desk
 from parity_exp.recordings.measures import serving_metrics
 from parity_exp.recordings.recorder import Recorder
-from parity_exp.serving.capacity import measure_alone, measure_together
 from parity_exp.serving.frontend import Frontend, Workload
 from parity_exp.serving.pool import Finished, Pool, ServedModel
 from parity_exp.serving.pools import LocalPool
+from parity_exp.serving.throughput import measure_alone, measure_together
 from parity_exp.tasks import Classification
 from tests.gpu.rows import Row, table
 

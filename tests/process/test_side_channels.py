@@ -24,7 +24,7 @@ FAILURES = [
 ]
 
 PLACES = [
-    "parity_exp.commands.simulate.serving_figures",
+    "parity_exp.analysis.figures.serving.serving_figures",
     "parity_exp.analysis.figures.files.write_bytes",
     "parity_exp.commands.simulate.write_report",
     "parity_exp.analysis.tables.Console",
@@ -58,7 +58,7 @@ def test_metrics_and_page_are_written_before_anything_is_shown(
     def look(*_: object, **__: object) -> None:
         found.append({path.name for path in Path("run").iterdir()})
 
-    monkeypatch.setattr("parity_exp.commands.simulate.show", look)
+    monkeypatch.setattr("parity_exp.scenario.result.show", look)
     assert run(*SIMULATE, "tracker=none") == 0
     assert found and {"metrics.json", "report.html", "figures"} <= found[0]
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 from annotated_types import Ge, Le
 
-from parity_exp.checks import whole
+from parity_exp.checks import check_fields
 from parity_exp.disturbances.helpers.helper import Helper, Work
 
 CPU_SIZE = 256
@@ -25,8 +25,7 @@ class Burner(Helper):
     size: Annotated[int, Ge(1), Le(2**15)] | None = None
 
     def __post_init__(self) -> None:
-        if self.size is not None:
-            whole("straggler.contention.process.size", self.size, 1)
+        check_fields(self)
 
     def prepare(self, device: str, seed: int) -> Work:
         size = self.size or (CPU_SIZE if device == "cpu" else GPU_SIZE)

@@ -8,11 +8,9 @@ import torch
 from annotated_types import Ge, Le
 from torch import nn
 
-from parity_exp.checks import number, whole
+from parity_exp.checks import check_fields
 from parity_exp.disturbances.helpers.helper import Helper, Work
 from parity_exp.ranges import Few, Rate
-
-KEY = "straggler.multitenancy.process"
 
 
 @dataclass(frozen=True)
@@ -32,9 +30,7 @@ class TenantService(Helper):
     batch: Annotated[int, Ge(1), Le(10**4)] = 16
 
     def __post_init__(self) -> None:
-        number(f"{KEY}.rate_qps", self.rate_qps, above=0)
-        for name in ("width", "layers", "batch"):
-            whole(f"{KEY}.{name}", getattr(self, name), 1)
+        check_fields(self)
 
     def prepare(self, device: str, seed: int) -> Work:
         layers = [nn.Sequential(nn.Linear(self.width, self.width), nn.ReLU()) for _ in range(self.layers)]

@@ -9,8 +9,8 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.schema.config import CONFIG, HYDRAS, Component, Named
 from parity_exp.experiment.schema.signatures import Signature, signature_of
-from parity_exp.experiment.schema.values import LISTS, MAPPINGS, fits, kinds, words
 from parity_exp.experiment.suggestions import did_you_mean
+from parity_exp.values import LISTS, MAPPINGS, fits, kinds, words
 
 LONGEST = 100
 """Characters of a value that are shown."""

@@ -11,11 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from multiprocessing import connection, forkserver, get_context, resource_tracker
+from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.context import ForkServerProcess
 from typing import Any, Protocol, cast
 
 from parity_exp.process import temporary_folder
+from parity_exp.process.fresh import from_fork_server
 from parity_exp.serving.pools.supervised import KILLED, NOT_KNOWN
 
 GRACE_S = 0.3
@@ -74,7 +75,7 @@ class Keeper:
         self.news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         temporary_folder.own()
-        self._context = get_context("forkserver")
+        self._context = from_fork_server()
         self._context.set_forkserver_preload(list(preload))
         self._orders: deque[Birth] = deque()
         self._living: dict[int, tuple[Birth, ForkServerProcess]] = {}

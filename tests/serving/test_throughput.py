@@ -9,9 +9,9 @@ from torch import Tensor
 
 from parity_exp.disturbances.timeline import Timeline
 from parity_exp.errors import UserError
-from parity_exp.serving import capacity
-from parity_exp.serving.capacity import Capacity, measure_alone, measure_together
+from parity_exp.serving import throughput
 from parity_exp.serving.pool import Down, Event, Finished, Pool, Raised, ServedModel, Up
+from parity_exp.serving.throughput import Throughput, measure_alone, measure_together
 
 QUERIES = torch.zeros(50, 2)
 
@@ -79,7 +79,7 @@ class Shared(Pool):
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[Shared]:
     """Lets the pool that a test puts here say what time it is."""
     pools: list[Shared] = []
-    monkeypatch.setattr(capacity.time, "monotonic", lambda: pools[0].now_s)
+    monkeypatch.setattr(throughput.time, "monotonic", lambda: pools[0].now_s)
     return pools
 
 
@@ -114,23 +114,23 @@ def test_batches_are_no_larger_than_there_are_queries(clock: list[Shared]) -> No
 
 
 def test_instances_that_share_a_gpu_are_named_with_what_would_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capacity, "mps_runs", lambda: False)
-    crowded = Capacity(instances=6, service_s=0.002, together_qps=900)
+    monkeypatch.setattr(throughput, "mps_runs", lambda: False)
+    crowded = Throughput(instances=6, service_s=0.002, together_qps=900)
     words = crowded.words(["cuda:0"] * 6, cores=16)
     assert words is not None and "\n" not in words
     for part in ("6 base instances share cuda:0", "900", "1.8 times", "500", "MPS", "pool.devices", "pool.instances=2"):
         assert part in words
-    monkeypatch.setattr(capacity, "mps_runs", lambda: True)
+    monkeypatch.setattr(throughput, "mps_runs", lambda: True)
     words = crowded.words(["cuda:0"] * 6, cores=16)
     assert words is not None and "MPS" not in words
     words = crowded.words(["cuda:0", "cuda:1"] * 3, cores=16)
     assert words is not None and "3 base instances share cuda:0 (and others share cuda:1)" in words
-    assert Capacity(2, 0.002, 1000).words(["cuda:0", "cuda:1"], cores=16) is None
+    assert Throughput(2, 0.002, 1000).words(["cuda:0", "cuda:1"], cores=16) is None
 
 
 def test_instances_that_share_cores_are_told_of_when_they_are_too_few() -> None:
-    words = Capacity(instances=6, service_s=0.01, together_qps=190).words(["cpu"] * 6, cores=2)
+    words = Throughput(instances=6, service_s=0.01, together_qps=190).words(["cpu"] * 6, cores=2)
     assert words is not None
     for part in ("6 base instances share 2 cores", "190", "1.9 times", "pool.instances=2", "pool.service_time_ms"):
         assert part in words
-    assert Capacity(instances=2, service_s=0.01, together_qps=190).words(["cpu"] * 2, cores=2) is None
+    assert Throughput(instances=2, service_s=0.01, together_qps=190).words(["cpu"] * 2, cores=2) is None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parity_exp.simulation.planning import CLIMB, CONFIRMED_BY, CapacitySearch, grows, percentile
+from parity_exp.simulation.capacity_search import CLIMB, CONFIRMED_BY, CapacitySearch, grows, percentile
 
 MOST = 400
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from annotated_types import Ge, Gt, Interval, Le, Len, MinLen
 
-from parity_exp.experiment.schema.values import fits, words
 from parity_exp.ranges import Matches
+from parity_exp.values import fits, words
 
 SHARE = Annotated[float, Ge(0), Le(1)]
 

@@ -1,32 +1,35 @@
-"""What a capacity plan is about, from its config, and the search for one policy's sizes.
+"""Capacity planning: the fewest machines on which each policy keeps an objective of latency, found by simulating sizes.
 
-A size is simulated as a cluster of its own: ``pool.instances`` base instances, what the policy adds, stragglers that
-grow with all of them where ``plan.per_instance`` says so. Policies with as many machines meet the same stragglers, and
-all sizes the same arrivals. The latencies of all seeds together give a size's percentile. A query that got the default
-prediction, or an error, or nothing, is later than any objective.
+A size is simulated as a cluster of its own: base instances, what the policy adds, and stragglers, which may grow with
+all of them. Policies with as many machines meet the same stragglers, and all sizes the same arrivals. The latencies of
+all seeds together give a size's percentile. A query that got the default prediction, or an error, or nothing, is later
+than any objective.
 """
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from parity_exp.checks import SettingError
+from parity_exp.disturbances import Straggler
 from parity_exp.errors import ConfigError
-from parity_exp.experiment.components import takes_whole_numbers
-from parity_exp.experiment.schema import check_config
-from parity_exp.experiment.simulation import Simulation
-from parity_exp.policies.policy import BASE, AnswerSource
+from parity_exp.load import Load
+from parity_exp.policies.policy import BASE, AnswerSource, Policy
 from parity_exp.process.parallel import Interrupted, Tell
-from parity_exp.simulation import Outcome
-from parity_exp.simulation.planning import CapacitySearch, grows, percentile
+from parity_exp.scenario.scenario import MakeQueues
+from parity_exp.simulation.capacity_search import CapacitySearch, grows, percentile
+from parity_exp.simulation.outcome import Outcome
+from parity_exp.simulation.simulation import Simulation
+from parity_exp.simulation.times import Times
 
-OBJECTIVES = ("slo_ms", "slo_times_p50")
+PREFIX = "plan"
 
 DRAWS = 100_001
 """Service times that the median and the shortest one are taken from."""
@@ -39,11 +42,54 @@ RUN_LENGTH = 10
 
 ON_TIME = (AnswerSource.OWN, AnswerSource.RECONSTRUCTED, AnswerSource.BACKUP)
 
+StragglersAt = Callable[[int], Mapping[str, Straggler]]
+"""The stragglers of a cluster of so many machines."""
 
-def is_plan(config: DictConfig) -> bool:
-    """Whether a config asks for a capacity plan."""
-    section = config.get("plan")
-    return isinstance(section, DictConfig) and any(section.get(name) is not None for name in OBJECTIVES)
+
+@dataclass(frozen=True)
+class Cluster:
+    """What is the same of clusters of every size.
+
+    Attributes:
+        policies: by name, at the beginning of a run.
+        load: when queries arrive.
+        stragglers_at: the stragglers of a cluster of so many machines.
+        batch_size: queries in a batch at most.
+        batch_window_ms: a batch that is not full is sent this long after its first query.
+        queue: makes the queues of a role.
+        seed: of all random numbers.
+        times: how long tasks and messages take.
+        prefetch: tasks that an instance may hold at a time.
+    """
+
+    policies: Mapping[str, Policy]
+    load: Load
+    stragglers_at: StragglersAt
+    batch_size: int
+    batch_window_ms: float
+    queue: MakeQueues
+    seed: int
+    times: Times
+    prefetch: int
+
+    def simulation(self, policies: Mapping[str, Policy], base_instances: int, machines: int) -> Simulation:
+        """The simulation of one size.
+
+        Raises:
+            SettingError: it cannot be.
+        """
+        return Simulation(
+            policies,
+            self.load,
+            self.stragglers_at(machines),
+            base_instances,
+            self.batch_size,
+            self.batch_window_ms,
+            self.queue,
+            self.seed,
+            times=self.times,
+            prefetch=self.prefetch,
+        )
 
 
 @dataclass(frozen=True)
@@ -87,47 +133,53 @@ class Found:
 
 
 class Plan:
-    """What is planned, from its config.
+    """What is planned.
 
     Args:
-        config: the resolved config.
+        cluster: what is the same of all sizes.
+        instances: base instances of the cluster on which it is tried whether everything can be.
+        slo_ms: objectives in milliseconds.
+        slo_times_p50: objectives in medians of a query that nothing delays.
+        percentile: of latency, that is to keep them.
+        most_instances: machines at most, of base and other models.
+        least_utilisation: clusters that the queries keep less busy are not tried.
+        precision: an answer may be above the fewest by this share.
+        seeds: simulations of each size.
 
     Raises:
-        ConfigError: a value that cannot be, or a load that has no rate of its own.
+        SettingError: a value that cannot be, or a load that has no rate of its own.
     """
 
-    def __init__(self, config: DictConfig) -> None:
-        self.config = config
-        section = config.plan
-        check_config(config, networks=False)
-        self.percent: float = section.percentile
-        self.most_machines: int = section.most_instances
-        self.precision: float = section.precision
-        self.per_instance = _growing(config)
-        self.simulation = Simulation(self.grown(config, config.pool.instances))
+    def __init__(
+        self,
+        cluster: Cluster,
+        instances: int,
+        slo_ms: float | Sequence[float] | None,
+        slo_times_p50: float | Sequence[float] | None,
+        percentile: float,
+        most_instances: int,
+        least_utilisation: float,
+        precision: float,
+        seeds: int,
+    ) -> None:
+        self.cluster = cluster
+        self.percent = percentile
+        self.most_machines = most_instances
+        self.precision = precision
+        self.simulation = cluster.simulation(cluster.policies, instances, instances)
         self.policies = self.simulation.policies
-        self.seeds = range(self.simulation.seed, self.simulation.seed + self.simulation.seeds)
+        self.seeds = range(cluster.seed, cluster.seed + seeds)
         self.rate_qps = self._rate_qps()
         self.service_s = self.simulation.query_s
         self.busy_instances = self.rate_qps * self.service_s
-        self.most_machines = min(self.most_machines, math.ceil(self.busy_instances / section.least_utilisation))
+        self.most_machines = min(self.most_machines, math.ceil(self.busy_instances / least_utilisation))
         self.p50_ms = float(np.median(self._undisturbed_ms([BASE])))
-        self.slos_ms = self._objectives(section)
+        self.slos_ms = self._objectives({"slo_ms": slo_ms, "slo_times_p50": slo_times_p50})
         self._check_length()
 
     @property
     def percentile_name(self) -> str:
         return f"p{self.percent:g}"
-
-    def grown(self, config: DictConfig, machines: int) -> DictConfig:
-        """The config of a cluster of so many machines: values of ``plan.per_instance`` times their number."""
-        grown = config.copy()
-        for key, share in self.per_instance.items():
-            value = share * machines
-            node, _, name = key.rpartition(".")
-            whole_number = takes_whole_numbers(OmegaConf.select(config, node), name)
-            OmegaConf.update(grown, key, max(1, round(value)) if whole_number else value)
-        return grown
 
     def machines(self, policy: str, base_instances: int) -> int:
         """How many machines a policy has with m base instances."""
@@ -153,102 +205,143 @@ class Plan:
         return float(self._undisturbed_ms(sorted(models)).min())
 
     def size(self, policy: str, base_instances: int) -> Simulation:
-        """The simulation of one size."""
+        """The simulation of one size.
+
+        Raises:
+            SettingError: it cannot be.
+        """
         machines = self.machines(policy, base_instances)
-        config = self.grown(self.config, machines)
-        config.redundancy = {policy: self.config.redundancy[policy]}
-        config.pool.instances = base_instances
-        return Simulation(config)
+        return self.cluster.simulation({policy: self.cluster.policies[policy]}, base_instances, machines)
 
     def _undisturbed_ms(self, models: Sequence[str]) -> NDArray[np.float64]:
         """``(models, DRAWS)``: how long queries take that find their instances idle and meet no straggler."""
-        random = np.random.default_rng([self.simulation.seed, *b"undisturbed"])
+        random = np.random.default_rng([self.cluster.seed, *b"undisturbed"])
         times_s = np.stack([self.simulation.service[model].draw(random, DRAWS) for model in models])
-        for way in self.simulation.network or ():
+        for way in self.simulation.times.network or ():
             times_s += way.draw(random, DRAWS)
         return times_s * 1e3
 
     def _rate_qps(self) -> float:
-        load = self.simulation.load
+        load = self.cluster.load
         small, large = (load.rate(self.simulation.query_s, size) for size in (1, 2))
         if not load.open_loop or small != large:
-            raise ConfigError(
-                "load: a plan needs so many queries a second on whatever cluster; give load.rate_qps, such as "
-                "load.rate_qps=2000, and no load.utilisation or clients"
+            raise SettingError(
+                "{load}: a plan needs so many queries a second on whatever cluster; give {load.rate_qps}, such as "
+                "{load.rate_qps}=2000, and no {load.utilisation} or clients"
             )
         if small * self.simulation.query_s > self.most_machines:
             busy = math.ceil(small * self.simulation.query_s)
-            raise ConfigError(
-                f"plan.most_instances={self.most_machines}: {small:g} queries a second keep {busy} instances busy; "
-                "raise it or lower load.rate_qps"
+            raise SettingError(
+                f"{{most_instances}}={self.most_machines}: {small:g} queries a second keep {busy} instances busy; "
+                "raise it or lower {load.rate_qps}"
             )
         return small
 
-    def _objectives(self, section: DictConfig) -> list[float]:
-        given = {name: section.get(name) for name in OBJECTIVES if section.get(name) is not None}
-        if len(given) > 1:
-            raise ConfigError("plan.slo_ms and plan.slo_times_p50: give one of them and leave the other null")
+    def _objectives(self, objectives: Mapping[str, float | Sequence[float] | None]) -> list[float]:
+        given = {name: values for name, values in objectives.items() if values is not None}
+        if len(given) != 1:
+            raise SettingError("{slo_ms} and {slo_times_p50}: give one of them and leave the other {null}")
         ((name, values),) = given.items()
-        key = f"plan.{name}"
-        listed = list(values) if isinstance(values, ListConfig) else [values]
+        listed = [float(values)] if isinstance(values, int | float) else list(values)
         if not listed:
-            raise ConfigError(f"{key}=[]: expected a list of objectives, such as {key}=[3]")
+            raise SettingError(f"{{{name}}}=[]: expected a list of objectives, such as {{{name}}}=[3]")
         unit_ms = self.p50_ms if name == "slo_times_p50" else 1.0
         slos_ms = sorted({value * unit_ms for value in listed})
-        deadline_ms = self.simulation.load.slo_ms
+        deadline_ms = self.cluster.load.slo_ms
         if deadline_ms is not None and slos_ms[-1] > deadline_ms:
-            raise ConfigError(
-                f"load.slo_ms={deadline_ms:g}: then queries get the default prediction, before the objective of "
-                f"{slos_ms[-1]:g} ms; set load.slo_ms=null"
+            raise SettingError(
+                f"{{load.slo_ms}}={deadline_ms:g}: then queries get the default prediction, before the objective of "
+                f"{slos_ms[-1]:g} ms; set {{load.slo_ms}}={{null}}"
             )
         return slos_ms
 
     def _check_length(self) -> None:
         """Refuse a load of too few queries to tell anything."""
-        load, seeds = self.simulation.load, len(self.seeds)
+        load, seeds = self.cluster.load, len(self.seeds)
         beyond = 1 - self.percent / 100
         needed = math.ceil(round(BEYOND / beyond / seeds, 6)) if beyond else 1
         if load.queries < needed:
-            raise ConfigError(
-                f"load.queries={load.queries}: fewer than {BEYOND} queries would lie beyond {self.percentile_name}; "
-                f"give {needed} or more"
+            raise SettingError(
+                f"{{load.queries}}={load.queries}: fewer than {BEYOND} queries would lie beyond "
+                f"{self.percentile_name}; give {needed} or more"
             )
         needed = math.ceil(RUN_LENGTH * self.slos_ms[-1] / 1e3 * self.rate_qps)
         if load.queries < needed:
-            raise ConfigError(
-                f"load.queries={load.queries}: at {self.rate_qps:g} queries a second that is over before an overload "
-                f"shows; for an objective of {self.slos_ms[-1]:g} ms give {needed} or more"
+            raise SettingError(
+                f"{{load.queries}}={load.queries}: at {self.rate_qps:g} queries a second that is over before an "
+                f"overload shows; for an objective of {self.slos_ms[-1]:g} ms give {needed} or more"
             )
 
+    # ---- what it came to
 
-def _growing(config: DictConfig) -> dict[str, float]:
-    """``plan.per_instance``: a value a machine by its key."""
-    section = config.plan.get("per_instance") or {}
-    shares = {str(key): value for key, value in section.items()}
-    for key in shares:
-        if not key.startswith("straggler.") or OmegaConf.select(config, key.rpartition(".")[0]) is None:
-            chosen = ", ".join(config.get("straggler") or {}) or "none"
-            raise ConfigError(
-                f"plan.per_instance: {key} is no value of a straggler that was chosen ({chosen}); expected one such as "
-                "straggler.shuffle.transfers"
-            )
-    return shares
+    def answers(self, found: Mapping[str, Found]) -> pd.DataFrame:
+        """A row a policy and objective."""
+        rows = [
+            self._answer(policy, found[policy], slo)
+            for policy in self.policies
+            if policy in found
+            for slo in sorted(found[policy].fewest)
+        ]
+        return pd.DataFrame(rows)
+
+    def sizes(self, found: Mapping[str, Found]) -> pd.DataFrame:
+        """A row a size that was simulated."""
+        return pd.DataFrame(
+            [
+                {"policy": policy, **asdict(size)}
+                for policy in self.policies
+                if policy in found
+                for size in sorted(found[policy].sizes, key=lambda size: size.machines)
+            ]
+        )
+
+    def _answer(self, policy: str, found: Found, slo_ms: float) -> dict[str, Any]:
+        size = found.fewest[slo_ms]
+        row = {
+            "policy": policy,
+            "percentile": self.percent,
+            "slo_ms": slo_ms,
+            "slo_times_p50": slo_ms / self.p50_ms,
+            "rate_qps": self.rate_qps,
+            "busy_machines": self.busy_instances,
+        }
+        if size is None:
+            return row | {"not_met": found.why[slo_ms]}
+        values = asdict(size)
+        del values["settled"]
+        return row | values | {"not_met": None}
+
+    def metrics(self, answers: pd.DataFrame, sizes: pd.DataFrame) -> dict[str, float]:
+        """``plan/<policy>/machines`` for the first objective, and the same for each below the objective's name."""
+        metrics: dict[str, float] = {
+            f"{PREFIX}/rate_qps": self.rate_qps,
+            f"{PREFIX}/service_time_ms": self.service_s * 1e3,
+            f"{PREFIX}/p50_ms": self.p50_ms,
+            f"{PREFIX}/percentile": self.percent,
+            f"{PREFIX}/simulations": len(sizes) * len(self.seeds),
+        }
+        for row in answers.to_dict("records"):
+            if row.get("machines", math.nan) != row.get("machines", math.nan):
+                continue  # not met
+            below = f"slo_{row['slo_ms']:g}_ms/"
+            for part in ("", below) if row["slo_ms"] == self.slos_ms[0] else (below,):
+                for name in ("machines", "base_instances", "percentile_ms", "p50_ms"):
+                    metrics[f"{PREFIX}/{row['policy']}/{part}{name}"] = float(row[name])
+        return metrics
 
 
-def search_sizes(config: dict[str, Any], policy: str, tell: Tell) -> Found:
+def search_sizes(plan: Plan, policy: str, tell: Tell) -> Found:
     """Find the fewest machines of one policy for each objective.
 
     Args:
-        config: the resolved config as plain values.
-        policy: its name in the config.
+        plan: what is planned.
+        policy: its name.
         tell: of progress, in queries simulated.
 
     Raises:
         Interrupted: with what was found until then.
     """
-    made = OmegaConf.create(config)
-    assert isinstance(made, DictConfig)
-    return _Search(Plan(made), policy, tell).run()
+    return _Search(plan, policy, tell).run()
 
 
 class _Search:
@@ -308,8 +401,8 @@ class _Search:
         machines = plan.machines(self.policy, base_instances)
         try:
             simulation = plan.size(self.policy, base_instances)
-        except ConfigError:
-            # The config can be, of larger clusters: transfers go between two instances, and here is only one.
+        except (SettingError, ConfigError):
+            # The settings can be, of larger clusters: transfers go between two instances, and here is only one.
             return Size(base_instances, machines, math.inf, math.inf, plan.busy_instances / machines, 1.0, 0.0, False)
         latencies_ms, busy, sources = [], [], []
         for seed in plan.seeds:

@@ -41,7 +41,7 @@ FEWEST = 20
 
 
 @dataclass(frozen=True)
-class Calibration:
+class MeasuredTimes:
     """Measured times, in seconds.
 
     Attributes:
@@ -61,12 +61,12 @@ class Calibration:
     instances: int | None = None
 
 
-def calibration(path: str | Path, key: str = "simulate.calibrate") -> Calibration:
+def measured_times(path: str | Path, key: str = "measured") -> MeasuredTimes:
     """Read what a run directory of ``serve`` or ``run`` has measured.
 
     Args:
         path: the directory.
-        key: the config key that named it, for messages.
+        key: what named it, for messages.
 
     Raises:
         UserError: it is not one, has served nothing, or has too few undisturbed tasks.
@@ -96,7 +96,7 @@ def calibration(path: str | Path, key: str = "simulate.calibrate") -> Calibratio
     service_ms = _measured(run, measured, "serve/service_time_ms")
     if service["base"].expected() <= 0:
         raise UserError(f"{key}={path}: by its tables the base model takes no time; serve again")
-    return Calibration(
+    return MeasuredTimes(
         service,
         _messages((there["started_s"] - there["placed_s"]).to_numpy()),
         _messages((back["completed_s"] - back["finished_s"]).to_numpy()),

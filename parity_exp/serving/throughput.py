@@ -27,7 +27,7 @@ SHARING = 0.8
 
 
 @dataclass(frozen=True)
-class Capacity:
+class Throughput:
     """What base instances can serve.
 
     Attributes:

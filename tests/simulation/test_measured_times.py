@@ -12,7 +12,7 @@ from parity_exp.disturbances.trace import CONTENTION, SLOW, Disturbance, write_t
 from parity_exp.errors import UserError
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.recordings.writer import write_recordings
-from parity_exp.simulation import calibration
+from parity_exp.simulation import measured_times
 
 THERE_S, BACK_S = 0.001, 0.002
 
@@ -44,7 +44,7 @@ def served(tmp_path: Path) -> Path:
 
 
 def test_models_are_measured_apart_and_undisturbed(served: Path) -> None:
-    measured = calibration(served)
+    measured = measured_times(served)
     assert set(measured.service) == {"base", "parity-0"}
     assert measured.service["base"].values == pytest.approx(np.full(290, 0.01))
     assert measured.service["parity-0"].values == pytest.approx(np.full(300, 0.03))
@@ -52,16 +52,16 @@ def test_models_are_measured_apart_and_undisturbed(served: Path) -> None:
 
 
 def test_what_instances_served_together_comes_along(served: Path) -> None:
-    assert calibration(served).capacity_qps is None  # a run of before it was measured
+    assert measured_times(served).capacity_qps is None  # a run of before it was measured
     run = RunDirectory(served)
     run.write_config(OmegaConf.create({"k": 2, "pool": {"instances": 4}}))
     run.write_metrics({"serve/service_time_ms": 10.5, "serve/capacity_qps": 250.0})
-    measured = calibration(served)
+    measured = measured_times(served)
     assert (measured.capacity_qps, measured.instances) == (250.0, 4)
 
 
 def test_messages_take_what_neither_waiting_nor_working_explains(served: Path) -> None:
-    measured = calibration(served)
+    measured = measured_times(served)
     assert measured.there.values == pytest.approx(THERE_S)
     assert measured.back.values == pytest.approx(BACK_S)
 
@@ -69,13 +69,13 @@ def test_messages_take_what_neither_waiting_nor_working_explains(served: Path) -
 def test_a_run_without_undisturbed_tasks_or_without_tasks_is_refused(served: Path) -> None:
     write_trace(served / "straggler-trace.csv", [Disturbance(CONTENTION, 0, 0.0, 99.0)])
     with pytest.raises(UserError, match="base model went undisturbed"):
-        calibration(served)
+        measured_times(served)
     (served / "tasks-parity.parquet").write_bytes(b"nonsense")
     with pytest.raises(UserError, match=r"tasks-parity\.parquet: not readable"):
-        calibration(served)
+        measured_times(served)
     (served / "tasks-parity.parquet").unlink()
     with pytest.raises(UserError, match=r"no tasks-<policy>\.parquet"):
-        calibration(served)
+        measured_times(served)
 
 
 @pytest.mark.parametrize(
@@ -131,5 +131,5 @@ def damage(path: Path, change: Any) -> None:
 
 def refused(folder: Path, *words: str) -> None:
     with pytest.raises(UserError) as error:
-        calibration(folder)
+        measured_times(folder)
     assert "\n" not in str(error.value) and all(word in str(error.value) for word in words)

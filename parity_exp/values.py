@@ -1,7 +1,8 @@
-"""Whether a value from a config is of an annotated type, and what that type is in words.
+"""Whether a value is of an annotated type, and what that type is in words.
 
 The types are those that YAML has, with the constraints of ``annotated_types``: numbers with ranges, texts, literals,
-and lists and mappings of them. A whole number is a number, ``true`` is none, nor are infinity and NaN.
+and lists and mappings of them. A whole number is a number, ``true`` is none, nor are infinity and NaN. Configs have
+plain values alone (:func:`fits`), programs have objects as well (:func:`accepts`).
 """
 
 import math
@@ -10,6 +11,7 @@ import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen
@@ -24,6 +26,9 @@ NOUNS: dict[Any, tuple[str, str]] = {
     type(None): ("null", "nulls"),
 }
 """Plain types, and what one value of them is called, and several."""
+
+IN_PYTHON = {"null": "None", "true or false": "True or False"}
+"""What is called otherwise there than in a config."""
 
 WITHOUT_LIMIT = 10**8
 """Upper ends of ranges from here on are mentioned only where a value is beyond."""
@@ -57,7 +62,9 @@ class Kind:
         if origin is Literal:
             return any(type(value) is type(one) and value == one for one in get_args(self.noun))
         if origin is float:
-            return type(value) in (int, float) and math.isfinite(value)
+            return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+        if origin is int:
+            return not isinstance(value, bool) and isinstance(value, Integral)
         if origin in NOUNS:
             return type(value) is origin
         if origin in LISTS:
@@ -71,18 +78,40 @@ class Kind:
             return "_target_" in value or not _is_ours(origin)
         return not _is_ours(origin)
 
+    def accepts(self, value: Any) -> bool:
+        """Whether a value of a program is one of these: plain, or an object of the class."""
+        origin = self.origin
+        if origin is Literal or origin in NOUNS:
+            return self.fits(value)
+        inner = get_args(self.noun)
+        if origin in MAPPINGS:
+            parts = (*inner, Any, Any)[:2]
+            return isinstance(value, Mapping) and all(
+                accepts(name, parts[0]) and accepts(one, parts[1]) for name, one in value.items()
+            )
+        if origin in LISTS:
+            if isinstance(value, str | bytes | Mapping):
+                return False
+            if not isinstance(value, Sequence):  # an array; what can be gone through once only is left alone
+                return isinstance(value, Iterable)
+            sound = origin is tuple or all(accepts(one, inner[0]) for one in value if inner)
+            return sound and all(_holds(one, value) for one in self.constraints)
+        return isinstance(value, origin) if isinstance(origin, type) else True
+
     def _elements_fit(self, values: Sequence[Any]) -> bool:
         inner = get_args(self.noun)
         if self.origin is tuple and inner and inner[-1] is not Ellipsis:
             return len(values) == len(inner) and all(map(fits, values, inner))
         return not inner or all(fits(one, inner[0]) for one in values)
 
-    def words(self, value: Any, several: bool = False) -> tuple[str, str]:
+    def words(self, value: Any, several: bool = False, python: bool = False) -> tuple[str, str]:
         """The noun and its range in words, the range as far as it matters for a value."""
         patterns = [one.words for one in self.constraints if isinstance(one, Matches)]
-        return (patterns[0] if patterns else self._noun(value, several)), _range(
-            self.constraints, value, self.origin in LISTS
-        )
+        noun = patterns[0] if patterns else self._noun(value, several)
+        if python:
+            plain = self.origin in NOUNS or self.origin in (Literal, *LISTS, *MAPPINGS)
+            noun = IN_PYTHON.get(noun, noun) if plain else f"a {getattr(self.origin, '__name__', self.origin)}"
+        return noun, _range(self.constraints, value, self.origin in LISTS)
 
     def _noun(self, value: Any, several: bool) -> str:
         origin = self.origin
@@ -106,16 +135,23 @@ def fits(value: Any, annotation: Any) -> bool:
     return any(kind.noun is Any or kind.fits(value) for kind in kinds(annotation))
 
 
-def words(annotation: Any, value: Any = None, several: bool = False) -> str:
+def accepts(value: Any, annotation: Any) -> bool:
+    """Whether a value of a program is of an annotated type: plain ones as for :func:`fits`, objects of its classes."""
+    return any(kind.noun is Any or kind.accepts(value) for kind in alternatives(annotation))
+
+
+def words(annotation: Any, value: Any = None, several: bool = False, python: bool = False) -> str:
     """What an annotated type is, in words: ``a whole number or null, 1 or more``.
 
     Args:
         annotation: the type.
         value: what is refused, for ends of ranges that are worth no word otherwise.
         several: in the plural, for the elements of lists.
+        python: as a program has it, with classes and ``None``, and not as a config.
     """
-    parts = [kind.words(value, several) for kind in kinds(annotation)]
-    parts.sort(key=lambda part: part[0] == "null")
+    wanted = alternatives(annotation) if python else kinds(annotation)
+    parts = [kind.words(value, several, python) for kind in wanted]
+    parts.sort(key=lambda part: part[0] in ("null", "None"))
     with_range = [part for part in parts if part[1]]
     if len(with_range) <= 1:
         return ", ".join([_one_of([noun for noun, _ in parts]), *(limits for _, limits in with_range)])
@@ -125,10 +161,16 @@ def words(annotation: Any, value: Any = None, several: bool = False) -> str:
 @cache
 def kinds(annotation: Any) -> tuple[Kind, ...]:
     """The alternatives of an annotation. Types without a plain value, such as tensors, only where there is no other."""
-    found = _kinds(annotation, ())
+    found = alternatives(annotation)
     plain = [kind for kind in found if kind.origin in NOUNS or kind.origin in (Literal, Any, *LISTS, *MAPPINGS)]
     nothing_but_null = all(kind.origin is type(None) for kind in plain)
     return tuple(found if nothing_but_null else plain)
+
+
+@cache
+def alternatives(annotation: Any) -> tuple[Kind, ...]:
+    """The alternatives of an annotation, all of them."""
+    return tuple(_kinds(annotation, ()))
 
 
 def _kinds(annotation: Any, constraints: tuple[Any, ...]) -> list[Kind]:

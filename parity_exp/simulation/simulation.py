@@ -1,0 +1,121 @@
+"""A scenario in simulated time: what one seed makes of it, under each policy."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from parity_exp.checks import SettingError, check_setting
+from parity_exp.disturbances.trace import KILL, SLOW, Disturbance, timelines
+from parity_exp.load import Load
+from parity_exp.policies.policy import Policy
+from parity_exp.process.parallel import Tell
+from parity_exp.ranges import Prefetch
+from parity_exp.recordings.measures import serving_metrics
+from parity_exp.recordings.metric_keys import SIMULATED
+from parity_exp.scenario.scenario import Draw, MakeQueues, Scenario
+from parity_exp.simulation.cluster import simulate
+from parity_exp.simulation.foresight import Foresight
+from parity_exp.simulation.outcome import Outcome
+from parity_exp.simulation.random_times import RandomTimes, ServiceTimes
+from parity_exp.simulation.times import Times
+
+
+class Simulation(Scenario):
+    """A scenario without models, in simulated time.
+
+    Args:
+        times: how long tasks and messages take.
+        prefetch: tasks that an instance may hold at a time, the one it works at included.
+
+    The others are those of :class:`~parity_exp.scenario.Scenario`.
+
+    Raises:
+        SettingError: what cannot work, in one line.
+        UserError: a trace file that is missing or wrong.
+    """
+
+    def __init__(
+        self,
+        policies: Mapping[str, Policy],
+        load: Load,
+        stragglers: Mapping[str, Any],
+        instances: int,
+        batch_size: int,
+        batch_window_ms: float,
+        queue: MakeQueues,
+        seed: int,
+        *,
+        times: Times,
+        prefetch: int = 1,
+    ) -> None:
+        super().__init__(policies, load, stragglers, instances, batch_size, batch_window_ms, queue, seed)
+        check_setting("prefetch", prefetch, Prefetch)
+        self.times = times
+        self.prefetch = prefetch
+        self.service = times.of_models(self.model_names)
+        self.query_s = times.query_seconds(batch_size)
+        _refuse_processes(self.rehearsal)
+
+    def scene(self, seed: int) -> Draw:
+        """Arrivals and stragglers of a seed."""
+        draw = self.draw(self.query_s, seed, self.times.capacity(self.instances))
+        for trace in draw.worlds.values():
+            _refuse_processes(trace)
+        return draw
+
+    def simulate(self, name: str, draw: Draw, seed: int, outcome: Outcome, tell: Tell) -> None:
+        """Simulate one policy; what happens goes to ``outcome``, also when interrupted."""
+        policy = self.policy(name)
+        instances = self.sizes[name]
+        trace = draw.worlds[instances]
+        there_s, back_s = self._messages(seed)
+        service = ServiceTimes(self.service, timelines(trace, instances), seed)
+        if policy.needs_foresight:
+            policy.foresee = Foresight(service, trace, self.times.restart.expected(), instances)
+        simulate(
+            policy,
+            draw.arrivals_s,
+            service,
+            self.instances,
+            trace=trace,
+            restart_s=RandomTimes(self.times.restart, [seed, *b"restart"]),
+            there_s=there_s,
+            back_s=back_s,
+            queues=self.queue,
+            prefetch=self.prefetch,
+            batch_size=self.batch_size,
+            window_s=self.window_s,
+            slo_s=self.slo_s,
+            think_s=self.load.think_s,
+            total=self.load.total,
+            progress=tell,
+            outcome=outcome,
+        )
+
+    def _messages(self, seed: int) -> tuple[RandomTimes | None, RandomTimes | None]:
+        """How long messages take, there and back."""
+        if self.times.network is None:
+            return None, None
+        there, back = self.times.network
+        return RandomTimes(there, [seed, *b"there"]), RandomTimes(back, [seed, *b"back"])
+
+    def metrics(self, name: str, outcome: Outcome) -> dict[str, float]:
+        """The metrics of a policy, by their keys."""
+        queries = outcome.queries(self.load.warmup)
+        metrics = serving_metrics(queries, outcome.lost, outcome.duplicates) | outcome.costs()
+        metrics |= {"instances": outcome.instances, "extra_instances": outcome.instances - self.instances}
+        return {f"{SIMULATED}/{name}/{key}": value for key, value in metrics.items()}
+
+
+def _refuse_processes(trace: list[Disturbance]) -> None:
+    """Refuse what slows instances by really running beside them: how much that takes only a machine can tell.
+
+    Raises:
+        SettingError: with what to take instead.
+    """
+    for row in trace:
+        if row.kind not in (SLOW, KILL):
+            raise SettingError(
+                f"{{straggler}}: rows of kind {row.kind} start real processes, which a simulation has none of; choose "
+                "straggler=slowdown, shuffle, degraded, crash or multitenancy_simulated, or give the slowdown that "
+                "they cause by straggler=trace"
+            )
