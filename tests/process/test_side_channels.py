@@ -27,7 +27,7 @@ PLACES = [
     "parity_exp.analysis.figures.serving.serving_figures",
     "parity_exp.analysis.figures.files.write_bytes",
     "parity_exp.commands.simulate.write_report",
-    "parity_exp.analysis.tables.Console",
+    "parity_exp.analysis.tables.terminal.Console",
 ]
 
 
