@@ -18,7 +18,7 @@ from parity_exp.errors import Refused, UserError
 from parity_exp.experiment.moved_keys import move_facts
 from parity_exp.experiment.result_facts import config_facts, content_facts
 from parity_exp.files.identity import Identity, flat, listed, without
-from parity_exp.recordings.names import PRODUCTS
+from parity_exp.recordings.names import CONFIG, PRODUCTS
 from parity_exp.recordings.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class OwnFolder(Callback):
                         f"hydra.sweep.dir={folder}: holds another sweep, and what differs is {listed(differing)}; give "
                         "another hydra.sweep.dir"
                     )
-            elif any(folder.glob("*/config.yaml")):
+            elif any(folder.glob(f"*/{CONFIG}")):
                 raise UserError(
                     f"hydra.sweep.dir={folder}: holds runs, but no {MULTIRUN} that says of which sweep; give another "
                     "hydra.sweep.dir"

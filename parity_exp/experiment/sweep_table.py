@@ -36,7 +36,7 @@ class SweepTable(Callback):
         if table.empty:
             return
         write_text(folder / SWEEP, table.to_csv(index=False))
-        show(f"{len(table)} jobs", _short(table), f"all columns: {folder / 'sweep.csv'}")
+        show(f"{len(table)} jobs", _short(table), f"all columns: {folder / SWEEP}")
 
 
 def _short(table: pd.DataFrame) -> pd.DataFrame:

@@ -107,8 +107,8 @@ def _read(head: bytes, stream: IO[bytes]) -> Any:
 def _absent(place: Path) -> str:
     if not place.is_dir():
         return "no such file; give the path of a checkpoint"
-    if (place / "checkpoints").is_dir():
-        return f"is a run directory; give a file in it, such as {place / 'checkpoints' / 'base.ckpt'}"
+    if weights := sorted(place.glob("*/*.ckpt")):
+        return f"is a run directory; give a file in it, such as {weights[0]}"
     if (place / ".metadata").is_file():
         return (
             "is a distributed checkpoint of many files; make one of them by "

@@ -52,9 +52,9 @@ def components_in(node: object, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def first_line(made: object) -> str:
-    """The first line of a class's own docstring, not of one that it inherits; empty without."""
+    """The first line of a class's own docstring, not of one that it inherits, as plain text; empty without."""
     own = vars(made).get("__doc__") if isinstance(made, type) else getattr(made, "__doc__", None)
-    return inspect.cleandoc(own).partition("\n")[0].strip() if isinstance(own, str) else ""
+    return inspect.cleandoc(own).partition("\n")[0].replace("``", "").strip() if isinstance(own, str) else ""
 
 
 def description(made: Any) -> dict[str, str]:

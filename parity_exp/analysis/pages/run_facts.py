@@ -222,8 +222,10 @@ def _class(node: object) -> str:
 
 
 def _setting(value: object) -> str:
+    if is_component(value):
+        return describe(value)
     if isinstance(value, Mapping):
-        return describe(value) if is_component(value) else "{" + ", ".join(f"{k} {v}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{name} {_setting(one)}" for name, one in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_setting(entry) for entry in value) + "]"
     return str(value)
