@@ -178,21 +178,20 @@ def test_no_two_settings_have_the_same_twin() -> None:
     assert len(set(small.values())) == len(SETTINGS)
 
 
-@pytest.mark.parametrize(
-    "choices",
-    [(f"{name}_small",) for name in FIGURES] + [("parm/accuracy", f"setting={setting}_small") for setting in SETTINGS],
-    ids=" ".join,
-)
-def test_small_twins_need_neither_downloads_nor_gpus_nor_time(choices: tuple[str, ...]) -> None:
-    config = resolved(*choices)
+TWINS = [f"{name}_small" for name in FIGURES] + [f"parm/accuracy setting={setting}_small" for setting in SETTINGS]
+
+
+@pytest.mark.parametrize("choices", slow_but([TWINS[0]], TWINS))
+def test_small_twins_need_neither_downloads_nor_gpus_nor_time(choices: str) -> None:
+    config = resolved(*choices.split())
     assert config.dataset.name in ("digits", "digit_boxes", "fashion_mnist")
     assert config.dataset.name != "fashion_mnist" or config.dataset.limit <= 10_000
-    if "setting" not in choices[-1]:
+    if "setting" not in choices:
         assert config.pool.instances <= 8 and config.load.queries <= 5_000
     assert config.trainer.max_epochs <= 300 and config.trainer.accelerator == "cpu"
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", slow_but(["mnist_mlp"], SETTINGS))
 def test_a_small_twin_has_the_network_of_its_setting_and_of_its_data_what_needs_no_download(setting: str) -> None:
     full, small = (resolved("parm/accuracy", f"setting={setting}{size}") for size in ("", "_small"))
     assert setting.startswith(f"{full.dataset.name}_")
@@ -249,7 +248,11 @@ def test_extra_instances_follow_from_the_policy() -> None:
             assert sum(role.instances for role in roles) == 12 + extra
 
 
-@pytest.mark.parametrize(("setting", "encoder"), [row[:2] for row in ROWS if EXPERIMENTS[row[1]] == "parm/accuracy"])
+PARM = [row[:2] for row in ROWS if EXPERIMENTS[row[1]] == "parm/accuracy"]
+LEARNED = [row[:2] for row in ROWS if EXPERIMENTS[row[1]] == "learned_code"]
+
+
+@pytest.mark.parametrize(("setting", "encoder"), slow_but([("mnist_mlp", "addition")], PARM, "-".join))
 def test_accuracy_experiments_follow_parms_recipe(setting: str, encoder: str) -> None:
     for size in ("", "_small"):
         config = resolved(*of_row(f"{setting}{size}", encoder))
@@ -266,7 +269,7 @@ def test_accuracy_experiments_follow_parms_recipe(setting: str, encoder: str) ->
         assert config.trainer.max_epochs == (500 if "mnist" in setting else 1000)
 
 
-@pytest.mark.parametrize(("setting", "encoder"), [row[:2] for row in ROWS if EXPERIMENTS[row[1]] == "learned_code"])
+@pytest.mark.parametrize(("setting", "encoder"), slow_but([LEARNED[0]], LEARNED, "-".join))
 def test_learned_codes_keep_the_base_model_frozen(setting: str, encoder: str) -> None:
     config = resolved(*of_row(setting, encoder))
     assert config.parity.trainable is False and dict(config.trainable) == {"encoder": None, "decoder": None}

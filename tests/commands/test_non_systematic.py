@@ -16,6 +16,7 @@ BRISK = (
 SPLINE = ("code=nercc", "k=3", "code.stragglers=2", "code.encoder_weight=0.001")
 
 
+@pytest.mark.slow
 def test_a_code_that_trains_nothing_is_measured_evaluated_and_served(run: Run, folder: Path, trained: Trained) -> None:
     made = trained(*SPLINE)
     config = OmegaConf.load(made / "config.yaml")

@@ -9,7 +9,6 @@ from tests.commands.test_serve import BRISK, closed
 from tests.conftest import QUICK, Run, metrics, run_dirs
 
 
-@pytest.mark.draws
 def test_everything_is_in_one_run_directory(run: Run, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     policies = "redundancy=[equal_resources,approximate_backup,parity]"
     assert run("run", *QUICK, *BRISK, "backup.max_epochs=1", policies) == 0
