@@ -4,14 +4,20 @@ Nothing is said twice: what a page says of a key is the comment beside it, or wh
 the argument.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from parity_exp.experiment import policy_defaults
+
 COMMENT = re.compile(r"""^(?P<code>(?:[^'"#]|'[^']*'|"[^"]*"|(?<! )\#)*?)(?:(?:^|\s+)\#\s?(?P<comment>.*))?$""")
 KEY = re.compile(r"^(?P<indent> *)(?P<key>[\w./@-]+):(?: +(?P<value>.*))?$")
 ITEM = re.compile(r"^ *- +(?P<item>.*)$")
+
+DEFAULT = re.compile(r"\$\{" + policy_defaults.NAME + r":([\w.]+)\}")
+"""A value that stands in a policy's class."""
 
 
 @dataclass
@@ -20,7 +26,7 @@ class Entry:
 
     Attributes:
         key: with the keys that it stands below, such as ``base.max_epochs``.
-        value: as it stands in the file; empty where keys follow below it.
+        value: as it stands in the file, or in the class that the file names; empty where keys follow below it.
         comment: what is said beside it and in the lines above it.
     """
 
@@ -95,7 +101,8 @@ def read(text: str) -> ConfigFile:
             stack = [*(one for one in stack if one[0] < depth), (depth, key["key"])]
             path = ".".join(name for _, name in stack)
             if path != "defaults":
-                file.entries.append(Entry(path, key["value"] or "", " ".join([*above, comment]).strip()))
+                value = DEFAULT.sub(default_of_a_class, key["value"] or "")
+                file.entries.append(Entry(path, value, " ".join([*above, comment]).strip()))
             above = []
         elif item := ITEM.match(code):
             if stack and stack[0][1] == "defaults":
@@ -105,6 +112,11 @@ def read(text: str) -> ConfigFile:
                 entry.value = f"{entry.value}, {item['item']}".removeprefix(", ")
                 entry.comment = " ".join(filter(None, (entry.comment, comment)))
     return file
+
+
+def default_of_a_class(found: re.Match[str]) -> str:
+    """A default as YAML writes it."""
+    return json.dumps(policy_defaults.policy_default(found[1]))
 
 
 def cell(text: str) -> str:

@@ -1,6 +1,6 @@
 """What policies that hold answers until they are voted on have in common."""
 
-WAIT_MS = 50.0
+WAIT_MS = 50
 """Unless a policy is told otherwise: how long an answer is held at most."""
 
 

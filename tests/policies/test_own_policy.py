@@ -36,10 +36,10 @@ class Careful(Policy):
 
     def finished(self, task, now_s):
         batch = task.batch
-        batch.under_way.remove(task)
+        batch.tasks.remove(task)
         if batch.answered:
             return
-        if batch.spare is None and batch.under_way:
+        if batch.spare is None and batch.tasks:
             batch.spare = task
         else:
             self.actions.respond(batch, Source.OWN, batch.spare or task)
@@ -49,7 +49,7 @@ class Careful(Policy):
         self.actions.trust(0)
         if batch.spare is not None:
             self.actions.respond(batch, Source.OWN, batch.spare)
-            batch.under_way = list(batch.under_way)
+            batch.tasks = list(batch.tasks)
             self.cancel_tasks(batch)
 """
 

@@ -11,7 +11,7 @@ WINDOW = 1_000
 REFRESH = 50
 """The percentile is computed again after this many further durations."""
 
-PERCENTILE, MARGIN = 90.0, 1.2
+PERCENTILE, MARGIN = 90, 1.2
 """What policies take unless they are told otherwise."""
 
 
