@@ -3,7 +3,7 @@
 The packages below stand on floors; each imports only from those before it::
 
     files, devices, process - coding - policies - tasks, data, models - disturbances - load - recordings - tracking -
-    training - analysis - scenario - serving - simulation - experiment - api - commands
+    training - analysis - scenario - serving - simulation - experiment - api - doctor - commands
 
 Everything up to ``simulation`` takes plain Python arguments; ``experiment`` is the floor that knows Hydra's configs.
 """

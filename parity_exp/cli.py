@@ -26,13 +26,20 @@ COMMANDS = {
     "simulate": "serve in simulated time, on as many instances as you like, without models or data",
     "run": "train, evaluate, serve and report, from one config into one run directory",
     "report": "gather run directories into tidy tables and one page that compares them",
+    "doctor": "say what there is on this machine and what is missing, and try each device",
 }
 """Commands with one line each; command ``x`` is ``run`` in ``parity_exp/commands/x.py``."""
+
+WITHOUT_FOLDER = ("doctor",)
+"""Commands that have no run directory; they read their own overrides, and Hydra shows their config only."""
 
 PROGRAM = "parity-exp"
 
 HELP = ("-h", "--help", "--hel", "--he")
 """Flags that ask for help, as whoever is used to argparse abbreviates them."""
+
+SHOWING = ("--cfg", "-c", "--info", "-i", "--hydra-help")
+"""How Hydra's flags begin by which it shows something and runs nothing."""
 
 DONE, DEFECT, MEND, INTERRUPTED = 0, 1, 2, interrupts.STATUS
 
@@ -81,6 +88,9 @@ def _main(given: list[str]) -> int:
         if any(word in HELP for word in overrides):
             print(_help(command, overrides))
             return DONE
+        if command in WITHOUT_FOLDER and not any(word.startswith(SHOWING) for word in overrides):
+            status: int = importlib.import_module(f"parity_exp.commands.{command}").run(overrides)
+            return status
         _run_hydra(command, overrides)
     except SystemExit as ended:
         interrupts.check()

@@ -17,6 +17,10 @@ class DataError(UserError):
     """A data set that is missing, cut short or damaged."""
 
 
+class MissingDataError(DataError):
+    """A data set that is nowhere."""
+
+
 class CheckpointError(UserError):
     """A checkpoint that is missing, unreadable, or made for another network."""
 

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -135,6 +136,9 @@ def as_floats(inputs: Tensor) -> Tensor:
 class Dataset(ABC):
     """Base class of data sets.
 
+    Attributes:
+        brought_by: what brings the data set to a machine, in a line; empty where nothing has to.
+
     Args:
         name: what error messages call it; the name of its YAML file.
         root: folder to look in first, and to download to.
@@ -144,6 +148,8 @@ class Dataset(ABC):
         augmentation: random change of training inputs.
         limit: use the first this many samples of each split only; for trying things out.
     """
+
+    brought_by: str = ""
 
     def __init__(
         self,
@@ -170,6 +176,18 @@ class Dataset(ABC):
         Raises:
             DataError: the data are missing or damaged.
         """
+
+    def look(self) -> Path | None:
+        """Find the data set's files, without a download, and check them as far as that is quick.
+
+        Returns:
+            Their folder; None where there are no files to look for, or the class does not say.
+
+        Raises:
+            MissingDataError: there are none.
+            DataError: they are damaged.
+        """
+        return None
 
     def task(self, class_names: Sequence[str]) -> Task:
         """What networks are to do with the samples; classification unless a data set says otherwise."""

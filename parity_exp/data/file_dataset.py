@@ -18,7 +18,7 @@ import torch
 from parity_exp.data.dataset import Dataset, Samples
 from parity_exp.data.file_cache import Array, Layout, cached, kept_as
 from parity_exp.data.places import SYSTEM_FOLDERS, places, said
-from parity_exp.errors import DataError
+from parity_exp.errors import DataError, MissingDataError
 from parity_exp.files.identity import digest_of_files, sources_of
 from parity_exp.files.stand_ins import stand_in_at
 from parity_exp.files.texts import decoded
@@ -116,6 +116,17 @@ class FileDataset(Dataset):
     def reading(self) -> dict[str, Any]:
         """The settings that :meth:`read_file` depends on."""
 
+    @property
+    def brought_by(self) -> str:  # type: ignore[override]
+        """Where to get the data set."""
+        return f"get {self.origin}, and set dataset.root or PARITY_EXP_DATA to the folder that it is in"
+
+    def look(self) -> Path:
+        found = self.folder
+        if not self.list_files(found).train:
+            raise self.error(f"{found} has no training samples; get a complete copy of {self.origin}")
+        return found
+
     def read(self) -> tuple[Samples, Samples, Sequence[str]]:
         files = self.listing
         return self._samples("training", files.train), self._samples("test", files.test), files.class_names
@@ -164,11 +175,11 @@ class FileDataset(Dataset):
         """Whether a folder is the data set's."""
         return all((place / name).exists() for name in self.wanted)
 
-    def missing(self, wanted: str) -> DataError:
+    def missing(self, wanted: str) -> MissingDataError:
         """The error of a data set that is nowhere."""
-        return self.error(
-            f"no {wanted} {said(self.place, self.names, SYSTEM_FOLDERS)}; get {self.origin} and put it there, or set "
-            "dataset.root to where it is"
+        return MissingDataError(
+            f"dataset={self.name}: no {wanted} {said(self.place, self.names, SYSTEM_FOLDERS)}; get {self.origin} and "
+            "put it there, or set dataset.root to where it is"
         )
 
     def text(self, path: Path) -> str:

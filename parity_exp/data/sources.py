@@ -25,7 +25,7 @@ from filelock import FileLock
 from torchvision.datasets import VisionDataset
 
 from parity_exp.data.places import SYSTEM_FOLDERS, places, said
-from parity_exp.errors import DataError
+from parity_exp.errors import DataError, MissingDataError
 from parity_exp.files.stand_ins import stand_in_at
 
 DOWNLOAD_TIMEOUT_S = 20.0
@@ -70,10 +70,29 @@ class Source(ABC):
         """Yield a folder that torchvision's loader can read, with every file checked.
 
         Raises:
-            DataError: files are missing and can't be downloaded, or damaged.
+            MissingDataError: files are nowhere, and can't be downloaded.
+            DataError: files are damaged.
         """
+        with self._checked(self._find() or self._download()) as temporary:
+            yield temporary
+
+    def look(self) -> Path:
+        """The folder of the files, with every file checked; nothing is downloaded.
+
+        Raises:
+            MissingDataError: they are nowhere.
+            DataError: they are damaged.
+        """
+        found = self._find()
+        if found is None:
+            raise self._missing("and nothing was downloaded")
+        with self._checked(found):
+            return found
+
+    @contextmanager
+    def _checked(self, folder: Path) -> Iterator[str]:
+        """A folder with the files unpacked in folders as torchvision wants them."""
         with tempfile.TemporaryDirectory(prefix="parity-exp-data-") as temporary:
-            folder = self._find() or self._download()
             staged = Path(temporary, self.folder)
             staged.mkdir(parents=True)
             for name in self.files:
@@ -124,9 +143,9 @@ class Source(ABC):
                 found = self._find()
                 return found or self._fetch()
         except PermissionError as error:
-            raise DataError(self._missing(f"and {error.filename} cannot be written")) from None
+            raise self._missing(f"and {error.filename} cannot be written") from None
         except (FileExistsError, NotADirectoryError):
-            raise DataError(self._missing(f"and {self.root} is not a folder")) from None
+            raise self._missing(f"and {self.root} is not a folder") from None
 
     def _fetch(self) -> Path:
         previous = socket.getdefaulttimeout()
@@ -140,14 +159,14 @@ class Source(ABC):
                 return target
         except (URLError, TimeoutError, ConnectionError, RuntimeError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise DataError(self._missing(f"and the download failed ({reason})")) from None
+            raise self._missing(f"and the download failed ({reason})") from None
         finally:
             socket.setdefaulttimeout(previous)
 
-    def _missing(self, why: str) -> str:
+    def _missing(self, why: str) -> MissingDataError:
         partly = next((place for place in self._places() if 0 < len(self._lacking(place)) < len(self.files)), None)
         lacking = f" ({partly} has all but {', '.join(self._lacking(partly))})" if partly else ""
-        return (
+        return MissingDataError(
             f"dataset={self.name}: no {', '.join(self.files)} (or the same with .gz) "
             f"{said(self.root, self.names, SYSTEM_FOLDERS)}{lacking}, {why}; put the files into one of these folders "
             "or set dataset.root to where they are"

@@ -12,7 +12,7 @@ from torch import Tensor
 from parity_exp.data.class_folders import are_split, class_folders, split_listing
 from parity_exp.data.file_cache import Array
 from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing
-from parity_exp.errors import DataError
+from parity_exp.errors import DataError, MissingDataError
 from parity_exp.files.whole_files import whole
 
 RATE_HZ = 16_000
@@ -72,7 +72,7 @@ class SpeechCommands(FileDataset):
     def is_here(self, place: Path) -> bool:
         return are_split(place) or super().is_here(place)
 
-    def missing(self, wanted: str) -> DataError:
+    def missing(self, wanted: str) -> MissingDataError:
         return super().missing(f"{wanted}, nor train/<word>/ and test/<word>/,")
 
     def list_files(self, folder: Path) -> Listing:

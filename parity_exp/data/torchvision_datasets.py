@@ -19,6 +19,10 @@ class _TorchvisionDataset(Dataset):
     """A data set that torchvision reads, from files that a :class:`Source` finds."""
 
     loader: type[datasets.VisionDataset]
+    brought_by = "it is downloaded when it is first used, where there is a network"
+
+    def look(self) -> Path:
+        return self.source(self.root or DEFAULT_ROOT).look()
 
     def source(self, root: str) -> Source:
         raise NotImplementedError
@@ -56,6 +60,7 @@ class FashionMNIST(_TorchvisionDataset):
     """60,000 and 10,000 grey images of 28x28 pieces of clothing."""
 
     loader = datasets.FashionMNIST
+    brought_by = "apt-get install dataset-fashion-mnist, or it is downloaded when it is first used"
 
     def source(self, root: str) -> Source:
         return IdxSource(self.name, self.loader, root, f"{self.loader.__name__}/raw", "fashion-mnist")

@@ -11,8 +11,9 @@ from hydra import compose
 from parity_exp.cli import COMMANDS, PROGRAM
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.command_line import SWEEPS, as_hydra_reads, parsed
+from parity_exp.experiment.composing import Composed, composed
 from parity_exp.experiment.config_folder import config_folder
-from parity_exp.experiment.help_screen import Composed, composed, group_screen, help_screen
+from parity_exp.experiment.help_screen import group_screen, help_screen
 from parity_exp.experiment.schema.composed import check_composed
 from parity_exp.experiment.usage import Usage
 from tests.conftest import Run
