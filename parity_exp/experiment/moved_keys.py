@@ -15,24 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from parity_exp.experiment.command_line import parsed
 from parity_exp.experiment.schema import find
-
-NOW: dict[str, str | None] = {
-    "dataset.epochs": "epochs.code",
-    "dataset.fast_epochs": "epochs.fast",
-    "dataset.base_epochs": "epochs.base",
-    "encoder.trainable": "trainable.encoder",
-    "decoder.trainable": "trainable.decoder",
-    "architecture.convolutional": "parity.convolutional",
-    "parity.architecture.convolutional": "parity.convolutional",
-    "base.architecture.convolutional": None,
-    "backup.architecture.convolutional": None,
-    "trainer.cuda_graphs": "acceleration.cuda_graphs",
-    "trainer.tf32": "acceleration.tf32",
-    "trainer.channels_last": "acceleration.channels_last",
-    "trainer.accumulate_grad_batches": "optimisation.accumulate_grad_batches",
-    "trainer.gradient_clip_val": "optimisation.gradient_clip_val",
-}
-"""Each old place, and the new one; None: nobody read it there."""
+from parity_exp.files.moved_keys import NOW
 
 FOREIGN = ("pytorch_lightning.", "lightning.", "lightning_fabric.")
 """Modules whose classes have arguments of such names, which they never got."""
@@ -91,11 +74,6 @@ def move_stored(config: DictConfig) -> DictConfig:
         elif not taken:
             _put(config, node, key, new)
     return config
-
-
-def move_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by flat key, as runs keep them, with everything in its new place."""
-    return {NOW.get(key) or key: value for key, value in facts.items() if NOW.get(key, key) is not None}
 
 
 def move_sweep(config: DictConfig) -> None:

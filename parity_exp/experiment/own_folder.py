@@ -5,7 +5,6 @@ the job itself once it has seen data and files.
 """
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from parity_exp.errors import Refused, UserError
-from parity_exp.experiment.moved_keys import move_facts
 from parity_exp.experiment.result_facts import config_facts, content_facts
 from parity_exp.files.identity import Identity, flat, listed, without
 from parity_exp.recordings.names import CONFIG, PRODUCTS
@@ -119,7 +117,7 @@ def refuse_strangers(folder: Path, now: Identity, name: str = "hydra.run.dir") -
     Raises:
         UserError: with what differs, and what to do.
     """
-    run, earlier = RunDirectory(folder), _identity(folder)
+    run, earlier = RunDirectory(folder), Identity.read(folder)
     key, remedy = f"{name}={folder}", f"give another {name}"
     if earlier is None:
         if run.config.is_file():
@@ -140,7 +138,7 @@ def going_on(run: RunDirectory, now: Identity, may_change: tuple[str, ...]) -> I
     Raises:
         UserError: its data or files are others by now, or no training has made it; with what differs.
     """
-    earlier = _identity(run.path)
+    earlier = Identity.read(run.path)
     command = earlier.command if earlier is not None else run.first_command()
     if command not in (None, "train", "run"):
         raise UserError(
@@ -159,12 +157,6 @@ def going_on(run: RunDirectory, now: Identity, may_change: tuple[str, ...]) -> I
     kept = without(earlier.config, may_change)
     changed = {key: value for key, value in now.config.items() if without({key: value}, may_change) == {}}
     return Identity(earlier.command, kept | changed, dict(earlier.content) | content, earlier.overrides)
-
-
-def _identity(folder: Path) -> Identity | None:
-    """What the job in a folder was made from, by the keys of this release."""
-    earlier = Identity.read(folder)
-    return earlier and replace(earlier, config=move_facts(earlier.config))
 
 
 def _sweep_identity(config: DictConfig) -> Identity:

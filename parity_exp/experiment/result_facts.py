@@ -75,7 +75,7 @@ MACHINE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes")
 ACCELERATION = ("acceleration", "trainer.strategy")
 """Parts that say by what means a machine is used, which differ by roundings."""
 
-LENGTH_AND_MACHINE = (*MACHINE, *ACCELERATION, "epochs", "trainer.max_epochs", "trainer.max_time")
+LENGTH_AND_MACHINE = (*MACHINE, *ACCELERATION, "trainer.max_epochs", "trainer.max_time")
 """What may change when training goes on: how long it is to be, and what it runs on."""
 
 NAMING_RUNS = ("run", "simulate.calibrate")

@@ -6,12 +6,13 @@ their own, and takes it only where they are the same.
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b, sha256
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parity_exp.files.moved_keys import moved_facts
 from parity_exp.files.writing import write_text
 
 if TYPE_CHECKING:
@@ -172,6 +173,6 @@ class Identity:
         try:
             stored = json.loads((folder / FILE).read_text())
             found = cls(stored["command"], stored["config"], stored["content"], tuple(stored["overrides"]))
-            return found if found.key == stored["key"] else None
+            return replace(found, config=moved_facts(found.config)) if found.key == stored["key"] else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None

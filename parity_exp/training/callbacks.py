@@ -21,6 +21,7 @@ from tqdm.std import tqdm
 from parity_exp.data.groups import Runs
 from parity_exp.errors import CheckpointError, ConfigError
 from parity_exp.files.identity import Facts, differences, listed
+from parity_exp.files.moved_keys import moved_facts
 from parity_exp.files.writing import write_text
 from parity_exp.models.checkpoint import load_content, save_content, save_weights
 from parity_exp.process.progress import bar
@@ -156,7 +157,8 @@ class BestAndLast(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         # Files of before there were facts in them have none, and belong to the folder they are in.
         stored = state_dict.get("facts")
-        if stored is not None and self.facts is not None and (differing := differences(json.loads(stored), self.facts)):
+        facts = {} if stored is None or self.facts is None else moved_facts(json.loads(stored))
+        if facts and self.facts is not None and (differing := differences(facts, self.facts)):
             raise CheckpointError(
                 f"{self.last}: the state of another training, and what differs is {listed(differing)}; give another "
                 "folder, or delete the file to train anew"

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import build, build_checked, takes_whole_numbers
-from parity_exp.experiment.moved_keys import NOW
+from parity_exp.files.moved_keys import NOW
 from tests.conftest import QUICK, Run
 
 NAMES = sorted({*(key.rpartition(".")[2] for key in NOW), "instances", "batch_size", "batch_window_ms", "code"})

@@ -13,9 +13,10 @@ from pytorch_lightning import Trainer
 
 from parity_exp.data import Digits
 from parity_exp.experiment.config_folder import config_folder
-from parity_exp.experiment.moved_keys import NOW, as_hydra_takes, move, move_facts, move_stored
+from parity_exp.experiment.moved_keys import as_hydra_takes, move, move_stored
 from parity_exp.experiment.schema import signature_of
 from parity_exp.experiment.schema.checks import HYDRAS
+from parity_exp.files.moved_keys import NOW, moved_facts
 from tests.conftest import Run, run_dirs
 
 VALUES = {
@@ -65,7 +66,7 @@ def test_an_old_place_in_a_stored_config_is_the_new_one(old: str) -> None:
     stored = OmegaConf.create({section: {"_target_": "parity_exp.models.MLP", key: value(old)}, "k": 2})
     assert OmegaConf.select(move_stored(stored), NOW[old] or "") == value(old)
     assert OmegaConf.select(move_stored(stored), old) is None and OmegaConf.select(stored, old) == value(old)
-    assert move_facts({old: 1, "k": 2}) == {NOW[old]: 1, "k": 2}
+    assert moved_facts({old: 1, "k": 2}) == {NOW[old]: 1, "k": 2}
 
 
 def test_other_words_of_the_command_line_stay() -> None:

@@ -35,6 +35,9 @@ MAY_BE_NEGATIVE = {"shift", "mean", "num_sanity_val_steps", "devices"}
 MAY_BE_NULL = {"convolutional", "extra_outputs", "max_lr", "slo_ms", "root", "fused", "benchmark"}
 """Null passes though the default is another value: then the class decides."""
 
+OPEN = {"deterministic", "cuda_graphs", "channels_last", "convolutional", "encoder", "decoder"}
+"""True or false pass though the default is neither: of these somebody decides."""
+
 MAPPINGS = {"sweep", "per_instance", "runtime_env"}
 
 NO_LIST = {"pool.devices", "trainer.devices", "runs", "plan.slo_ms", "plan.slo_times_p50"}
@@ -143,7 +146,7 @@ def may_pass(key: str, default: Any, value: Any) -> bool:
     if isinstance(value, str):
         return value != "" and name in TEXTS
     if isinstance(value, bool):
-        return isinstance(default, bool) or name in ("deterministic", "cuda_graphs", "channels_last")
+        return isinstance(default, bool) or name in OPEN
     if isinstance(default, bool):
         return False
     if default is None:
