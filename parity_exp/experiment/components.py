@@ -40,6 +40,8 @@ def build(config: Any, key: str, **arguments: Any) -> Any:
     """
     if not isinstance(config, DictConfig):
         group = key.rpartition(".")[2]
+        if config is None:
+            raise ConfigError(f"{key}: nothing is chosen; write {group}=NAME, or choose a recipe that does")
         choice = f"{group}={config}" if group == key else f"{group}@{key}={config}"
         raise ConfigError(f"{key}={config}: expected the settings of a config group; to choose from it, write {choice}")
     try:

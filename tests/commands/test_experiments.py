@@ -33,7 +33,7 @@ ROWS = re.findall(r"^\| `(\w+)` \| `(addition|concat|conv|mlp)` \|.*\| ([^|]*) \
 EXPERIMENTS = {"addition": "parm/accuracy", "concat": "parm/accuracy", "conv": "learned_code", "mlp": "learned_code"}
 """The experiment that an encoder belongs to."""
 
-SHARED = ("parm/cluster", "parm/gpu_cluster", "parm/small_cluster")
+SHARED = ("parm/cluster", "parm/gpu_cluster", "parm/small_machines", "parm/small_cluster", "parm/backups")
 """What experiments are made of."""
 
 FIGURES = [

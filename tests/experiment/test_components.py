@@ -113,3 +113,8 @@ def test_all_that_a_class_says_against_its_arguments_stands_in_one_line(words: l
     with pytest.raises(ConfigError) as refusal:
         build(node, "trainer")
     assert str(refusal.value) == f"trainer (my_classes.Refuses): {line}"
+
+
+def test_what_nobody_has_chosen_is_asked_for() -> None:
+    with pytest.raises(ConfigError, match="objective: nothing is chosen; write objective=NAME"):
+        build(None, "objective")

@@ -132,6 +132,8 @@ def _check_component(key: str, component: Component, value: Any, wanted: _Wanted
         return
     if not isinstance(value, Mapping) or "_target_" not in value:
         group = key.rpartition(".")[2]
+        if value is None:
+            raise ConfigError(f"{key}=null: expected the settings of a config group; choose one of it, {group}=NAME")
         choice = f"{group}={_shown(value)}" if group == key else f"{group}@{key}={_shown(value)}"
         raise ConfigError(
             f"{key}={_shown(value)}: expected the settings of a config group, with _target_; to choose from it, "
