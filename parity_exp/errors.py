@@ -14,7 +14,27 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """A data set that is missing, cut short or damaged."""
+    """A data set that is missing, cut short or damaged.
+
+    Args:
+        text: one line, in which ``{root}`` and ``{cache}`` stand for these settings of the data set.
+    """
+
+    SETTINGS = ("root", "cache")
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.at("")
+
+    def at(self, place: str) -> str:
+        """The text with the settings' names behind that of a place, such as ``dataset.``."""
+        text = self.text
+        for name in self.SETTINGS:
+            text = text.replace(f"{{{name}}}", f"{place}{name}")
+        return text
 
 
 class MissingDataError(DataError):

@@ -73,7 +73,7 @@ class MLPEncoder(Encoder):
         if weights > MOST_WEIGHTS:
             raise ValueError(
                 f"an MLP encoder for k={k} queries of {'x'.join(map(str, self.pixels))} would have "
-                f"{weights / 1e6:,.0f} million weights; choose the convolutional encoder (encoder=conv)"
+                f"{weights / 1e6:,.0f} million weights; choose the convolutional encoder"
             )
         self.network = nn.Sequential(
             nn.Flatten(), nn.Linear(k * size, k * size), nn.ReLU(), nn.Linear(k * size, r * size),

@@ -75,7 +75,7 @@ class Modulation(PositionCode):
 
     def factors(self, k: int, query_shape: Sequence[int]) -> Tensor | None:
         if k > self.MOST:
-            raise ValueError(f"modulation has {self.MOST} bands, not k={k}; choose position_code=signs or none")
+            raise ValueError(f"modulation has {self.MOST} bands, not k={k}; choose random signs or none")
         if len(query_shape) != 3:
             raise ValueError(f"modulation needs image queries (C, H, W), not queries of shape {tuple(query_shape)}")
         height, width = query_shape[1:]

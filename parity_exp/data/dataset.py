@@ -17,8 +17,9 @@ import torch
 from annotated_types import Ge, Le, MinLen
 from torch import Tensor
 
+from parity_exp.checks import SettingError
 from parity_exp.data.augmentation import Augmentation
-from parity_exp.errors import ConfigError, DataError
+from parity_exp.errors import DataError
 from parity_exp.ranges import Count, Positive, Seed, Text
 from parity_exp.tasks import Classification, Task
 
@@ -96,13 +97,13 @@ class Splits:
         """Bring inputs ``(N, C, H, W)`` as they are kept to what networks see, float32.
 
         Raises:
-            ConfigError: a mean or deviation a channel, of other channels than there are.
+            SettingError: a mean or deviation a channel, of other channels than there are.
         """
         values = as_floats(inputs)
         for name, numbers in (("mean", self.mean), ("std", self.std)):
             if len(numbers) not in (1, inputs.shape[1]):
-                raise ConfigError(
-                    f"dataset.{name}={list(numbers)}: expected one number, or {inputs.shape[1]}, one for each channel"
+                raise SettingError(
+                    f"{{{name}}}={list(numbers)}: expected one number, or {inputs.shape[1]}, one for each channel"
                 )
         if all(mean == 0 for mean in self.mean) and all(std == 1 for std in self.std):
             return values
@@ -205,15 +206,15 @@ class Dataset(ABC):
         """Read the data set and, where it does not bring its own, hold out the validation samples.
 
         Raises:
-            ConfigError: the augmentation moves what the labels say the place of.
+            SettingError: the augmentation moves what the labels say the place of.
             DataError: the data are missing or damaged.
         """
         train, test, class_names = self.read()
         task = self.task(class_names)
         if self.augmentation is not None and self.augmentation.moves and task.has_places:
-            raise ConfigError(
-                f"dataset.augmentation ({type(self.augmentation).__name__}) moves things in the image, but the labels "
-                f"of dataset={self.name} say where they are; leave dataset.augmentation out, or set it to null"
+            raise SettingError(
+                f"{{augmentation}} ({type(self.augmentation).__name__}) moves things in the image, but the labels of "
+                f"{{/data}}={self.name} say where they are; leave {{augmentation}} out, or set it to {{null}}"
             )
         validation = self.read_validation()
         self._check_normalisation()
@@ -226,7 +227,7 @@ class Dataset(ABC):
             validation = validation and validation[: self.limit]
         if len(train) < 2 or len(test) < 1 or (validation is not None and len(validation) < 1):
             own = "" if validation is None else f", {len(validation)} validation"
-            raise DataError(f"dataset={self.name}: {len(train)} training{own} and {len(test)} test samples are too few")
+            raise DataError(f"{self.name}: {len(train)} training{own} and {len(test)} test samples are too few")
         if validation is None:
             held_out, rest = self.hold_out(len(train))
             train, validation = train[rest], train[held_out]
@@ -243,33 +244,31 @@ class Dataset(ABC):
     def _check(self, split: str, samples: Samples, task: Task, shape: tuple[int, ...]) -> None:
         """Refuse samples that do not belong together, before a network is asked to make sense of them."""
         if len(samples.inputs) != len(samples.labels):
-            raise DataError(
-                f"dataset={self.name}: {len(samples.inputs):,} {split} inputs but {len(samples.labels):,} labels"
-            )
+            raise DataError(f"{self.name}: {len(samples.inputs):,} {split} inputs but {len(samples.labels):,} labels")
         if len(samples) and tuple(samples.inputs.shape[1:]) != shape:
             raise DataError(
-                f"dataset={self.name}: {split} samples have the shape {tuple(samples.inputs.shape[1:])} and training "
+                f"{self.name}: {split} samples have the shape {tuple(samples.inputs.shape[1:])} and training "
                 f"samples {shape}; bring them to one size"
             )
         kind = samples.inputs.dtype
         if not kind.is_floating_point and kind not in (torch.uint8, torch.bool):
             raise DataError(
-                f"dataset={self.name}: {split} inputs are {str(kind).removeprefix('torch.')}; expected floats, or "
+                f"{self.name}: {split} inputs are {str(kind).removeprefix('torch.')}; expected floats, or "
                 "uint8, which stands for [0, 1] in steps of 1/255"
             )
         if kind == torch.float32 and not samples.inputs.isfinite().all():
-            raise DataError(f"dataset={self.name}: {split} inputs hold values that are no finite numbers; repair them")
+            raise DataError(f"{self.name}: {split} inputs hold values that are no finite numbers; repair them")
         problem = task.label_problem(samples.labels)
         if problem:
-            raise DataError(f"dataset={self.name}: {split} {problem}")
+            raise DataError(f"{self.name}: {split} {problem}")
 
     def _check_normalisation(self) -> None:
         """Refuse means and deviations that leave no numbers of inputs."""
         for name, values in (("mean", self.mean), ("std", self.std)):
             if not values or not all(map(math.isfinite, values)):
-                raise ConfigError(f"dataset.{name}={list(values)}: expected one number, or one for each channel")
+                raise SettingError(f"{{{name}}}={list(values)}: expected one number, or one for each channel")
         if min(self.std) <= 0:
-            raise ConfigError(f"dataset.std={list(self.std)}: expected numbers above 0, for inputs are divided by them")
+            raise SettingError(f"{{std}}={list(self.std)}: expected numbers above 0, for inputs are divided by them")
 
     def hold_out(self, samples: int) -> tuple[Tensor, Tensor]:
         """Draw which training samples are for validation: the indices of those, and of the rest."""

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from parity_exp.checks import SettingError
 from parity_exp.data.dataset import Dataset, Samples
 from parity_exp.data.digits import Digits
-from parity_exp.errors import DataError
 from parity_exp.ranges import Few, Side
 from parity_exp.tasks import Localization, Task
 
@@ -29,15 +29,14 @@ class DigitBoxes(Dataset):
         copies: how many images of each training digit there are, each drawn anew.
 
     Raises:
-        DataError: images too small to tell sizes apart, or no copies.
+        SettingError: images too small to tell sizes apart, or no copies.
     """
 
     def __init__(self, size: Side = 28, copies: Few = 4, **settings: Any) -> None:
         super().__init__(**settings)
         if size < LEAST_SIDE or copies < 1:
-            raise DataError(
-                f"dataset={self.name}: size={size}, copies={copies}: expected a size of at least {LEAST_SIDE} and at "
-                "least one copy"
+            raise SettingError(
+                f"{{size}}={size}, {{copies}}={copies}: expected a size of at least {LEAST_SIDE} and at least one copy"
             )
         self.size = size
         self.copies = copies

@@ -178,8 +178,8 @@ class FileDataset(Dataset):
     def missing(self, wanted: str) -> MissingDataError:
         """The error of a data set that is nowhere."""
         return MissingDataError(
-            f"dataset={self.name}: no {wanted} {said(self.place, self.names, SYSTEM_FOLDERS)}; get {self.origin} and "
-            "put it there, or set dataset.root to where it is"
+            f"{self.name}: no {wanted} {said(self.place, self.names, SYSTEM_FOLDERS)}; get {self.origin} and "
+            "put it there, or set {root} to where it is"
         )
 
     def text(self, path: Path) -> str:
@@ -194,7 +194,7 @@ class FileDataset(Dataset):
             raise self.error(f"{path} {error}; put a complete copy in its place") from None
 
     def error(self, message: str) -> DataError:
-        return DataError(f"dataset={self.name}: {message}")
+        return DataError(f"{self.name}: {message}")
 
     def _samples(self, split: str, files: Sequence[LabelledFile]) -> Samples:
         layout = Layout(len(files), self.input_shape, self.dtype, self.label_shape, self.label_dtype)
@@ -219,7 +219,7 @@ class FileDataset(Dataset):
             return cached(folder / f"{self.name}-{split}-{key}", layout, read, f"{self.name}, {split} samples")
         except OSError as error:
             raise self.error(
-                f"cannot keep what was read in {folder} ({error.strerror or error}); set dataset.cache to a folder "
+                f"cannot keep what was read in {folder} ({error.strerror or error}); set {{cache}} to a folder "
                 "with room that can be written"
             ) from None
 

@@ -104,7 +104,7 @@ class Source(ABC):
                 except DataError as error:
                     instead = stand_in_at(origin)
                     raise DataError(
-                        f"dataset={self.name}: {origin} {error}; "
+                        f"{self.name}: {origin} {error}; "
                         f"{f'it {instead}' if instead else 'delete it and put a complete copy in its place'}"
                     ) from None
             yield temporary
@@ -167,9 +167,9 @@ class Source(ABC):
         partly = next((place for place in self._places() if 0 < len(self._lacking(place)) < len(self.files)), None)
         lacking = f" ({partly} has all but {', '.join(self._lacking(partly))})" if partly else ""
         return MissingDataError(
-            f"dataset={self.name}: no {', '.join(self.files)} (or the same with .gz) "
+            f"{self.name}: no {', '.join(self.files)} (or the same with .gz) "
             f"{said(self.root, self.names, SYSTEM_FOLDERS)}{lacking}, {why}; put the files into one of these folders "
-            "or set dataset.root to where they are"
+            "or set {root} to where they are"
         )
 
 

@@ -33,7 +33,7 @@ class _TorchvisionDataset(Dataset):
                 train = self.loader(folder, train=True)
                 test = self.loader(folder, train=False)
             except (RuntimeError, ValueError, KeyError, AssertionError) as error:
-                raise DataError(f"dataset={self.name}: torchvision cannot read the files ({error})") from None
+                raise DataError(f"{self.name}: torchvision cannot read the files ({error})") from None
         names = list(getattr(train, "classes"))  # noqa: B009 - not every VisionDataset has it
         return self._samples(train), self._samples(test), names
 
@@ -41,7 +41,7 @@ class _TorchvisionDataset(Dataset):
         labels = torch.as_tensor(dataset.targets, dtype=torch.int64)
         images = torch.as_tensor(np.asarray(dataset.data))
         if len(images) != len(labels):
-            raise DataError(f"dataset={self.name}: {len(images)} images but {len(labels)} labels")
+            raise DataError(f"{self.name}: {len(images)} images but {len(labels)} labels")
         # Grey images come as (N, H, W), colour as (N, H, W, C).
         images = images.unsqueeze(1) if images.dim() == 3 else images.permute(0, 3, 1, 2)
         return Samples(images.float().div_(255).contiguous(), labels)

@@ -11,12 +11,14 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from parity_exp.checks import SettingError
 from parity_exp.coding import Code, NonSystematicCode, precision
-from parity_exp.data import Splits
+from parity_exp.data import Dataset, Splits
 from parity_exp.devices.backends import load_backends
-from parity_exp.errors import ConfigError
+from parity_exp.errors import ConfigError, DataError
 from parity_exp.experiment.codes import code_of, generator_of, trained_parts
 from parity_exp.experiment.components import build, is_systematic, new_non_systematic_code
+from parity_exp.experiment.keys import key_of
 from parity_exp.experiment.machine import machine_of, processes
 from parity_exp.experiment.networks import architecture_of, new_labelled_network, new_parity_networks
 from parity_exp.experiment.rehearsal import with_keys
@@ -70,10 +72,22 @@ class Experiment:
 
     @cached_property
     def splits(self) -> Splits:
-        splits: Splits = self._read or build(self.config.dataset, "dataset").load()
+        splits = self._read or self._load()
         smallest = min(len(splits.train), len(splits.validation), len(splits.test))
         if smallest < self.k:
             raise ConfigError(f"k={self.k}: dataset={self.config.dataset.name} has a split of {smallest} samples only")
+        return splits
+
+    def _load(self) -> Splits:
+        dataset: Dataset = build(self.config.dataset, "dataset")
+        try:
+            splits = dataset.load()
+            splits.normalise(splits.train.inputs[:1])  # what does not fit the channels is refused here
+        except SettingError as error:
+            raise ConfigError(error.within("dataset").at(key_of)) from None
+        except DataError as error:
+            named = "dataset=" if error.text.startswith(f"{dataset.name}: ") else ""
+            raise DataError(f"{named}{error.at('dataset.')}") from None
         return splits
 
     @property

@@ -12,10 +12,12 @@ from pathlib import Path
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
+from parity_exp.checks import SettingError
 from parity_exp.errors import UserError
 from parity_exp.experiment import library_errors, suggestions
 from parity_exp.experiment.config_folder import config_folder
 from parity_exp.experiment.hydra_record import HydraRecord
+from parity_exp.experiment.keys import key_of
 
 HYDRAS_FLAGS = ("Only one of --run", "The --resolve flag")
 """How Hydra's ValueErrors begin that are about its flags."""
@@ -48,6 +50,8 @@ NO_CHOICE = re.compile(r"[^-.=][^.=]*=(null|true|false|[-+\d.]+(e[-+]?\d+)?|inf|
 
 def explanation(error: BaseException) -> str | None:
     """The one line for an error that the user can mend; None for a defect of ours."""
+    if isinstance(error, SettingError):
+        return error.at(key_of)
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MissingConfigException):

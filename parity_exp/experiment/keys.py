@@ -13,14 +13,21 @@ OF_SIMULATION = (
 )  # fmt: skip
 OF_PLAN = ("slo_ms", "slo_times_p50", "percentile", "most_instances", "least_utilisation", "precision")
 
+OF_TRAINER = ("check_val_every_n_epoch", "limit_val_batches", "max_time")
+
 KEYS = {
+    "data": "dataset",
+    "epochs": "trainer.max_epochs",
+    "base_optimizer": "base.optimizer",
+    "gradient_clip_val": "optimisation.gradient_clip_val",
     "policies": "redundancy",
     "measured": "simulate.calibrate",
     **{name: f"pool.{name}" for name in OF_POOL},
     **{name: f"simulate.{name}" for name in OF_SIMULATION},
     **{name: f"plan.{name}" for name in OF_PLAN},
+    **{name: f"trainer.{name}" for name in OF_TRAINER},
 }
-"""Keys of arguments of ``serve``, ``simulate`` and ``plan`` that are called otherwise in the config."""
+"""Keys of arguments of ``train``, ``serve``, ``simulate`` and ``plan`` that are called otherwise in the config."""
 
 
 def key_of(name: str) -> str:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from parity_exp.errors import ConfigError
 from parity_exp.experiment import library_errors
+from parity_exp.models.initialisation import UnlikeBaseError
 from parity_exp.training.coded_model import PARITY
 from parity_exp.training.rehearsal import UnfitError
 
@@ -38,6 +39,11 @@ def with_keys() -> Iterator[None]:
     """
     try:
         yield
+    except UnlikeBaseError as error:
+        raise ConfigError(
+            f"initialisation=base: the parity architecture's weights do not fit the base model's ({error.weight}); "
+            "give architecture@parity.architecture the same network, or choose initialisation=default"
+        ) from None
     except UnfitError as error:
         coded = error.model == "coded"
         values = {

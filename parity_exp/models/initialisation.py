@@ -7,9 +7,23 @@ import torch
 from torch import Tensor, nn
 
 from parity_exp.coding import Encoder
-from parity_exp.errors import ConfigError
 
 _NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class UnlikeBaseError(ValueError):
+    """A parity model cannot start from the base model's weights.
+
+    Args:
+        weight: the first one that does not fit.
+    """
+
+    def __init__(self, weight: str) -> None:
+        super().__init__(
+            f"a parity model cannot start from the base model, whose weights do not fit it ({weight}); give both the "
+            "same network, or choose another initialisation"
+        )
+        self.weight = weight
 
 
 class Initialisation(ABC):
@@ -66,17 +80,13 @@ class FromBase(Initialisation):
     """Start from the base model's weights; the weights of extra outputs stay as they are.
 
     Raises:
-        ConfigError: the networks' weights differ in name or shape.
+        UnlikeBaseError: the networks' weights differ in name or shape.
     """
 
     def __call__(self, network: nn.Module, base: nn.Module, encoder: Encoder, row: int, centre: Tensor) -> None:
         different = _first_difference(network, base)
         if different is not None:
-            raise ConfigError(
-                "initialisation=base: the parity architecture's weights do not fit the base model's "
-                f"({different}); give architecture@parity.architecture the same network, "
-                "or choose initialisation=default"
-            )
+            raise UnlikeBaseError(different)
         _copy(base, network)
 
 

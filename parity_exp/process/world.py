@@ -23,6 +23,7 @@ import torch
 from torch import distributed
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
+from parity_exp.checks import SettingError
 from parity_exp.errors import UserError
 
 PATIENCE = timedelta(days=30)
@@ -95,7 +96,7 @@ def follow() -> None:
         try:
             with _group(number):
                 function(*arguments)
-        except UserError:
+        except (SettingError, UserError):
             continue  # the leader has it too, and says so
 
 

@@ -18,8 +18,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 from tqdm.std import tqdm
 
+from parity_exp.checks import SettingError
 from parity_exp.data.groups import Runs
-from parity_exp.errors import CheckpointError, ConfigError
+from parity_exp.errors import CheckpointError
 from parity_exp.files.identity import Facts, differences, listed
 from parity_exp.files.moved_keys import moved_facts
 from parity_exp.files.writing import write_text
@@ -78,9 +79,9 @@ class History(Callback):
         assert isinstance(pl_module, TrainedModule)
         loss = pl_module.mean_train_loss()
         if not math.isfinite(loss):
-            raise ConfigError(
+            raise SettingError(
                 f"training diverged in epoch {trainer.current_epoch + 1}: the loss is {loss}; "
-                "lower optimizer.lr (or base.optimizer.lr for the base model), or set optimisation.gradient_clip_val"
+                "lower {optimizer.lr} (or {base_optimizer.lr} for the base model), or set {gradient_clip_val}"
             )
         if not trainer.is_global_zero:
             return

@@ -13,8 +13,8 @@ from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.trainer.states import TrainerStatus
 
+from parity_exp.checks import SettingError
 from parity_exp.devices.placement import device_of
-from parity_exp.errors import ConfigError
 from parity_exp.files.identity import Facts
 from parity_exp.process.quiet import quiet_libraries
 from parity_exp.training.acceleration import Acceleration
@@ -88,7 +88,7 @@ def fit(
 
     Raises:
         KeyboardInterrupt: Ctrl-C; ``last.ckpt`` is whole, and training can go on from it.
-        ConfigError: the loss is no longer a number, no epoch was validated, or more epochs are trained already.
+        SettingError: the loss is no longer a number, no epoch was validated, or more epochs are trained already.
         CheckpointError: ``last.ckpt`` is unreadable, or the state of another training.
     """
     quiet_libraries()
@@ -126,18 +126,18 @@ def fit(
         best.write_best(module)
         rows.write()
     if trainer.is_global_zero and not best.best_epoch:
-        raise ConfigError(
-            f"trainer: none of the {epochs} epochs of the {name} model was validated, so that none can be chosen; set "
-            "trainer.check_val_every_n_epoch to at most the epochs that there are, and leave trainer.limit_val_batches "
-            "and trainer.max_time out"
+        raise SettingError(
+            f"{{trainer}}: none of the {epochs} epochs of the {name} model was validated, so that none can be chosen; "
+            "set {check_val_every_n_epoch} to at most the epochs that there are, and leave {limit_val_batches} and "
+            "{max_time} out"
         )
     return Fitted(epochs, best.best_epoch, best.best_value, best.whole and (planned is None or epochs >= planned))
 
 
 def _check_length(done: int, wanted: int | None) -> None:
     if wanted is not None and 0 <= wanted < done:
-        raise ConfigError(
-            f"trainer.max_epochs={wanted}: {done} epochs are trained already; give as many or more, or start a new run"
+        raise SettingError(
+            f"{{epochs}}={wanted}: {done} epochs are trained already; give as many or more, or start a new run"
         )
 
 

@@ -20,7 +20,7 @@ def refusal(root: Path) -> str:
     with pytest.raises(DataError) as error:
         load(root)
     line = str(error.value)
-    assert line.startswith("dataset=cub_localization: ") and "\n" not in line
+    assert line.startswith("cub_localization: ") and "\n" not in line
     return line
 
 

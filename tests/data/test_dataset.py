@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from parity_exp.checks import SettingError
 from parity_exp.data import Augmentation, CropAndFlip, Dataset, DigitBoxes, Digits, RandomResizedCropAndFlip, Samples
-from parity_exp.errors import ConfigError, DataError
+from parity_exp.errors import DataError
 
 
 class Numbered(Dataset):
@@ -58,7 +59,7 @@ class Darker(Augmentation):
 
 def test_boxes_are_not_moved_from_under_their_labels() -> None:
     for augmentation in (CropAndFlip(), RandomResizedCropAndFlip()):
-        with pytest.raises(ConfigError, match=rf"dataset.augmentation \({type(augmentation).__name__}\) moves"):
+        with pytest.raises(SettingError, match=rf"augmentation \({type(augmentation).__name__}\) moves"):
             DigitBoxes(name="digit_boxes", copies=1, augmentation=augmentation).load()
     assert DigitBoxes(name="digit_boxes", copies=1, limit=20, augmentation=Darker()).load().augmentation
 
@@ -120,7 +121,7 @@ GOOD = Samples(torch.zeros(12, 1, 4, 4), torch.arange(12) % 3)
 )
 def test_samples_that_do_not_fit_their_classes_are_refused(bad: Samples, words: str) -> None:
     for split, given in (("training", (bad, GOOD)), ("test", (GOOD, bad))):
-        with pytest.raises(DataError, match=rf"dataset=odd: .*{words}") as error:
+        with pytest.raises(DataError, match=rf"odd: .*{words}") as error:
             Odd(*given).load()
         assert split in str(error.value)
     assert len(Odd(GOOD, GOOD).load().test) == 12
@@ -143,17 +144,17 @@ def test_inputs_whose_scale_is_not_known_are_refused(inputs: torch.Tensor, words
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"mean": (0.5, 0.5, 0.5)}, r"dataset.mean=\[0.5, 0.5, 0.5\]: expected one number, or 1"),
-        ({"std": (1.0, 1.0)}, "dataset.std"),
-        ({"std": (0.0,)}, "dataset.std.*above 0"),
-        ({"std": (-1.0,)}, "dataset.std.*above 0"),
-        ({"mean": (float("nan"),)}, "dataset.mean"),
-        ({"mean": ()}, "dataset.mean"),
+        ({"mean": (0.5, 0.5, 0.5)}, r"mean=\[0.5, 0.5, 0.5\]: expected one number, or 1"),
+        ({"std": (1.0, 1.0)}, "std"),
+        ({"std": (0.0,)}, "std.*above 0"),
+        ({"std": (-1.0,)}, "std.*above 0"),
+        ({"mean": (float("nan"),)}, "mean"),
+        ({"mean": ()}, "mean"),
     ],
 )
 def test_a_normalisation_that_does_not_fit_the_channels_is_refused(
     settings: dict[str, tuple[float, ...]], words: str
 ) -> None:
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(SettingError, match=words):
         splits = Numbered(30, **settings).load()
         splits.normalise(splits.train.inputs)

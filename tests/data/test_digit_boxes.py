@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from parity_exp.checks import SettingError
 from parity_exp.data import DigitBoxes
-from parity_exp.errors import DataError
 from parity_exp.tasks import Localization
 
 
@@ -32,5 +32,5 @@ def test_copies_are_for_training_only_and_everybody_has_the_same() -> None:
 
 @pytest.mark.parametrize("settings", [{"size": 4}, {"copies": 0}])
 def test_values_that_cannot_be_are_refused(settings: dict[str, int]) -> None:
-    with pytest.raises(DataError, match="at least"):
+    with pytest.raises(SettingError, match="at least"):
         DigitBoxes(name="digit_boxes", **settings)

@@ -177,7 +177,7 @@ def test_a_setting_that_a_class_does_not_speak_of_counts_all_the_same(tmp_path: 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     write_image_folder(tmp_path)
     (tmp_path / CACHE).write_text("a file")
-    with pytest.raises(DataError, match=r"dataset.cache") as error:
+    with pytest.raises(DataError, match=r"set cache to") as error:
         files_read(tmp_path)
     assert str(tmp_path / CACHE) in str(error.value) and "\n" not in str(error.value)
 

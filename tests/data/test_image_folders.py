@@ -25,7 +25,7 @@ def refusal(root: Path, kind: type[ImageFolder] = ImageFolder) -> str:
     with pytest.raises(DataError) as error:
         load(root, kind)
     line = str(error.value)
-    assert line.startswith("dataset=images: ") and "\n" not in line
+    assert line.startswith("images: ") and "\n" not in line
     return line
 
 
@@ -144,7 +144,7 @@ def check_cats_and_dogs(splits: Splits, tests: int) -> None:
 def test_what_is_nowhere_is_named_with_what_to_do(tmp_path: Path, kind: type[ImageFolder], wanted: str) -> None:
     write_image_folder(tmp_path, ("train",))
     line = refusal(tmp_path, kind)
-    for part in (wanted, str(tmp_path), "dataset.root", "get "):
+    for part in (wanted, str(tmp_path), "set root", "get "):
         assert part in line
 
 

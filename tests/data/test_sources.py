@@ -120,7 +120,7 @@ def test_labels_that_no_class_has_are_refused(tmp_path: Path, name: str) -> None
         MNIST(name="mnist", root=str(tmp_path)).load()
     line = str(error.value)
     split = "training" if "train" in name else "test"
-    assert f"dataset=mnist: {split} labels run from 1 to {max(labels)}; expected 0 to 9" in line and "\n" not in line
+    assert f"mnist: {split} labels run from 1 to {max(labels)}; expected 0 to 9" in line and "\n" not in line
 
 
 def test_images_of_another_size_in_one_split_are_refused(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_without_a_network_the_wanted_files_and_places_are_named(
     with pytest.raises(DataError) as error:
         kind(name=name, root=str(root)).read()
     line = str(error.value)
-    for part in (f"dataset={name}", wanted, str(root), str(tmp_path / "system"), "no network", "dataset.root"):
+    for part in (f"{name}: ", wanted, str(root), str(tmp_path / "system"), "no network", "set root"):
         assert part in line
     assert "\n" not in line
 

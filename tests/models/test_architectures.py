@@ -9,7 +9,6 @@ import torchvision
 from torch import nn
 
 from parity_exp.coding import AdditionEncoder, ConcatenationEncoder, Encoder, RandomSigns
-from parity_exp.errors import ConfigError
 from parity_exp.models import (
     MLP,
     VGG11,
@@ -22,6 +21,7 @@ from parity_exp.models import (
     Split,
     TorchvisionNetwork,
 )
+from parity_exp.models.initialisation import UnlikeBaseError
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 16, 16), (3, 24, 40)]
 
@@ -178,7 +178,7 @@ def test_extra_outputs_keep_their_own_start() -> None:
 
 
 def test_the_base_models_weights_must_fit() -> None:
-    with pytest.raises(ConfigError, match="initialisation=default"):
+    with pytest.raises(UnlikeBaseError, match="choose another initialisation"):
         FromBase()(MLP((1, 4, 4), 3, hidden=(7,)), MLP((1, 4, 4), 3, hidden=(8,)), ENCODER, 0, torch.zeros(3))
 
 
