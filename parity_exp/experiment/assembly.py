@@ -87,7 +87,7 @@ class Experiment:
             raise ConfigError(error.within("dataset").at(key_of)) from None
         except DataError as error:
             named = "dataset=" if error.text.startswith(f"{dataset.name}: ") else ""
-            raise DataError(f"{named}{error.at('dataset.')}") from None
+            raise type(error)(f"{named}{error.at('dataset.')}") from None
         return splits
 
     @property
