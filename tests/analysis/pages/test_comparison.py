@@ -22,7 +22,7 @@ from parity_exp.analysis.tables.comparison import accuracy_table, latency_table,
 from parity_exp.recordings.gathered import gather, read_run
 from parity_exp.recordings.search import find_run_directories
 from tests.analysis.many_runs import Configs, break_runs, serving_metrics, training_metrics, write_many_runs, write_run
-from tests.analysis.test_report import CHROMIUM, PROBE, Page, chromium
+from tests.analysis.pages.test_run import CHROMIUM, PROBE, Page, chromium
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from parity_exp.analysis.pages.approaches import COLUMNS, guide
 from parity_exp.policies.look import Look
 from parity_exp.recordings.looks import KNOWN
 
-REDUNDANCY = Path(__file__).parents[2] / "conf" / "redundancy"
+REDUNDANCY = Path(__file__).parents[3] / "conf" / "redundancy"
 
 
 def test_every_policy_that_can_be_chosen_is_in_the_guide() -> None:
