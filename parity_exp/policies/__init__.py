@@ -1,4 +1,11 @@
-"""The redundancy policies, one a file; what they have in common is in ``parity_exp/policies/policy.py``."""
+"""The redundancy policies, one a file, what they are made of, and what drives them.
+
+- ``policy.py`` has what every policy is, with an example; ``work.py`` and ``role.py`` what it deals with, ``look.py``
+  how it appears in reports.
+- Parts that several policies are made of: ``grouping.py`` and ``parity_groups.py`` (coding groups), ``hedging.py``
+  (what is late is sent again), ``resting.py`` (slow instances rest), ``checking.py``, ``voting.py``, ``estimates/``.
+- ``desk.py`` drives a policy, with the queue disciplines of ``queues/``; ``judge.py`` compares outputs for it.
+"""
 
 from parity_exp.policies.adaptive import Adaptive
 from parity_exp.policies.approximate_backup import ApproximateBackup

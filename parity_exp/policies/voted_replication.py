@@ -58,7 +58,7 @@ class VotedReplication(Replication):
         held = self.held.setdefault(batch, [])
         second = any(self.actions.agree(work, other) for other in held)
         held.append(work)
-        if second or not batch.tasks:
+        if second or not batch.under_way:
             self._give(batch, work if second else held[0])
 
     def timer(self, batch: Batch, now_s: float) -> None:
