@@ -9,6 +9,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -84,6 +85,19 @@ def test_the_example_of_a_code_decodes_what_was_lost() -> None:
     names: dict[str, torch.Tensor] = {}
     exec(example, names)
     torch.testing.assert_close(names["decoded"], names["predictions"], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_the_page_on_python_runs_from_top_to_bottom(own_folder: Path) -> None:
+    code = "\n".join(text for language, text in blocks(PAGES / "guide" / "python.md") if language == "python")
+    for slow, quick in (("epochs=60", "epochs=1, base_epochs=1"), ("_000, utilisation=0.5", ", rate_qps=400"), ("20_000", "400")):
+        assert slow in code
+        code = code.replace(slow, quick)
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(code, names)
+    assert list(names["served"].table["policy"]) == ["no_redundancy", "equal_resources", "hedged"]
+    assert set(names["simulated"].queries["policy"]) == {"twice", "hedged"}
+    assert Path("mine/hedged/metrics.json").is_file()
 
 
 @pytest.mark.slow
