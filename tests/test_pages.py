@@ -87,17 +87,25 @@ def test_the_example_of_a_code_decodes_what_was_lost() -> None:
     torch.testing.assert_close(names["decoded"], names["predictions"], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.slow
 def test_the_page_on_python_runs_from_top_to_bottom(own_folder: Path) -> None:
     code = "\n".join(text for language, text in blocks(PAGES / "guide" / "python.md") if language == "python")
-    for slow, quick in (("epochs=60", "epochs=1, base_epochs=1"), ("_000, utilisation=0.5", ", rate_qps=400"), ("20_000", "400")):
+    for slow, quick in {
+        "epochs=60": "epochs=1, base_epochs=1",
+        "Poisson(2_000, utilisation=0.5)": "Poisson(40, rate_qps=400)",
+        "service_time_ms=20)": "service_time_ms=2)",
+        "Poisson(20_000, utilisation=0.4)": "Poisson(400, utilisation=0.4)",
+        "Poisson(20_000, rate_qps=400),": "Poisson(2_000, rate_qps=400), percentile=90,",
+    }.items():
         assert slow in code
         code = code.replace(slow, quick)
     names: dict[str, Any] = {"__name__": "page"}
     exec(code, names)
-    assert list(names["served"].table["policy"]) == ["no_redundancy", "equal_resources", "hedged"]
+    assert list(names["served"].table["policy"]) == ["none", "equal_resources", "hedged"]
+    assert list(names["coded"].table["policy"]) == ["parity", "shared_parity"]
     assert set(names["simulated"].queries["policy"]) == {"twice", "hedged"}
-    assert Path("mine/hedged/metrics.json").is_file()
+    assert not names["plan"].table.empty
+    assert Path("mine/3/checkpoints/parity-0.ckpt").is_file()
 
 
 @pytest.mark.slow
