@@ -4,31 +4,49 @@ import io
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from parity_exp.disturbances.trace import Disturbance, trace_text
+from parity_exp.errors import UserError
 from parity_exp.files.writing import write_text
 from parity_exp.load import write_arrivals
 from parity_exp.policies.policy import Policy
 from parity_exp.process.side_channels import beside
 from parity_exp.recordings.looks import Looks, declared_look, write_looks
+from parity_exp.recordings.names import METRICS
 from parity_exp.recordings.run_directory import RunDirectory
+from parity_exp.scenario.description import describe
 from parity_exp.scenario.result import ServingResult
-from parity_exp.scenario.scenario import Draw
+from parity_exp.scenario.scenario import Draw, Scenario
 
 
-def prepared(folder: str | Path | None, policies: Mapping[str, Policy]) -> Path | None:
-    """The folder, which is there when this returns and says how policies of users look.
+def prepared(
+    folder: str | Path | None, scenario: Scenario, more: Mapping[str, Any], earlier: Mapping[str, float] | None = None
+) -> Path | None:
+    """The folder, which is there when this returns, and says what is run and how policies look.
+
+    Args:
+        folder: where; None: nowhere.
+        scenario: what is served or simulated.
+        more: further parts of its description, such as ``pool``.
+        earlier: metrics of what was done in the folder before; None: there has to be nothing.
 
     Raises:
-        OSError: it cannot be made.
+        UserError: it cannot be made, or is another run's.
     """
     if folder is None:
         return None
     path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    write_looks(path, policies)
+    if earlier is None and (path / METRICS).is_file():
+        raise UserError(f"folder={path}: it holds another run; give another folder")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"folder={path}: {error.strerror}") from None
+    describe(path, scenario, more)
+    write_looks(path, scenario.made)
     return path
 
 

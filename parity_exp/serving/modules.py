@@ -6,7 +6,7 @@ cloudpickle); what can be imported is imported there.
 
 import io
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -68,21 +68,35 @@ def _on_its_way(name: str, module: nn.Module, query_shape: tuple[int, ...], fold
             f"({one_line(str(error))}); keep open files, locks and connections out of it, or hooks that hold them"
         ) from None
     scripted = isinstance(copied, torch.jit.ScriptModule)
-    load = partial(load_module, str(path), scripted)
+    load = ModuleLoader(str(path), scripted, _modules_of(copied))
     return ServedModel(load, query_shape, tuple(outputs.shape[1:]), str(path))
 
 
-def load_module(path: str, scripted: bool, content: bytes | memoryview | None = None) -> nn.Module:
-    """The module of a file that was made for it.
+@dataclass(frozen=True)
+class ModuleLoader:
+    """Makes a module again of the file that was made for it.
 
-    Args:
+    Attributes:
         path: the file.
         scripted: it holds TorchScript.
-        content: what is in the file, on machines that do not have it.
+        modules: names of Python's modules that its classes are in, which need not be imported by every instance anew.
     """
-    source = path if content is None else io.BytesIO(content)
-    if scripted:
-        made: nn.Module = torch.jit.load(source, map_location="cpu")
-    else:
-        made = torch.load(source, map_location="cpu", weights_only=False)
-    return made
+
+    path: str
+    scripted: bool
+    modules: tuple[str, ...]
+
+    def __call__(self, content: bytes | memoryview | None = None) -> nn.Module:
+        """The module; ``content`` is what is in the file, on machines that do not have it."""
+        source = self.path if content is None else io.BytesIO(content)
+        if self.scripted:
+            made: nn.Module = torch.jit.load(source, map_location="cpu")
+        else:
+            made = torch.load(source, map_location="cpu", weights_only=False)
+        return made
+
+
+def _modules_of(network: nn.Module) -> tuple[str, ...]:
+    """The modules of a network's classes that other processes can import."""
+    names = dict.fromkeys(type(part).__module__ for part in network.modules())
+    return tuple(name for name in names if name != "__main__" and name.partition(".")[0] != "torch")

@@ -146,7 +146,7 @@ def serve(
         _check_models(serving, served, code_of)
         consistencies = _consistencies(serving, given, normal_outputs)
         serving.warn()
-        path = prepared(folder, by_name)
+        path = prepared(folder, serving, {"pool": serving.pool}, earlier)
         with _open(serving.pool):
             result = _serve_all(serving, served, consistencies, path, show_progress)
     return finished(result, path, earlier or {})

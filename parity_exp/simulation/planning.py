@@ -180,7 +180,8 @@ def plan_capacity(
     if dry_run:
         return CapacityPlan("", {}, pd.DataFrame(), pd.DataFrame())
     plan.simulation.warn()
-    path = prepared(folder, by_name)
+    objectives = {"slo_ms": slo_ms, "slo_times_p50": slo_times_p50, "percentile": percentile}
+    path = prepared(folder, plan.simulation, {"simulate": times.described(), "plan": objectives})
     jobs = {policy: (plan, policy) for policy in plan.policies}
     try:
         found: dict[str, Found] = in_parallel(

@@ -137,7 +137,7 @@ def simulate(
     if dry_run:
         return ServingResult("", {})
     made.warn()
-    path = prepared(folder, made.made)
+    path = prepared(folder, made, {"simulate": made.times.described()}, earlier)
     if seeds == 1:
         bars = partial(progress, total=load.total, shown=show_progress)
         one = simulate_seed(made, seed, path, bars)

@@ -80,6 +80,11 @@ class Times:
             has_backup=BACKUP in measured.service,
         )
 
+    def described(self) -> dict[str, float]:
+        """Their means in milliseconds, as far as they are said in numbers."""
+        means = {"service_time_ms": self.task_s * 1e3, "restart_ms": self.restart.expected() * 1e3}
+        return means if self.network is None else means | {"network_ms": self.network[0].expected() * 1e3}
+
     def of_models(self, names: Collection[str]) -> dict[str, Distribution]:
         """The distribution of each of some models.
 

@@ -1,0 +1,1 @@
+"""The scripts in ``examples``, as people run them."""

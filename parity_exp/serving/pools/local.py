@@ -478,6 +478,7 @@ def _modules(loaders: Iterable[Callable[[], object]]) -> list[str]:
     """Modules that loaders come from: imported once by the fork server, they need not be by every instance."""
     names: dict[str, None] = {}
     for load in loaders:
+        names |= dict.fromkeys(getattr(load, "modules", ()))
         function = getattr(load, "func", load)
         module = getattr(function, "__module__", None) or type(function).__module__
         if module not in {"__main__", "__mp_main__"}:
