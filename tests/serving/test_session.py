@@ -1,7 +1,9 @@
 """``parity_exp.serve``: modules, policies and a load in, metrics and tables out."""
 
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +20,8 @@ from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.serving.pools import LocalPool
 
 QUERIES = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
 LOAD = Poisson(40, warmup=4, rate_qps=100, slo_ms=None)
 
 
@@ -42,8 +46,8 @@ def test_a_module_is_served_and_a_parity_model_gives_its_predictions_back(tmp_pa
     code = Code(AdditionEncoder(2, 1, (6,)), SubtractionDecoder(2, 1, (3,)))
     served = serve(
         model, QUERIES, labels, policies={"plain": NoRedundancy, "coded": Parity}, load=LOAD, instances=2,
-        straggler=Degraded(factor=6, instance=0), code=code, parity_models=[model], pool=pool(), folder=tmp_path / "run",
-        show_progress=False,
+        straggler=Degraded(factor=6, instance=0), code=code, parity_models=[model], pool=pool(),
+        folder=tmp_path / "run", show_progress=False,
     )  # fmt: skip
     assert model.weights.requires_grad and model.training  # the given module stays as it is
     assert served.metrics["serve/plain/accuracy"] == served.metrics["serve/coded/accuracy"] == 1
@@ -97,7 +101,7 @@ def test_what_cannot_be_is_refused_in_a_line_before_anything_starts(case: str, t
 
 def test_a_module_that_cannot_be_sent_is_refused_in_a_line() -> None:
     model = Linear()
-    model.register_forward_hook(lambda *_, file=sys.stdout: None)
+    model.lock = threading.Lock()
     with pytest.raises(ValueError, match=r"models\.base \(Linear\): it cannot be sent to another process"):
         serve(model, QUERIES, policies=[NoRedundancy], load=LOAD)
 
@@ -128,5 +132,7 @@ print(result.metrics["serve/mine/accuracy"])
 
 def test_a_script_without_a_main_guard_serves_a_class_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
-    done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=False, env=ENVIRONMENT
+    )
     assert (done.stdout.split(), done.returncode) == (["once", "1.0"], 0), done.stderr
