@@ -14,10 +14,12 @@ from parity_exp.coding.decoder import Decoder
 from parity_exp.coding.encoder import Encoder
 from parity_exp.coding.error_location import locate_errors
 from parity_exp.coding.generator import Cauchy, Chebyshev, Generator, Vandermonde, worst_condition_number
+from parity_exp.coding.grid import Grid
 from parity_exp.coding.learned_encoders import ConvolutionalEncoder, MLPEncoder
 from parity_exp.coding.losses import LossPatterns, all_loss_patterns, joint_loss_patterns, loss_patterns
 from parity_exp.coding.mlp_decoder import MLPDecoder
 from parity_exp.coding.non_systematic import NonSystematicCode
+from parity_exp.coding.places import PlacesDecoder
 from parity_exp.coding.position_codes import Modulation, NoPositionCode, PositionCode, RandomSigns
 from parity_exp.coding.residual_decoder import ResidualDecoder
 from parity_exp.coding.spline import SplineCode, smoothing_spline_matrix
@@ -34,12 +36,14 @@ __all__ = [
     "Decoder",
     "Encoder",
     "Generator",
+    "Grid",
     "LossPatterns",
     "MLPDecoder",
     "MLPEncoder",
     "Modulation",
     "NoPositionCode",
     "NonSystematicCode",
+    "PlacesDecoder",
     "PositionCode",
     "RandomSigns",
     "ResidualDecoder",

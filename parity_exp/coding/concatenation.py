@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from parity_exp.coding.encoder import Encoder
+from parity_exp.coding.grid import Grid
 
 
 class ConcatenationEncoder(Encoder):
@@ -37,6 +38,7 @@ class ConcatenationEncoder(Encoder):
         if 0 in self.cell:
             raise ValueError(f"{height}x{width} images are too small for a grid of {self.rows}x{self.columns} cells")
         self.prepared_shape = (channels, *self.cell)
+        self.grid = Grid(k, self.rows, self.columns, self.cell)
 
     def prepare(self, queries: Tensor) -> Tensor:
         return F.interpolate(queries, size=self.cell, mode="bilinear", antialias=True)

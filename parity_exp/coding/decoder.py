@@ -3,6 +3,7 @@
 To write your own, subclass :class:`Decoder` and implement :meth:`Decoder.reconstruct`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
@@ -26,10 +27,12 @@ class Decoder(nn.Module, ABC):
     Attributes:
         extra_outputs: numbers that a parity model outputs after those of :meth:`targets`, for a decoder that learns
             what to make of them; 0 for most.
+        by_place: whether a parity model outputs a prediction for each place of the group, instead of one for all.
     """
 
     generator: Tensor
     extra_outputs = 0
+    by_place = False
 
     def __init__(self, k: int, r: int, output_shape: Sequence[int], generator: Tensor | None = None) -> None:
         super().__init__()
@@ -58,6 +61,33 @@ class Decoder(nn.Module, ABC):
         weights = self.generator.to(predictions.dtype).view(self.r, self.k, *[1] * (predictions.dim() - 2))
         return (weights * predictions.unsqueeze(1)).sum(dim=2)
 
+    @property
+    def parity_outputs(self) -> int:
+        """Numbers that a parity model outputs for one parity query."""
+        places = self.k if self.by_place else 1
+        return places * math.prod(self.output_shape) + self.extra_outputs
+
+    @property
+    def most_losses(self) -> int:
+        """How many predictions of a group can come back at once, when all parity outputs are there."""
+        return max(losses for losses in range(self.k + 1) if self.repairs(losses, self.r))
+
+    @classmethod
+    def repairs(cls, losses: Any, parities: Any) -> Any:
+        """Whether so many lost predictions of a group come back from so many parity outputs, and all others.
+
+        What it says holds for each of the lost ones. Policies, evaluation and simulation ask it. By default a
+        parity output stands in for one prediction.
+
+        Args:
+            losses: a number, or a tensor of numbers.
+            parities: likewise.
+
+        Returns:
+            A truth value, or a tensor of them.
+        """
+        return losses <= parities
+
     def calibrate(self, predictions: Tensor) -> None:
         """See what predictions look like, ``(N, *out)``, once before training."""
 
@@ -73,14 +103,14 @@ class Decoder(nn.Module, ABC):
 
         Returns:
             ``(B, k, *out)``, in single precision at least: available predictions unchanged, missing ones
-            reconstructed, and NaN where a group has lost more predictions than it has parity outputs.
+            reconstructed, and NaN where a group has lost more predictions than :meth:`repairs` brings back.
         """
         predictions, parities = self.rounding.undone(self.generator, (predictions, parities))
         mask = _spread(available, predictions)
         known = torch.where(mask, predictions, 0)
         parity_known = torch.where(_spread(parity_available, parities), parities, 0)
         repaired = self.reconstruct(known, available, parity_known, parity_available)
-        repairable = (~available).sum(1) <= parity_available.sum(1)
+        repairable = self.repairs((~available).sum(1), parity_available.sum(1))
         repaired = torch.where(_spread(repairable, repaired), repaired, torch.nan)
         return torch.where(mask, predictions, repaired)
 

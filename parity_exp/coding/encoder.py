@@ -12,6 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from parity_exp.coding.grid import Grid
+
 
 class Encoder(nn.Module, ABC):
     """Base class of encoders.
@@ -25,6 +27,7 @@ class Encoder(nn.Module, ABC):
     Attributes:
         parity_shape: shape of one parity query; the input shape of the parity models.
         prepared_shape: shape of one query after :meth:`prepare`.
+        grid: where each query of the group is in a parity query; None where queries are mixed.
     """
 
     generator: Tensor
@@ -39,6 +42,7 @@ class Encoder(nn.Module, ABC):
         self.query_shape = tuple(query_shape)
         self.parity_shape = self.query_shape
         self.prepared_shape = self.query_shape
+        self.grid: Grid | None = None
         self.register_buffer("generator", row_of_ones(k, r) if generator is None else generator, persistent=False)
 
     def prepare(self, queries: Tensor) -> Tensor:

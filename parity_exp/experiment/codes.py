@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from parity_exp.coding import Code, Decoder, precision
+from parity_exp.coding import Code, Decoder, Encoder, precision
 from parity_exp.data import Splits
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import build, build_checked
@@ -42,6 +42,7 @@ def code_of(config: DictConfig, splits: Splits, generator: Tensor) -> Code:
         encoder = build(_encoder_node(config), "encoder", query_shape=shape, **counts)
         decoder = build(config.decoder, "decoder", output_shape=outputs, **counts)
     _check_extra_outputs(config, decoder)
+    _check_places(config, encoder, decoder)
     for key, part in ((ENCODER, encoder), (DECODER, decoder)):
         if _is_trainable(config, key, part) and not list(part.parameters()):
             name = type(part).__name__
@@ -77,6 +78,23 @@ def _filled(node: Any, key: str, value: Any) -> Any:
     if isinstance(node, dict):
         return {name: value if name == key and one is None else _filled(one, key, value) for name, one in node.items()}
     return [_filled(one, key, value) for one in node] if isinstance(node, list) else node
+
+
+def _check_places(config: DictConfig, encoder: Encoder, decoder: Decoder) -> None:
+    """Refuse to keep places apart that are mixed already, or in a network that knows nothing of places."""
+    if not decoder.by_place:
+        return
+    name = type(decoder).__name__
+    if encoder.grid is None:
+        raise ConfigError(
+            f"encoder ({type(encoder).__name__}): it mixes the queries of a group, and decoder ({name}) reads each at "
+            "its own place; choose encoder=concat, or decoder=residual"
+        )
+    if not config.parity.trainable:
+        raise ConfigError(
+            f"parity.trainable=false: the base model gives one prediction, and decoder ({name}) reads one for each "
+            "place; choose decoder=subtraction or decoder=mlp"
+        )
 
 
 def _check_extra_outputs(config: DictConfig, decoder: Decoder) -> None:

@@ -1,12 +1,18 @@
 """From the architectures of a config to networks that fit the data and the code."""
 
+import math
+from typing import Any
+
+from hydra.utils import get_object
 from omegaconf import DictConfig
 from torch import nn
 
+from parity_exp.coding import Code
 from parity_exp.data import Splits
 from parity_exp.errors import ConfigError
 from parity_exp.experiment import library_errors
 from parity_exp.experiment.components import build
+from parity_exp.models.places import places_apart
 from parity_exp.training.networks import UnfitNetworkError, fitting
 from parity_exp.training.seeded import BASE_WEIGHTS, PARITY_WEIGHTS, seeded
 
@@ -23,21 +29,35 @@ def new_labelled_network(config: DictConfig, section: str, splits: Splits) -> nn
         return _network(architecture_of(config, section), key, splits.query_shape, splits.task.outputs)
 
 
-def new_parity_networks(config: DictConfig, shape: tuple[int, ...], outputs: int) -> list[nn.Module]:
-    """r networks with random weights.
-
-    Args:
-        config: the whole config.
-        shape: of a parity query.
-        outputs: numbers that a parity model outputs.
-    """
+def new_parity_networks(config: DictConfig, code: Code) -> list[nn.Module]:
+    """r networks for a code's parity queries, with random weights."""
     with seeded(config.seed, PARITY_WEIGHTS):
-        architecture = architecture_of(config, "parity")
-        return [_network(architecture, "parity.architecture", shape, outputs) for _ in range(config.r)]
+        return [_parity_network(config, code) for _ in range(config.r)]
+
+
+def _parity_network(config: DictConfig, code: Code) -> nn.Module:
+    architecture, key = architecture_of(config, "parity"), "parity.architecture"
+    encoder, decoder = code.encoder, code.decoder
+    if not decoder.by_place:
+        return _network(architecture, key, encoder.parity_shape, decoder.parity_outputs)
+    assert encoder.grid is not None
+
+    def make(**arguments: Any) -> nn.Module:
+        network: nn.Module = build(architecture, key, **arguments)
+        return network
+
+    outputs = math.prod(decoder.output_shape)
+    settings = getattr(get_object(architecture._target_), "cell_settings", None)
+    network = places_apart(make, encoder.grid, encoder.parity_shape, outputs, settings)
+    return _fitting(network, architecture, key, encoder.parity_shape, decoder.parity_outputs)
 
 
 def _network(architecture: DictConfig, key: str, shape: tuple[int, ...], outputs: int) -> nn.Module:
     network: nn.Module = build(architecture, key, input_shape=shape, outputs=outputs)
+    return _fitting(network, architecture, key, shape, outputs)
+
+
+def _fitting(network: nn.Module, architecture: DictConfig, key: str, shape: tuple[int, ...], outputs: int) -> nn.Module:
     try:
         return fitting(network, shape, outputs)
     except UnfitNetworkError as error:

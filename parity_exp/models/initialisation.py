@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from parity_exp.coding import Encoder
+from parity_exp.models.places import PlacesApart
 
 _NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -59,6 +60,8 @@ class Paper(Initialisation):
     """
 
     def __call__(self, network: nn.Module, base: nn.Module, encoder: Encoder, row: int, centre: Tensor) -> None:
+        if isinstance(network, PlacesApart):
+            centre = centre[: len(centre) // encoder.k]  # every place's is the same
         for module in network.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.01)
@@ -84,6 +87,9 @@ class FromBase(Initialisation):
     """
 
     def __call__(self, network: nn.Module, base: nn.Module, encoder: Encoder, row: int, centre: Tensor) -> None:
+        if isinstance(network, PlacesApart):
+            network.start_from(base, encoder.query_shape)
+            return
         different = _first_difference(network, base)
         if different is not None:
             raise UnlikeBaseError(different)
@@ -98,11 +104,15 @@ class Split(Initialisation):
     to the others. Between hidden layers, only units of the same place are connected; what is left is scaled so that
     sums keep their spread. All places meet in the outputs. Then everything is trained.
 
-    That is for multilayer perceptrons and encoders without weights. Other networks start as the base model, and those
-    of another architecture than the base model's as PyTorch's layers do.
+    That is for multilayer perceptrons and encoders without weights. Other networks start as the base model, and so does
+    what the places share where they are kept apart. Networks of another architecture than the base model's start as
+    PyTorch's layers do.
     """
 
     def __call__(self, network: nn.Module, base: nn.Module, encoder: Encoder, row: int, centre: Tensor) -> None:
+        if isinstance(network, PlacesApart):
+            network.start_from(base, encoder.query_shape)
+            return
         if _first_difference(network, base) is not None:
             return
         _copy(base, network)

@@ -1,5 +1,6 @@
 """What a code costs: parameters, floating-point operations, and microseconds of encoding and decoding."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -34,8 +35,9 @@ def code_costs(code: Code, base: nn.Module, parity_models: Sequence[nn.Module]) 
     queries = [torch.rand(encoder.query_shape) for _ in range(code.k)]
     out = torch.empty(encoder.parity_shape)
     predictions = [None, *(torch.rand(decoder.output_shape) for _ in range(code.k - 1))]
-    *leading, size = decoder.output_shape
-    parities = [torch.rand(*leading, size + decoder.extra_outputs) for _ in range(code.r)]
+    leading = decoder.output_shape[:-1]
+    size = decoder.parity_outputs // math.prod(leading)
+    parities = [torch.rand(*leading, size) for _ in range(code.r)]
 
     def encode() -> None:
         encoder.encode_group(queries, 0, out)

@@ -155,7 +155,7 @@ class Evaluator:
         return predictions[groups].cpu(), torch.cat(parities)
 
     def _loss_counts(self) -> range:
-        return range(1, min(self.code.r, self.code.k) + 1)
+        return range(1, self.code.decoder.most_losses + 1)
 
     def _parities(self, parity_queries: Tensor) -> Tensor:
         outputs = [model(parity_queries[:, row]).float() for row, model in enumerate(self.parity_models)]
