@@ -8,6 +8,7 @@ coded queries ``(B, n, *query)`` and answers ``(B, n, *out)`` instead.
 
 from parity_exp.coding.addition import AdditionEncoder
 from parity_exp.coding.berrut import BerrutCode, berrut_matrix
+from parity_exp.coding.best_decoder import BestDecoder
 from parity_exp.coding.code import Code
 from parity_exp.coding.concatenation import ConcatenationEncoder
 from parity_exp.coding.decoder import Decoder
@@ -28,6 +29,7 @@ from parity_exp.coding.subtraction import SubtractionDecoder
 __all__ = [
     "AdditionEncoder",
     "BerrutCode",
+    "BestDecoder",
     "Cauchy",
     "Chebyshev",
     "Code",

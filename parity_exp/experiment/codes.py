@@ -40,7 +40,7 @@ def code_of(config: DictConfig, splits: Splits, generator: Tensor) -> Code:
     counts = {"k": config.k, "r": config.r, "generator": generator}
     with seeded(config.seed, CODE_WEIGHTS):
         encoder = build(_encoder_node(config), "encoder", query_shape=shape, **counts)
-        decoder = build(config.decoder, "decoder", output_shape=outputs, **counts)
+        decoder = build(_decoder_node(config, encoder), "decoder", output_shape=outputs, **counts)
     _check_extra_outputs(config, decoder)
     _check_places(config, encoder, decoder)
     for key, part in ((ENCODER, encoder), (DECODER, decoder)):
@@ -69,8 +69,22 @@ def _encoder_node(config: DictConfig) -> Any:
     """The encoder's config, in which what it leaves open about the parity models is as their class declares it."""
     if not isinstance(config.encoder, DictConfig):
         return config.encoder  # making it says what is wrong
-    declared = getattr(pydoc.locate(str(architecture_of(config, PARITY).get("_target_"))), "convolutional", True)
+    declared = getattr(_parity_architecture(config), "convolutional", True)
     return OmegaConf.create(_filled(OmegaConf.to_container(config.encoder), "convolutional", bool(declared)))
+
+
+def _decoder_node(config: DictConfig, encoder: Encoder) -> Any:
+    """The decoder's config, in which is filled in whether places can be kept apart."""
+    if not isinstance(config.decoder, DictConfig):
+        return config.decoder
+    apart = encoder.grid is not None and config.parity.trainable
+    apart = apart and getattr(_parity_architecture(config), "sees_places", False)
+    return OmegaConf.create(_filled(OmegaConf.to_container(config.decoder), "apart", bool(apart)))
+
+
+def _parity_architecture(config: DictConfig) -> object:
+    """The class of the parity models; None where there is no such class, which making them says."""
+    return pydoc.locate(str(architecture_of(config, PARITY).get("_target_")))
 
 
 def _filled(node: Any, key: str, value: Any) -> Any:

@@ -32,6 +32,7 @@ class LeNet(nn.Module):
     """
 
     convolutional = True
+    sees_places = True
 
     @staticmethod
     def cell_settings(grid: Grid) -> dict[str, tuple[int, int]]:

@@ -36,6 +36,7 @@ class ResNet(nn.Module):
     """
 
     convolutional = True
+    sees_places = True
 
     def __init__(self, input_shape: Sequence[int], outputs: int, depth: Literal[18, 34, 50, 101, 152] = 18) -> None:
         super().__init__()
@@ -64,6 +65,7 @@ class MobileNetV2(nn.Module):
     """
 
     convolutional = True
+    sees_places = True
 
     def __init__(self, input_shape: Sequence[int], outputs: int, width: Annotated[float, Gt(0), Le(16)] = 1.0) -> None:
         super().__init__()

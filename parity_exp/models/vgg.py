@@ -28,6 +28,7 @@ class VGG11(nn.Module):
     """
 
     convolutional = True
+    sees_places = True
 
     def __init__(
         self,
