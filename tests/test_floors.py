@@ -1,0 +1,89 @@
+"""The package stands on floors: rooms import only from those below them, and only one floor knows Hydra's configs."""
+
+import ast
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import parity_exp
+
+PACKAGE = Path(parity_exp.__file__).parent
+SCRIPT = PACKAGE.parent / "docs" / "scripts" / "imports.py"
+
+FLOORS = (
+    ("errors", "ranges", "moved_modules"),
+    ("checks", "files", "devices", "process"),
+    ("coding", "policies", "tasks"),
+    ("data", "models", "disturbances", "load"),
+    ("recordings", "tracking"),
+    ("training", "serving", "simulation"),
+    ("analysis",),
+    ("api",),
+    ("experiment",),
+    ("commands",),
+    ("cli",),
+)
+"""From the ground up. Rooms of one floor may import each other as long as there is no circle."""
+
+KNOW_CONFIGS = ("experiment", "commands", "cli.py")
+CONFIG_LIBRARIES = ("hydra", "omegaconf")
+
+
+@pytest.fixture(scope="module")
+def imports() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("imports_of_rooms", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_rooms_import_only_from_floors_below(imports: ModuleType) -> None:
+    rooms = imports.rooms()
+    floor_of = {room: at for at, floor in enumerate(FLOORS) for room in floor}
+    assert rooms.keys() == floor_of.keys()
+    upward = [
+        f"{name} imports {other}"
+        for name, room in rooms.items()
+        for other in sorted(room.imports)
+        if floor_of[other] > floor_of[name]
+    ]
+    assert not upward
+    assert imports.circle({name: room.imports for name, room in rooms.items()}) == []
+
+
+def test_policies_know_nothing_of_the_package(imports: ModuleType) -> None:
+    assert imports.rooms()["policies"].imports <= {"checks", "errors", "ranges"}
+
+
+def test_no_room_has_more_than_a_fifth_of_the_lines(imports: ModuleType) -> None:
+    rooms = imports.rooms()
+    total = sum(room.lines for room in rooms.values())
+    assert [name for name, room in rooms.items() if room.lines > total / 5] == []
+
+
+def test_configs_are_known_on_one_floor_alone() -> None:
+    files = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in KNOW_CONFIGS]
+    assert files
+    assert [str(path) for path in files if _imported(path) & set(CONFIG_LIBRARIES)] == []
+
+
+def test_commands_are_shells() -> None:
+    lines = {path.name: len(path.read_text().splitlines()) for path in (PACKAGE / "commands").glob("*.py")}
+    assert lines
+    assert [name for name, count in lines.items() if count > 60] == []
+
+
+def _imported(path: Path) -> set[str]:
+    """Names of the packages that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
