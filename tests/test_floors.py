@@ -15,14 +15,16 @@ SCRIPT = PACKAGE.parent / "docs" / "scripts" / "imports.py"
 
 FLOORS = (
     ("errors", "ranges", "moved_modules"),
-    ("checks", "files", "devices", "process"),
+    ("checks", "values", "files", "devices", "process"),
     ("coding", "policies", "tasks"),
     ("data", "models", "disturbances", "load"),
     ("recordings", "tracking"),
-    ("training", "serving", "simulation"),
+    ("training",),
     ("analysis",),
-    ("api",),
+    ("scenario",),
+    ("serving", "simulation"),
     ("experiment",),
+    ("api",),
     ("commands",),
     ("cli",),
 )

@@ -120,11 +120,6 @@ class Experiment:
         """r networks that take the encoder's parity queries, with random weights."""
         return new_parity_networks(self.config, self.code)
 
-    @property
-    def parity_outputs(self) -> int:
-        """Numbers that a parity model outputs: one prediction's, and those that only the decoder makes sense of."""
-        return self.code.decoder.parity_outputs
-
     def predictions(self, base: nn.Module, inputs: Tensor) -> Tensor:
         """The base model's predictions for inputs as the data set has them, on the CPU."""
         return predictions(base, inputs, self.splits, self.device)

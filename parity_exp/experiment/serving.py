@@ -19,7 +19,7 @@ from parity_exp.models import load_weights
 from parity_exp.policies.policy import BACKUP, BASE, parity_model
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.scenario import Scenario
-from parity_exp.serving.load_model import load_model
+from parity_exp.serving.load_model import load_model, load_places_apart
 from parity_exp.serving.pool import Pool, ServedModel
 from parity_exp.serving.serving import LONGEST_S, check_served
 from parity_exp.tracking import Tracker
@@ -122,16 +122,26 @@ class ServingPlan:
         experiment = self.experiment
         shape, outputs = experiment.splits.query_shape, experiment.task.outputs
 
+        def node(section: str) -> Any:
+            return OmegaConf.to_container(for_the_class(experiment.architecture(section), "architecture"))
+
         def served(section: str, path: object, query_shape: tuple[int, ...], outputs: int) -> ServedModel:
-            node: Any = OmegaConf.to_container(for_the_class(experiment.architecture(section), "architecture"))
-            load = partial(load_model, node, query_shape, outputs, str(path))
+            load = partial(load_model, node(section), query_shape, outputs, str(path))
             return ServedModel(load, query_shape, (outputs,), str(path))
 
+        def served_parity(path: str) -> ServedModel:
+            encoder, decoder = experiment.code.encoder, experiment.code.decoder
+            query_shape = encoder.parity_shape
+            if not decoder.by_place:
+                section = "parity" if self.config.parity.trainable else "base"
+                return served(section, path, query_shape, decoder.parity_outputs)
+            assert encoder.grid is not None  # otherwise such a decoder is refused
+            load = partial(load_places_apart, node("parity"), encoder.grid, query_shape, outputs, path)
+            return ServedModel(load, query_shape, (decoder.parity_outputs,), path)
+
         models = {BASE: served("base", trained.checkpoint("base"), shape, outputs)}
-        parity = "parity" if self.config.parity.trainable else "base"
         for name in self._parity_models:
-            encoder = experiment.code.encoder
-            models[name] = served(parity, trained.checkpoint(name), encoder.parity_shape, experiment.parity_outputs)
+            models[name] = served_parity(str(trained.checkpoint(name)))
         if self.needs_backup:
             models[BACKUP] = served("backup", backup.checkpoint("backup"), shape, outputs)
         return models

@@ -10,7 +10,9 @@ from typing import Any
 
 from torch import nn
 
+from parity_exp.coding.grid import Grid
 from parity_exp.models.checkpoint import load_weights
+from parity_exp.models.places import places_apart
 
 TARGET, PARTIAL, ARGUMENTS, RECURSIVE, CONVERT = "_target_", "_partial_", "_args_", "_recursive_", "_convert_"
 """Keys that say how an object is made and are no arguments of its class."""
@@ -36,6 +38,33 @@ def load_model(
         CheckpointError: it is missing, unreadable, or of another network.
     """
     network: nn.Module = made(architecture, input_shape=shape, outputs=outputs)
+    load_weights(path, network, "checkpoint", content)
+    return network.eval()
+
+
+def load_places_apart(
+    architecture: Mapping[str, Any],
+    grid: Grid,
+    shape: tuple[int, ...],
+    outputs: int,
+    path: str,
+    content: bytes | memoryview | None = None,
+) -> nn.Module:
+    """A parity model that keeps places apart, in evaluation mode.
+
+    Args:
+        architecture: as for :func:`load_model`.
+        grid: where places are.
+        shape: of one parity query.
+        outputs: numbers in the prediction of one place.
+        path: the checkpoint.
+        content: what is in it, on machines that do not have the file.
+
+    Raises:
+        CheckpointError: it is missing, unreadable, or of another network.
+    """
+    settings = getattr(_named(architecture[TARGET]), "cell_settings", None)
+    network = places_apart(partial(made, architecture), grid, shape, outputs, settings)
     load_weights(path, network, "checkpoint", content)
     return network.eval()
 

@@ -1,0 +1,44 @@
+"""Places apart from one command to the next: trained, evaluated for every number of losses, and served."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run, Trained, metrics, run_dirs
+
+APART = ("architecture=lenet", "architecture.channels=[6,6]", "architecture.hidden=60", "encoder=concat", "k=3")
+
+
+@pytest.mark.slow
+def test_a_convolutional_network_keeps_places_apart_and_any_number_of_losses_comes_back(
+    trained: Trained, run: Run, folder: Path
+) -> None:
+    train = trained(*APART)
+    values = metrics(train)
+    degraded = values["test/degraded_accuracy"]
+    assert degraded == pytest.approx(values["test/losses_1/degraded_accuracy"])
+    # The available predictions are not needed: it makes no difference how many are lost.
+    assert values["test/losses_3/degraded_accuracy"] == pytest.approx(degraded, abs=0.02)
+    assert values["cost/parity_flops"] < 1.2 * values["cost/base_flops"]
+
+    assert run("serve", f"run={train}", "redundancy=[parity,shared_parity]", "load.queries=200") == 0
+    served = metrics(run_dirs(folder, "serve")[0])
+    assert served["serve/parity/lost"] == served["serve/shared_parity/lost"] == 0
+    assert served["serve/parity/fraction/reconstructed"] > 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["encoder=addition", "decoder=places"], "encoder (AdditionEncoder): it mixes the queries of a group"),
+        (
+            ["encoder=concat", "decoder=places", "parity.trainable=false"],
+            "parity.trainable=false: the base",
+        ),
+    ],
+)
+def test_what_cannot_keep_places_apart_is_refused(
+    run: Run, capsys: pytest.CaptureFixture[str], overrides: list[str], line: str
+) -> None:
+    assert run("train", "architecture=lenet", *overrides) == 2
+    assert line in capsys.readouterr().err
