@@ -24,7 +24,7 @@ FLOORS = (
     ("scenario",),
     ("serving", "simulation"),
     ("experiment",),
-    ("api",),
+    ("api", "doctor"),
     ("commands",),
     ("cli",),
 )
