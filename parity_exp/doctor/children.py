@@ -84,12 +84,13 @@ class Children:
 def _environment() -> dict[str, str]:
     """This process's, with the same modules to be found, and alone where this one was started with others."""
     package = str(Path(parity_exp.__file__).parent.parent)
-    there = [package, str(_here()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    there = [package, str(here()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     kept = {name: value for name, value in os.environ.items() if name not in OF_A_GROUP}
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, there)), "MPLBACKEND": "agg"}
 
 
-def _here() -> Path:
+def here() -> Path:
+    """The current folder, where there still is one."""
     try:
         return Path.cwd()
     except OSError:  # it was removed

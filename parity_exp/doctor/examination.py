@@ -11,7 +11,7 @@ from rich.console import Console
 
 from parity_exp.data.places import SYSTEM_FOLDERS
 from parity_exp.doctor import machine, probe, software
-from parity_exp.doctor.children import Children
+from parity_exp.doctor.children import Children, here
 from parity_exp.doctor.findings import Finding, State, show
 from parity_exp.doctor.trials import trial
 
@@ -52,7 +52,7 @@ def examine(
     ):
         on_cpu = wanted is None or CPU in wanted
         first = threads.submit(trial, CPU, Path(folder, CPU), children) if on_cpu else None
-        found, devices = look(children, Path(folder), overrides)
+        found, devices = look(children, overrides)
         tell("Libraries", found[probe.LIBRARIES])
         tell("Tracking", found[probe.TRACKING])
         where = ", ".join((str(machine.absolute(data)), *SYSTEM_FOLDERS))
@@ -65,9 +65,12 @@ def examine(
     return broken
 
 
-def look(children: Children, folder: Path, overrides: Sequence[str]) -> tuple[dict[str, list[Finding]], list[str]]:
-    """What the probe finds, by section, and the accelerators that can be tried."""
-    said = children.ask(["-m", "parity_exp.doctor.probe", *overrides], folder, PROBE_S)
+def look(children: Children, overrides: Sequence[str]) -> tuple[dict[str, list[Finding]], list[str]]:
+    """What the probe finds, by section, and the accelerators that can be tried.
+
+    It looks from the current folder, where paths of data sets begin, and writes nothing there.
+    """
+    said = children.ask(["-m", "parity_exp.doctor.probe", *overrides], here(), PROBE_S)
     found: dict[str, list[Finding]] = defaultdict(list)
     devices: list[str] = []
     for line in said.output.splitlines():
