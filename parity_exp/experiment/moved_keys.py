@@ -21,6 +21,10 @@ FOREIGN = ("pytorch_lightning.", "lightning.", "lightning_fabric.")
 """Modules whose classes have arguments of such names, which they never got."""
 
 
+SAID: set[str] = set()
+"""Lines that this process has said."""
+
+
 def place_now(place: str) -> str:
     """Where a value is that somebody has given at a place, be it an old one."""
     return NOW.get(place) or place
@@ -85,9 +89,11 @@ def move_sweep(config: DictConfig) -> None:
 
 
 def say(lines: list[str]) -> None:
-    """Say what has another place by now, on the standard error."""
+    """Say what has another place by now, on the standard error, once however many jobs there are."""
     for line in lines:
-        print(line, file=sys.stderr)
+        if line not in SAID:
+            print(line, file=sys.stderr)
+    SAID.update(lines)
 
 
 def _is_new(config: DictConfig) -> bool:

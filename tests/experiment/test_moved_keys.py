@@ -13,7 +13,7 @@ from pytorch_lightning import Trainer
 
 from parity_exp.data import Digits
 from parity_exp.experiment.config_folder import config_folder
-from parity_exp.experiment.moved_keys import as_hydra_takes, move, move_stored
+from parity_exp.experiment.moved_keys import SAID, as_hydra_takes, move, move_stored
 from parity_exp.experiment.schema import signature_of
 from parity_exp.experiment.schema.checks import HYDRAS
 from parity_exp.files.moved_keys import NOW, moved_facts
@@ -174,6 +174,7 @@ def test_a_job_says_what_has_another_place_and_does_it(
         "trainer.accelerator=cpu",
         "tracker=none",
     )
+    SAID.clear()
     assert run("train", *quick, "trainer.gradient_clip_val=0.5", "decoder.trainable=false", "dataset.epochs=3") == 0
     said = [line for line in capfd.readouterr().err.splitlines() if " is now " in line]
     assert [line.split()[0] for line in said] == ["dataset.epochs", "decoder.trainable", "trainer.gradient_clip_val"]

@@ -14,7 +14,12 @@ from parity_exp.experiment.schema.config import CONFIG, Component, Named
 SEVERAL = tuple(name for name, entry in CONFIG.items() if isinstance(entry, Named))
 """Groups of which several can be chosen."""
 
-SINGLE = (*(name for name, entry in CONFIG.items() if isinstance(entry, Component)), "recipe", "distribution")
+SINGLE = (
+    *(name for name, entry in CONFIG.items() if isinstance(entry, Component)),
+    "recipe",
+    "setting",
+    "distribution",
+)
 """Groups of which one is chosen."""
 
 GROUPS = (*SEVERAL, *SINGLE)

@@ -55,6 +55,7 @@ def _refused(overrides: Sequence[str], command: str) -> str | None:
         ("architecture.hidden=[0]", "architecture.hidden=[0]: expected a list of whole numbers, each 1 or more"),
         ("pool.instances=100000", "pool.instances=100000: expected a whole number, 1 or more and at most 20000"),
         ("recipe=[best,parm]", "recipe=[best,parm]: of recipe one is chosen"),
+        ("setting=[mnist_mlp,mnist_mlp_small]", "of setting one is chosen"),
         ("encoder=[addition,concat]", "encoder=[addition,concat]: of encoder one is chosen"),
         ("architecture@base.architecture=[mlp,lenet]", "of architecture one is chosen"),
         ("redundancy=[parity,parity]", "redundancy=[parity,parity]: parity is there twice"),
