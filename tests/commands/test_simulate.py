@@ -28,7 +28,6 @@ def refuse(run: Run, capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
     return line
 
 
-@pytest.mark.draws
 def test_it_leaves_what_serve_leaves(run: Run, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     policies = ["equal_resources", "parity", "shared_parity", "hedged", "replication", "approximate_backup"]
     stragglers = (
