@@ -77,13 +77,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of many cases of one command the quick tests run the first; and one worker has the GPU, where there is one."""
+    """Of many cases of one command, or of what says so, the quick tests run the first; and one worker has the GPU, where there is one."""
     seen: set[tuple[Path, str]] = set()
     for item in items:
         if item.get_closest_marker("gpu") is not None:
             item.add_marker(pytest.mark.xdist_group("gpu"))
         function = item.path, getattr(item, "originalname", item.name)
-        if RUN_COMMANDS.isdisjoint(getattr(item, "fixturenames", ())) or item.get_closest_marker("slow"):
+        runs_a_command = not RUN_COMMANDS.isdisjoint(getattr(item, "fixturenames", ()))
+        if not (runs_a_command or item.get_closest_marker("one_of_many")) or item.get_closest_marker("slow"):
             continue
         if function in seen:
             item.add_marker("slow")

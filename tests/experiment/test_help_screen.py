@@ -40,6 +40,7 @@ def screen_of(command: str, there: Composed) -> str:
 
 
 @pytest.mark.parametrize("columns", [40, 100, 300])
+@pytest.mark.one_of_many
 def test_the_screen_fits_on_a_screen(there: Composed, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     for command in COMMANDS:
@@ -49,6 +50,7 @@ def test_the_screen_fits_on_a_screen(there: Composed, columns: int, monkeypatch:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.one_of_many
 def test_every_override_that_is_shown_can_be_given(command: str) -> None:
     words = as_hydra_reads(command, list(usage_of(command).overrides))
     assert len(words) <= 10
@@ -59,6 +61,7 @@ def test_every_override_that_is_shown_can_be_given(command: str) -> None:
 @pytest.mark.parametrize(
     ("command", "line"), [(command, line) for command in COMMANDS for line in usage_of(command).examples]
 )
+@pytest.mark.one_of_many
 def test_every_command_line_that_is_shown_can_be_given(command: str, line: str) -> None:
     name, *words = line.replace("'", "").split()
     assert name == command
@@ -133,6 +136,7 @@ def test_a_mistake_beside_help_is_told_in_a_line(run: Run, capsys: pytest.Captur
     assert "did you mean concat" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_help_imports_nothing_that_takes_time() -> None:
     program = (
         "import sys; from parity_exp.cli import COMMANDS, main\n"

@@ -47,6 +47,7 @@ def targets(node: Any, place: str = "") -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("old", NOW)
+@pytest.mark.one_of_many
 def test_an_old_place_on_the_command_line_is_the_new_one(old: str) -> None:
     others = ["architecture@parity.architecture=mlp", "architecture@base.architecture=mlp"]
     config = composed(*others, f"{old}={str(value(old)).lower()}")

@@ -142,6 +142,7 @@ def were(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", TABLE)
+@pytest.mark.one_of_many
 def test_an_old_name_is_what_it_was(name: str) -> None:
     expected = were(name)
     found = facts(composed(f"experiment={name}"))
@@ -149,6 +150,7 @@ def test_an_old_name_is_what_it_was(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*OTHERS, "setting/small_boxes", "learned_code/fashion_mnist_mlp_conv_small"])
+@pytest.mark.one_of_many
 def test_an_old_name_is_what_its_new_name_is(name: str) -> None:
     old, new = (
         OmegaConf.to_container(composed(*given)) for given in ([f"experiment={name}"], shlex.split(TABLE[name]))
@@ -191,10 +193,12 @@ def test_one_line_says_the_new_name(run: Run, capfd: pytest.CaptureFixture[str])
         ("experiment=[parm,setting/small_boxes]", "dataset", "digit_boxes"),
     ],
 )
+@pytest.mark.one_of_many
 def test_what_stands_beside_an_old_name_wins(overrides: str, key: str, wanted: object) -> None:
     assert facts(composed(*overrides.split()))[key] == wanted
 
 
+@pytest.mark.slow
 def test_a_multirun_goes_through_old_names(run: Run, folder: Path) -> None:
     quick = ("load.queries=300", "load.warmup=0", "redundancy=[none]", "tracker=none")
     assert run("simulate", "-m", "experiment=tail_50,tail,tail_85", *quick) == 0

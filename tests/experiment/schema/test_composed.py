@@ -108,6 +108,7 @@ def test_what_cannot_be_is_refused_in_one_line(overrides: str, words: str) -> No
         "runs=[a,b]",
     ],
 )
+@pytest.mark.one_of_many
 def test_what_can_be_is_not(overrides: str) -> None:
     assert refused(*overrides.split()) is None
 
