@@ -77,7 +77,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of many cases of one command, or of what says so, the quick tests run the first; and one worker has the GPU, where there is one."""
+    """Of many cases of one command, or of what says so, the quick tests run the first; one worker has the GPU."""
     seen: set[tuple[Path, str]] = set()
     for item in items:
         if item.get_closest_marker("gpu") is not None:
