@@ -8,12 +8,11 @@ from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.job import overlaid, resolved, tracked
 from parity_exp.experiment.own_folder import claim
+from parity_exp.experiment.sections import changed_by
 from parity_exp.experiment.stored import stored_config
 from parity_exp.experiment.trained_run import load_trained, warn_if_unfinished
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.training import measure, validated_quality
-
-MAY_CHANGE = ("dataset", "evaluation", "trainer", "acceleration", "tracker", "outputs")
 
 
 def run(composed: DictConfig) -> float:
@@ -21,7 +20,7 @@ def run(composed: DictConfig) -> float:
     if composed.run is None:
         raise ConfigError("run: evaluate needs the run directory of a `train`; give run=outputs/train/<date>/<time>")
     trained = RunDirectory.existing(composed.run, "run")
-    config = overlaid(stored_config(trained, "run", composed), resolved(composed), MAY_CHANGE, "run")
+    config = overlaid(stored_config(trained, "run", composed), resolved(composed), changed_by("evaluate"), "run")
     experiment = Experiment(config)
     parts = load_trained(experiment, trained, "run")
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)

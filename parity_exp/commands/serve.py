@@ -7,7 +7,7 @@ from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.job import overlaid, resolved, tracked
 from parity_exp.experiment.own_folder import claim
-from parity_exp.experiment.scenario import SECTIONS
+from parity_exp.experiment.sections import SERVED, changed_by
 from parity_exp.experiment.served import serve_run
 from parity_exp.experiment.serving import ServingPlan
 from parity_exp.experiment.stored import stored_config
@@ -16,16 +16,14 @@ from parity_exp.policies.policy import BACKUP
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.training import belongs
 
-MAY_CHANGE = (*SECTIONS, "seed", "dataset", "trainer", "acceleration", "tracker", "outputs")
-
 
 def run(composed: DictConfig) -> float:
     """Serve ``run=``, write a run directory of its own; return the last policy's p99.9, for sweepers to minimise."""
     if composed.run is None:
         raise ConfigError("run: serve needs the run directory of a `train`; give run=outputs/train/<date>/<time>")
     trained = RunDirectory.existing(composed.run, "run")
-    stored = stored_config(trained, "run", composed, SECTIONS)
-    config = overlaid(stored, resolved(composed), MAY_CHANGE, "run", SECTIONS)
+    stored = stored_config(trained, "run", composed, SERVED)
+    config = overlaid(stored, resolved(composed), changed_by("serve"), "run", SERVED)
     experiment = Experiment(config)
     plan = ServingPlan(experiment)
     load_trained(experiment, trained, "run")

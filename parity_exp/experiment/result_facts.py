@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 import parity_exp
+from parity_exp.experiment.sections import of_part
 from parity_exp.files.identity import Facts, digest_of_files, digest_of_weights, flat, sources_of, without
 from parity_exp.recordings import names
 
@@ -21,15 +22,8 @@ CACHE_VERSION = 2
 """Raised when training a base model changes in a way that its config does not show."""
 
 CANNOT_MATTER = (
-    "hydra",
-    "outputs",
-    "tracker",
-    "run",  # of another run it is the content that counts
-    "runs",
-    "resume",
-    "sweep",
-    "trust",
-    "dataset.root",  # so it is of data
+    *of_part("job"),
+    "dataset.root",  # of data it is the content that counts
     "dataset.cache",
     "simulate.processes",
     "trainer.default_root_dir",
@@ -41,31 +35,10 @@ CANNOT_MATTER = (
 )
 """Parts of a config that change no result: what is shown, where it is put, and where it is found."""
 
-EVALUATION_ALONE = ("evaluation",)
-SERVING_ALONE = ("backup", "load", "plan", "pool", "queue", "redundancy", "simulate", "straggler")
-"""Parts that no training depends on."""
-
 NOT_OF_BASE = (
-    *EVALUATION_ALONE,
-    *SERVING_ALONE,
-    "batch_groups",
-    "code",
-    "decoder",
-    "encoder",
-    "generator",
-    "initialisation",
-    "k",
-    "objective",
-    "optimizer",
-    "parity",
-    "position_code",
-    "r",
+    *of_part("evaluation", "serving", "code"),
     "run",  # what a small model is served beside
-    "scheduler",
-    "seed",
     "trainer.max_epochs",
-    "epochs",  # base.max_epochs is made of them, and counts itself
-    "trainable",
 )
 """Parts of the coded model, which a base model does not depend on."""
 
@@ -150,5 +123,5 @@ def coded_facts(facts: Facts, data: str, base: "nn.Module") -> dict[str, Any]:
         data: hash of the samples.
         base: the trained base model.
     """
-    ignored = [*EVALUATION_ALONE, *SERVING_ALONE, *LENGTH_AND_MACHINE, "base"]
+    ignored = [*of_part("evaluation", "serving"), *LENGTH_AND_MACHINE, "base"]
     return without(facts, ignored) | {"the data": data, "the base model": digest_of_weights(base.state_dict())}

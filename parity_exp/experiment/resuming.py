@@ -8,13 +8,13 @@ from omegaconf import DictConfig
 
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.job import overlaid
-from parity_exp.experiment.result_facts import EVALUATION_ALONE, LENGTH_AND_MACHINE, config_facts
+from parity_exp.experiment.result_facts import LENGTH_AND_MACHINE, config_facts
+from parity_exp.experiment.sections import changed_by, of_part
 from parity_exp.experiment.stored import stored_config
 from parity_exp.files.identity import differences, listed, without
 from parity_exp.recordings.run_directory import RunDirectory
 
-MAY_CHANGE = ("trainer", "acceleration", "optimisation", "tracker", "evaluation")
-MAY_DIFFER = (*LENGTH_AND_MACHINE, *EVALUATION_ALONE)
+MAY_DIFFER = (*LENGTH_AND_MACHINE, *of_part("evaluation"))
 """What of that may come to another value: training in two ways would be told of as if it was in one."""
 
 
@@ -33,7 +33,7 @@ def resumed_config(config: DictConfig, composed: DictConfig, directory: RunDirec
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         raise ConfigError("resume= goes on with one run and cannot be used with a multirun")
     stored = stored_config(RunDirectory.existing(composed.resume, "resume"), "resume", composed)
-    config = overlaid(stored, config, MAY_CHANGE, "resume")
+    config = overlaid(stored, config, changed_by("resume"), "resume")
     _check_unchanged(stored, config)
     _check_length(directory.history, config.trainer.max_epochs)
     return config

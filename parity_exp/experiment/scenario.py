@@ -15,9 +15,6 @@ from parity_exp.policies.policy import Policy
 if TYPE_CHECKING:
     from parity_exp.coding import NonSystematicCode
 
-SECTIONS = ("redundancy", "straggler", "load", "pool", "queue", "backup")
-"""The parts of the config that say how to serve."""
-
 
 def scenario_arguments(config: DictConfig) -> dict[str, Any]:
     """Arguments of :class:`~parity_exp.scenario.Scenario`, by name, as ``serve`` and ``simulate`` take them.

@@ -13,6 +13,7 @@ from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.command_line import place_of
 from parity_exp.experiment.components import new_non_systematic_code
+from parity_exp.experiment.sections import OF_TRAINING
 from parity_exp.files.writing import write_text
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.training import Study, WholeCode, code_choice
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 COMPONENTS = ("encoder", "decoder", "generator", "objective", "initialisation")
 """Groups that a code which trains nothing does without."""
 
-WITHOUT_MEANING = (*COMPONENTS, "r", "batch_groups", "optimizer", "scheduler", "parity", "recipe", "trainable")
+WITHOUT_MEANING = (*OF_TRAINING, "recipe")
 
 
 def code_settled(config: DictConfig) -> DictConfig:

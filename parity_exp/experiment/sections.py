@@ -1,0 +1,86 @@
+"""The sections of a config, in one table: what each is a part of, and which commands may change it in a stored run."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Part = Literal["job", "data", "base", "code", "evaluation", "serving"]
+Command = Literal["resume", "evaluate", "serve"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the config, or a value that stands at its top.
+
+    Attributes:
+        name: its key.
+        part: what it is a part of. A ``job`` is where and how something is done, and changes no result; ``data`` and
+            ``base`` determine base models; ``code`` what is trained on them; ``evaluation`` and ``serving`` nothing
+            that is trained.
+        changed_by: what may take another one for a stored run: ``train resume=``, ``evaluate`` or ``serve``.
+        of_training: whether it has no meaning for a code that trains nothing.
+    """
+
+    name: str
+    part: Part
+    changed_by: tuple[Command, ...] = ()
+    of_training: bool = False
+
+
+TABLE = (
+    Section("redundancy", "serving", ("serve",)),
+    Section("straggler", "serving", ("serve",)),
+    Section("load", "serving", ("serve",)),
+    Section("pool", "serving", ("serve",)),
+    Section("queue", "serving", ("serve",)),
+    Section("backup", "serving", ("serve",)),
+    Section("simulate", "serving"),
+    Section("plan", "serving"),
+    Section("seed", "code", ("serve",)),
+    Section("dataset", "data", ("evaluate", "serve")),
+    Section("evaluation", "evaluation", ("resume", "evaluate")),
+    Section("architecture", "base"),
+    Section("base", "base"),
+    Section("trainer", "base", ("resume", "evaluate", "serve")),
+    Section("acceleration", "base", ("resume", "evaluate", "serve")),
+    Section("optimisation", "base", ("resume",)),
+    Section("k", "code"),
+    Section("code", "code"),
+    Section("position_code", "code"),
+    Section("epochs", "code"),  # those of the base model come to base.max_epochs, which counts itself
+    Section("encoder", "code", of_training=True),
+    Section("decoder", "code", of_training=True),
+    Section("generator", "code", of_training=True),
+    Section("objective", "code", of_training=True),
+    Section("initialisation", "code", of_training=True),
+    Section("r", "code", of_training=True),
+    Section("batch_groups", "code", of_training=True),
+    Section("optimizer", "code", of_training=True),
+    Section("scheduler", "code", of_training=True),
+    Section("parity", "code", of_training=True),
+    Section("trainable", "code", of_training=True),
+    Section("tracker", "job", ("resume", "evaluate", "serve")),
+    Section("outputs", "job", ("evaluate", "serve")),
+    Section("run", "job"),  # of another run it is the content that counts
+    Section("runs", "job"),
+    Section("resume", "job"),
+    Section("sweep", "job"),
+    Section("trust", "job"),
+    Section("hydra", "job"),
+)
+
+
+def of_part(*parts: Part) -> tuple[str, ...]:
+    """Names of the sections that are parts of something."""
+    return tuple(section.name for section in TABLE if section.part in parts)
+
+
+def changed_by(command: Command) -> tuple[str, ...]:
+    """Names of the sections that a command may take another of for a stored run."""
+    return tuple(section.name for section in TABLE if command in section.changed_by)
+
+
+SERVED = tuple(name for name in changed_by("serve") if name in of_part("serving"))
+"""Sections that say how to serve."""
+
+OF_TRAINING = tuple(section.name for section in TABLE if section.of_training)
+"""Sections without a meaning for a code that trains nothing."""
