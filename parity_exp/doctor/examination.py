@@ -60,7 +60,7 @@ def examine(
         tell("Accelerators", found[probe.DEVICES])
         trials = [first.result()] if first is not None else []
         named = [name for name in (devices if wanted is None else wanted) if name != CPU]
-        trials += [trial(name, Path(folder, name.replace(":", "-")), children) for name in named]
+        trials += [trial(name, Path(folder, str(place)), children) for place, name in enumerate(named)]
     tell("Trials", trials)
     return broken
 

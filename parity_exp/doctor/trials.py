@@ -70,7 +70,9 @@ def on(device: str) -> list[str]:
     if kind == "cpu":
         return ["trainer=cpu", "pool.devices=cpu"]
     trainer = ["trainer=gpu"] if kind == "cuda" else ["trainer=auto", f"trainer.accelerator={kind}"]
-    return [*trainer, f"trainer.devices=[{index or 0}]", f"pool.devices=[{device}]"]
+    if index not in ("", "0"):  # one process is on the first otherwise
+        trainer.append(f"trainer.devices=[{index}]")
+    return [*trainer, f"pool.devices=[{device}]"]
 
 
 def _failed(device: str, why: str) -> Finding:

@@ -66,5 +66,6 @@ def test_every_device_is_tried_and_those_that_fail_are_told(tmp_path: Path, monk
     assert sorted(tried) == ["cpu", "cuda:0", "cuda:1"]
     assert broken == ["cuda:1: failed its trial"]
     assert "!! cuda:1" in stream.getvalue() and not list(tmp_path.iterdir())
+    assert examine("outputs", "data", ["no/device:x"], [], Console(file=io.StringIO())) == []
     assert examine("outputs", "data", ["cuda:0"], [], Console(file=io.StringIO())) == []
-    assert tried[-1] == "cuda:0" and len(tried) == 4
+    assert tried[-1] == "cuda:0" and len(tried) == 5

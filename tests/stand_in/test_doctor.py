@@ -20,5 +20,5 @@ def test_an_accelerator_of_another_package_is_found(tmp_path: Path) -> None:
 def test_an_accelerator_of_another_package_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MODULES, "tests.stand_in.two_devices,tests.stand_in.accelerator")
     with Children() as children:
-        found = trial("pretend:1", tmp_path / "one", children)
+        found = trial("pretend:0", tmp_path / "one", children)
     assert found.state is State.GOOD, found.line
