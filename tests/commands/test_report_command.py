@@ -32,6 +32,7 @@ def test_a_report_on_runs_of_this_folder(run: Run, folder: Path, capfd: pytest.C
     assert not (page.parent / "wandb").exists()
 
 
+@pytest.mark.slow
 def test_all_runs_below_outputs_where_nothing_is_said(run: Run, folder: Path) -> None:
     write_many_runs(folder / "elsewhere", 3, 2)
     assert run("report", "outputs=elsewhere") == 0

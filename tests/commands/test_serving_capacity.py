@@ -15,6 +15,7 @@ FREE = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_utilisation_is_of_what_all_instances_serve_together_and_both_figures_are_told(
     run: Run, folder: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

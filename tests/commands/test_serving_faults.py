@@ -179,6 +179,7 @@ def test_ctrl_c_before_anything_is_written_leaves_nothing(folder: Path, trained:
     ("moment", "tracker"),
     [("*/*/config.yaml", "none"), ("**/straggler-trace.csv", "wandb"), ("**/queries-none.parquet", "wandb")],
 )
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_process_and_what_was_recorded(
     folder: Path, trained: Trained, moment: str, tracker: str
 ) -> None:

@@ -143,6 +143,7 @@ def test_an_encoder_from_outside_the_package(run: Run, folder: Path, monkeypatch
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_number_of_epochs(run: Run, folder: Path) -> None:
     job = start(folder, "train", *QUICK, "tracker=none", "trainer.max_epochs=150")
     deadline = time.monotonic() + 150

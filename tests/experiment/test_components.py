@@ -85,6 +85,7 @@ def test_a_value_of_another_type_is_named_with_its_key() -> None:
     assert takes_whole_numbers(node, "own") and not takes_whole_numbers(node, "other")
 
 
+@pytest.mark.slow
 def test_a_data_set_of_ones_own_may_ask_for_its_epochs(
     run: Run, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

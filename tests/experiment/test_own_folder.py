@@ -177,6 +177,7 @@ def test_resume_mends_what_has_gone_and_keeps_old_runs(run: Run, folder: Path, c
     assert pd.read_csv(copied / "history.csv")["epoch"].tolist() == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_state_on_another_base_model_is_refused(
     run: Run, folder: Path, copied: Path, trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,6 +186,7 @@ def test_a_state_on_another_base_model_is_refused(
     assert "last.ckpt" in line and "the base model" in line
 
 
+@pytest.mark.slow
 def test_what_no_training_began_is_not_resumed(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("simulate", *SIMULATION, "redundancy=[none]", "hydra.run.dir=d") == 0
     assert "`simulate` has written it" in refused(run, capsys, "train", "resume=d")
@@ -222,6 +224,7 @@ def cached(folder: Path) -> list[Path]:
         ["+trainer.max_time=00:00:00:00"],
     ],
 )
+@pytest.mark.slow
 def test_a_base_model_whose_training_was_cut_short_is_not_kept(run: Run, folder: Path, stunted: Sequence[str]) -> None:
     run("train", *QUICK, "tracker=none", *stunted)
     assert not list(folder.glob("outputs/base/*/fitted.json"))

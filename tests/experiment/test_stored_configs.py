@@ -185,6 +185,7 @@ def test_settings_of_a_pool_that_run_code_are_given_anew(
     assert "pool.address=elsewhere:6379" in refused(run, capfd, "serve", copied)
 
 
+@pytest.mark.slow
 def test_classes_of_ones_own_are_made_where_their_module_is_trusted_or_a_config_of_ones_own_names_them(
     run: Run, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +219,7 @@ def test_a_checkpoint_with_code_is_not_run(
         (copied / "checkpoints" / name).write_bytes(before)
 
 
+@pytest.mark.slow
 def test_reports_and_simulations_make_nothing_of_what_is_stored(
     run: Run, evil: Path, capfd: pytest.CaptureFixture[str], copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,7 @@ def test_a_tracker_that_is_chosen_wrongly_is_refused(run: Run, folder: Path, val
     assert run(*SIMULATE, "tracker=wandb", given) == 2
 
 
+@pytest.mark.slow
 def test_a_job_runs_without_the_packages_of_trackers_and_clusters(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,6 +156,7 @@ def test_metadata_that_are_missing_are_no_reason_to_fail(tmp_path: Path, monkeyp
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a path that nobody can write to")
+@pytest.mark.slow
 def test_a_home_that_cannot_be_written_to_does_not_end_the_job(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

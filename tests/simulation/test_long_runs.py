@@ -130,6 +130,7 @@ def test_the_code_answers_what_the_base_model_cannot(name: str) -> None:
 
 @pytest.mark.parametrize("queues", [SingleQueue, RoundRobin])
 @pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.one_of_many
 def test_memory_does_not_grow_with_the_number_of_queries(name: str, queues: type[Queues]) -> None:
     """Under kills and twice the load that the base instances can carry, with the garbage collector off."""
     queries, slo_s = 6_000, 0.2
