@@ -3,6 +3,10 @@
 The processes are started by torch's elastic launcher from a function, never by running the command line again:
 in a sweep that would start the whole sweep in every process. They only train; the parent process keeps tracking,
 evaluation and everything else, so each job of a sweep has one tracked run however many processes train for it.
+
+Why not as in :mod:`parity_exp.process.world`, where the first process trains as well and leads the others: somebody
+has to stand outside of the group to end all of it when one process has died, for the others wait for that one inside
+of a library and hear nothing, Ctrl-C included. There torchrun or Slurm stands outside; here it is this process.
 """
 
 import csv
