@@ -7,18 +7,20 @@ import griffe
 
 ROLE = re.compile(r":(?:class|func|meth|data|mod|attr|exc|obj):`~?(?P<path>[^`]+)`")
 
+CODE_FOLLOWS = re.compile(r"::$", re.MULTILINE)
+
 EXAMPLE = re.compile(r"^( *)Example:$", re.MULTILINE)
 
 
 def plain(text: str) -> str:
-    """The text with each role replaced by the last name of what it points to, and examples called as griffe calls them.
+    """The text without the marks of reStructuredText: roles are names, and code follows a colon.
 
     Example:
         >>> plain("See :class:`parity_exp.coding.Code` and :meth:`Code.decode`.")
         'See `Code` and `decode`.'
     """
     text = ROLE.sub(lambda role: f"`{role['path'].rpartition('.')[2]}`", text)
-    return EXAMPLE.sub(r"\1Examples:", text)
+    return EXAMPLE.sub(r"\1Examples:", CODE_FOLLOWS.sub(":", text))
 
 
 class PlainRoles(griffe.Extension):
