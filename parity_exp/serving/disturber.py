@@ -19,12 +19,13 @@ from multiprocessing.context import ForkServerProcess
 
 import numpy as np
 
+from parity_exp.checks import SettingError
 from parity_exp.devices.backends import named_backends
 from parity_exp.disturbances.helpers.helper import Helper
 from parity_exp.disturbances.helpers.process import attend
 from parity_exp.disturbances.timeline import FAULTS
 from parity_exp.disturbances.trace import KILL, SLOW, Disturbance
-from parity_exp.errors import ConfigError, UserError
+from parity_exp.errors import UserError
 from parity_exp.process import temporary_folder
 from parity_exp.process.fresh import from_fork_server
 
@@ -65,7 +66,7 @@ class Disturber:
         failures: what has gone wrong with processes since the run began, a line each.
 
     Raises:
-        ConfigError: a kind of row that nobody knows.
+        SettingError: a kind of row that nobody knows.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Disturber:
         own = [row for row in rows if row.instance < len(devices) and row.kind not in (SLOW, *FAULTS)]
         unknown = {row.kind for row in own} - {KILL, *helpers}
         if unknown:
-            raise ConfigError(f"straggler: nothing is known to do for rows of kind {', '.join(sorted(unknown))}")
+            raise SettingError(f"{{/straggler}}: nothing is known to do for rows of kind {', '.join(sorted(unknown))}")
         self._kills = sorted((row.start_s, row.instance) for row in own if row.kind == KILL)
         self._spans: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
         for row in own:

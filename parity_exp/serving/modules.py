@@ -79,12 +79,12 @@ class ModuleLoader:
     Attributes:
         path: the file.
         scripted: it holds TorchScript.
-        modules: names of Python's modules that its classes are in, which need not be imported by every instance anew.
+        python_modules: names of Python's modules that its classes are in, which need not be imported by every instance anew.
     """
 
     path: str
     scripted: bool
-    modules: tuple[str, ...]
+    python_modules: tuple[str, ...]
 
     def __call__(self, content: bytes | memoryview | None = None) -> nn.Module:
         """The module; ``content`` is what is in the file, on machines that do not have it."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from parity_exp.checks import Checked
 from parity_exp.disturbances.helpers.helper import Helper
 from parity_exp.disturbances.timeline import Timeline
 from parity_exp.disturbances.trace import Disturbance
@@ -105,7 +106,7 @@ class Up:
 Event = Finished | Raised | Down | Up
 
 
-class Pool(ABC):
+class Pool(Checked, ABC):
     """Base class of pools.
 
     Calls come in this order: :meth:`check`, which may be left out; :meth:`start`; any of the others; :meth:`close`,
@@ -123,11 +124,12 @@ class Pool(ABC):
     task_timeout_s: float = 0.0
     """A task that takes longer is ended with its instance; 0: none is."""
 
-    def check(self, instances: int) -> None:  # noqa: B027 - not every pool knows anything ahead
+    def check(self, instances: int) -> None:
         """Refuse settings that cannot work for so many instances, as far as that is known before anything starts.
 
         Raises:
-            UserError: which setting, and why.
+            SettingError: which setting, and why.
+            UserError: something else has to be there.
         """
 
     @abstractmethod

@@ -229,5 +229,8 @@ def check_served(scenario: Scenario, pool: Pool) -> None:
             raise SettingError(
                 f"{{policies.{name}}}: only `simulate` knows in advance how long tasks take; leave it out"
             )
-    pool.check(scenario.most_instances)
+    try:
+        pool.check(scenario.most_instances)
+    except SettingError as error:
+        raise error.within("pool") from None
     all_helpers(scenario.stragglers)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from parity_exp.errors import ConfigError
+from parity_exp.checks import SettingError
 from parity_exp.serving.pools.devices import place
 
 
@@ -52,14 +52,14 @@ def test_instances_take_turns_on_the_devices_that_are_named(
         (2, "meta", "instances cannot run on meta"),
         (2, [], "names no device"),
         (2, "", "is not a device"),
-        (2, None, "pool.devices=None"),
-        (2, {"cuda": 1}, "pool.devices="),
+        (2, None, "devices=None"),
+        (2, {"cuda": 1}, "devices="),
     ],
 )
 def test_devices_that_are_not_there_are_refused_with_what_is(
     gpus: list[int], count: int, devices: Any, words: str
 ) -> None:
     gpus[0] = count
-    with pytest.raises(ConfigError) as refusal:
+    with pytest.raises(SettingError) as refusal:
         place(devices, 2)
-    assert words in str(refusal.value) and "pool.devices" in str(refusal.value) and "\n" not in str(refusal.value)
+    assert words in str(refusal.value) and "devices" in str(refusal.value) and "\n" not in str(refusal.value)

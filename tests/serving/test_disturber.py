@@ -17,10 +17,11 @@ import pytest
 import torch
 from torch import nn
 
+from parity_exp.checks import SettingError
 from parity_exp.disturbances.helpers import Burner, Helper, TenantService, Work
 from parity_exp.disturbances.timeline import Timeline
 from parity_exp.disturbances.trace import Disturbance
-from parity_exp.errors import ConfigError, UserError
+from parity_exp.errors import UserError
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.pool import Down, Event, ServedModel, Up
 from parity_exp.serving.pools import LocalPool
@@ -127,7 +128,7 @@ class TestKills:
         disturber.close()
 
     def test_rows_that_nobody_knows_what_to_do_for_are_refused(self) -> None:
-        with pytest.raises(ConfigError, match="contention"):
+        with pytest.raises(SettingError, match="contention"):
             Disturber([Disturbance("contention", 0, 0, 1)], ["cpu"], [None], nobody, {})
 
 

@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from parity_exp.checks import SettingError
 from parity_exp.disturbances.helpers import Helper, Work
 from parity_exp.disturbances.timeline import Timeline
 from parity_exp.disturbances.trace import Disturbance
-from parity_exp.errors import ConfigError, UserError
+from parity_exp.errors import UserError
 from parity_exp.models.checkpoint import load_weights, save_weights
 from parity_exp.serving.pool import Down, ServedModel, Up
 from parity_exp.serving.pools import ray as ray_pool
@@ -90,14 +91,14 @@ def test_more_instances_than_this_machines_gpus_hold_are_refused_at_once(monkeyp
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"num_gpus": 1.5}, "pool.num_gpus=1.5: expected a fraction of one GPU"),
-        ({"num_gpus": -1}, "pool.num_gpus=-1"),
-        ({"cuda_graphs": True}, "pool.cuda_graphs=true: with pool.num_gpus=0"),
-        ({"precision": "int8"}, "pool.precision=int8"),
+        ({"num_gpus": 1.5}, "num_gpus=1.5: expected a fraction of one GPU"),
+        ({"num_gpus": -1}, "num_gpus=-1"),
+        ({"cuda_graphs": True}, "cuda_graphs=true: with num_gpus=0"),
+        ({"precision": "int8"}, "precision=int8"),
     ],
 )
 def test_settings_of_gpus_that_cannot_be_are_named(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigError) as refusal:
+    with pytest.raises(SettingError) as refusal:
         RayPool(**options)
     assert words in str(refusal.value)
 
@@ -200,16 +201,16 @@ def test_ctrl_c_leaves_no_process_of_a_local_cluster_and_no_traceback(tmp_path: 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"num_gpus": -1}, "pool.num_gpus=-1: expected a number of 0 or more"),
-        ({"num_cpus": "all"}, "pool.num_cpus=all: expected a number"),
-        ({"strategy": "spread"}, "pool.strategy=spread: expected one of SPREAD, PACK"),
-        ({"address": "ray://head:10001"}, "pool.address=ray://head:10001: instances cannot be reached"),
-        ({"runtime_env": "conda"}, "pool.runtime_env=conda: expected settings"),
-        ({"prefetch": 0}, "pool.prefetch=0"),
+        ({"num_gpus": -1}, "num_gpus=-1: expected a number, 0 or more"),
+        ({"num_cpus": "all"}, "num_cpus=all: expected a number"),
+        ({"strategy": "spread"}, "strategy=spread: expected SPREAD, PACK"),
+        ({"address": "ray://head:10001"}, "address=ray://head:10001: instances cannot be reached"),
+        ({"runtime_env": "conda"}, "runtime_env=conda: expected keys and values or None"),
+        ({"prefetch": 0}, "prefetch=0"),
     ],
 )
 def test_a_setting_that_cannot_work_is_named(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigError) as refusal:
+    with pytest.raises(SettingError) as refusal:
         RayPool(**options)
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)

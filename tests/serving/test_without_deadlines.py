@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from parity_exp.errors import ConfigError
+from parity_exp.checks import SettingError
 from parity_exp.policies import Parity
 from parity_exp.policies.desk import Desk
 from parity_exp.policies.policy import AnswerSource, Policy
@@ -97,6 +97,6 @@ def test_the_latency_log_reaches_beyond_an_hour() -> None:
 
 
 def test_tasks_that_a_pool_would_kill_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"pool\.service_time_ms=70000.*pool\.task_timeout_s=30"):
+    with pytest.raises(SettingError, match=r"service_time_ms=70000.*task_timeout_s=30"):
         LocalPool(service_time_ms=70_000, task_timeout_s=30)
     assert math.isclose(LocalPool(service_time_ms=70_000, task_timeout_s=100).service_time_ms, 70_000)

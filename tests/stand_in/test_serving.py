@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 import torch
 
+from parity_exp.checks import SettingError
 from parity_exp.devices.backends import MODULES, load_backends
 from parity_exp.disturbances.helpers import Burner, TenantService
 from parity_exp.disturbances.timeline import Timeline
-from parity_exp.errors import ConfigError, UserError
+from parity_exp.errors import UserError
 from parity_exp.serving.pool import ServedModel
 from parity_exp.serving.pools import LocalPool
 from parity_exp.serving.pools.devices import place
@@ -68,14 +69,14 @@ def test_devices_are_given_out_in_turn(devices: Any, instances: int, expected: l
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigError, match="there is no pretend:2 here, pretend:0 to pretend:1 are visible"):
+    with pytest.raises(SettingError, match="there is no pretend:2 here, pretend:0 to pretend:1 are visible"):
         place(["pretend:0", "pretend:2"], 2)
 
 
 def test_without_devices_of_a_kind_there_is_none_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAND_IN_DEVICES", "0")
     assert "pretend:0" not in place("auto", 1)
-    with pytest.raises(ConfigError, match="no device of this kind is visible"):
+    with pytest.raises(SettingError, match="no device of this kind is visible"):
         place("pretend", 1)
 
 

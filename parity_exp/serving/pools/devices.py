@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
+from parity_exp.checks import SettingError
 from parity_exp.devices.backends import load_backends
-from parity_exp.errors import ConfigError
 
 CHOICES = "auto, cpu, cuda:N, or a list of the last two"
 
@@ -20,11 +20,11 @@ def place(devices: str | Sequence[str], instances: int) -> list[str]:
         instances: how many.
 
     Raises:
-        ConfigError: a device is not there, or what was given names none.
+        SettingError: a device is not there, or what was given names none.
         UserError: a backend of another package cannot be imported.
     """
     if not isinstance(devices, Sequence):
-        raise ConfigError(f"pool.devices={devices}: expected {CHOICES}")
+        raise SettingError(f"{{devices}}={devices}: expected {CHOICES}")
     load_backends()
     if devices == "auto":
         kind = _found()
@@ -32,7 +32,7 @@ def place(devices: str | Sequence[str], instances: int) -> list[str]:
     else:
         chosen = [_checked(name) for name in (devices.split(",") if isinstance(devices, str) else devices)]
     if not chosen:
-        raise ConfigError(f"pool.devices=[]: names no device; give {CHOICES}")
+        raise SettingError(f"{{devices}}=[]: names no device; give {CHOICES}")
     return [chosen[index % len(chosen)] for index in range(instances)]
 
 
@@ -55,16 +55,16 @@ def _checked(name: object) -> str:
     try:
         device = torch.device(str(name).strip())
     except RuntimeError:
-        raise ConfigError(f"pool.devices: {name} is not a device; give {CHOICES}") from None
+        raise SettingError(f"{{devices}}: {name} is not a device; give {CHOICES}") from None
     kind = device.type
     if kind == "cpu":
         return "cpu"
     count = _visible(kind)
     if count is None:
-        raise ConfigError(f"pool.devices: instances cannot run on {name}; give {CHOICES}")
+        raise SettingError(f"{{devices}}: instances cannot run on {name}; give {CHOICES}")
     index = device.index or 0
     if index >= count:
         nothing = "no GPU is visible" if kind == "cuda" else "no device of this kind is visible"
         there = {0: nothing, 1: f"only {kind}:0 is visible"}.get(count, f"{kind}:0 to {kind}:{count - 1} are visible")
-        raise ConfigError(f"pool.devices: there is no {name} here, {there}; give {CHOICES}")
+        raise SettingError(f"{{devices}}: there is no {name} here, {there}; give {CHOICES}")
     return f"{kind}:{index}"

@@ -30,13 +30,14 @@ import torch
 from annotated_types import MinLen
 from torch import Tensor
 
+from parity_exp.checks import SettingError
 from parity_exp.devices.cores import usable_cores
 from parity_exp.disturbances.timeline import Timeline
-from parity_exp.errors import ConfigError, UserError
+from parity_exp.errors import UserError
 from parity_exp.ranges import NotNegative, Prefetch, ServiceTime, Text, Timeout
 from parity_exp.recordings.error_text import MAX_TEXT
 from parity_exp.serving import instance as instance_process
-from parity_exp.serving.passes.acceleration import AUTO
+from parity_exp.serving.passes.acceleration import AUTO, Acceleration
 from parity_exp.serving.pool import Finished, Raised, ServedModel
 from parity_exp.serving.pools.devices import place
 from parity_exp.serving.pools.keeper import Birth, Keeper
@@ -46,11 +47,9 @@ from parity_exp.serving.pools.supervised import (
     Life,
     Spot,
     SupervisedPool,
-    accelerated,
     check_pickles,
     held_models,
     identity,
-    require,
 )
 from parity_exp.serving.transport import (
     ANSWER,
@@ -113,7 +112,7 @@ class LocalPool(SupervisedPool[_Life]):
         channels_last: layout of images. True, False, or ``auto``: on GPUs, for convolutions on tensor cores.
 
     Raises:
-        ConfigError: a value is out of range.
+        SettingError: a value is out of range.
     """
 
     def __init__(
@@ -142,7 +141,7 @@ class LocalPool(SupervisedPool[_Life]):
             task_timeout_s,
             max_failures,
             instance_process.HEARTBEAT_S,
-            accelerated(
+            Acceleration(
                 cuda_graphs=cuda_graphs,
                 precision=precision,
                 compile=compile,
@@ -151,7 +150,6 @@ class LocalPool(SupervisedPool[_Life]):
                 channels_last=channels_last,
             ),
         )
-        require("shared_memory_kb", shared_memory_kb, 0)
         self.devices = devices
         self.pin_cores = pin_cores
         self.shared_memory_kb = shared_memory_kb
@@ -170,15 +168,15 @@ class LocalPool(SupervisedPool[_Life]):
 
     def check(self, instances: int) -> None:
         if instances > MOST_INSTANCES:
-            raise ConfigError(
-                f"pool.instances: {instances:,} instances, each a process of this machine, which has room for "
+            raise SettingError(
+                f"{{/instances}}: {instances:,} instances, each a process of this machine, which has room for "
                 f"{MOST_INSTANCES:,}; take fewer, pool=ray, or `simulate`"
             )
         devices = place(self.devices, instances)
         if self.acceleration.cuda_graphs is True and not all(device.startswith("cuda") for device in devices):
-            raise ConfigError(
-                f"pool.cuda_graphs=true: instances are on {', '.join(sorted(set(devices)))}, and only GPUs capture "
-                "graphs; take pool.cuda_graphs=auto, or GPUs as pool.devices"
+            raise SettingError(
+                f"{{cuda_graphs}}=true: instances are on {', '.join(sorted(set(devices)))}, and only GPUs capture "
+                "graphs; take {cuda_graphs}=auto, or GPUs as {devices}"
             )
 
     def cores(self) -> int:
@@ -478,7 +476,7 @@ def _modules(loaders: Iterable[Callable[[], object]]) -> list[str]:
     """Modules that loaders come from: imported once by the fork server, they need not be by every instance."""
     names: dict[str, None] = {}
     for load in loaders:
-        names |= dict.fromkeys(getattr(load, "modules", ()))
+        names |= dict.fromkeys(getattr(load, "python_modules", ()))
         function = getattr(load, "func", load)
         module = getattr(function, "__module__", None) or type(function).__module__
         if module not in {"__main__", "__mp_main__"}:

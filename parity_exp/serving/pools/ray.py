@@ -32,14 +32,15 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
+from parity_exp.checks import SettingError
 from parity_exp.disturbances.helpers.helper import Helper
 from parity_exp.disturbances.timeline import Timeline
 from parity_exp.disturbances.trace import Disturbance
-from parity_exp.errors import ConfigError, UserError
+from parity_exp.errors import UserError
 from parity_exp.ranges import Prefetch, ServiceTime, Text, Timeout
 from parity_exp.recordings.error_text import one_line
 from parity_exp.serving.disturber import Disturber
-from parity_exp.serving.passes.acceleration import AUTO
+from parity_exp.serving.passes.acceleration import AUTO, Acceleration
 from parity_exp.serving.pool import Finished, Raised, ServedModel
 from parity_exp.serving.pools import ray_cluster
 from parity_exp.serving.pools.clock import Clock
@@ -50,11 +51,9 @@ from parity_exp.serving.pools.supervised import (
     Life,
     Spot,
     SupervisedPool,
-    accelerated,
     check_pickles,
     held_models,
     identity,
-    require,
 )
 from parity_exp.serving.worker import Assignment
 
@@ -122,7 +121,7 @@ class RayPool(SupervisedPool[_Life]):
         channels_last: layout of images. True, False, or ``auto``: on GPUs, for convolutions on tensor cores.
 
     Raises:
-        ConfigError: a value is out of range.
+        SettingError: a value is out of range.
         UserError: Ray is not installed.
     """
 
@@ -149,7 +148,7 @@ class RayPool(SupervisedPool[_Life]):
         cudnn_benchmark: bool = False,
         channels_last: bool | Literal["auto"] = AUTO,
     ) -> None:
-        acceleration = accelerated(
+        acceleration = Acceleration(
             cuda_graphs=cuda_graphs,
             precision=precision,
             compile=compile,
@@ -167,24 +166,18 @@ class RayPool(SupervisedPool[_Life]):
             HEARTBEAT_S,
             acceleration,
         )
-        require("num_cpus", num_cpus, 0)
-        require("num_gpus", num_gpus, 0)
         if num_gpus > 1 and num_gpus != int(num_gpus):
-            raise ConfigError(f"pool.num_gpus={num_gpus}: expected a fraction of one GPU, or a whole number of GPUs")
+            raise SettingError(f"{{num_gpus}}={num_gpus}: expected a fraction of one GPU, or a whole number of GPUs")
         if acceleration.cuda_graphs is True and not num_gpus:
-            raise ConfigError(
-                "pool.cuda_graphs=true: with pool.num_gpus=0 instances are on the CPU, and only GPUs capture graphs; "
-                "take pool.cuda_graphs=auto, or pool.num_gpus above 0"
+            raise SettingError(
+                "{cuda_graphs}=true: with {num_gpus}=0 instances are on the CPU, and only GPUs capture graphs; "
+                "take {cuda_graphs}=auto, or {num_gpus} above 0"
             )
-        if strategy not in STRATEGIES:
-            raise ConfigError(f"pool.strategy={strategy}: expected one of {', '.join(STRATEGIES)}")
         if address.startswith("ray://"):
-            raise ConfigError(
-                f"pool.address={address}: instances cannot be reached through Ray's client; run on a machine of the "
-                "cluster (`ray job submit` does that), with pool.address=auto"
+            raise SettingError(
+                f"{{address}}={address}: instances cannot be reached through Ray's client; run on a machine of the "
+                "cluster (`ray job submit` does that), with {address}=auto"
             )
-        if runtime_env is not None and not isinstance(runtime_env, Mapping):
-            raise ConfigError(f"pool.runtime_env={runtime_env}: expected settings, such as {{working_dir: .}}")
         if not INSTALLED:
             raise UserError("pool=ray: Ray is not installed; pip install 'parity_exp[ray]'")
         self.address = address

@@ -48,7 +48,7 @@ class RayDisturber(Disturber):
         seed: of what processes draw at random.
 
     Raises:
-        ConfigError: a kind of row that nobody knows.
+        SettingError: a kind of row that nobody knows.
     """
 
     def __init__(

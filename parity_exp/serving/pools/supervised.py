@@ -26,7 +26,8 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
-from parity_exp.errors import ConfigError, UserError
+from parity_exp.checks import SettingError
+from parity_exp.errors import UserError
 from parity_exp.recordings.error_text import one_line
 from parity_exp.recordings.troubles import VARYING
 from parity_exp.serving.passes import Acceleration
@@ -162,7 +163,7 @@ class SupervisedPool(Pool, Generic[L]):
         acceleration: how instances run their models.
 
     Raises:
-        ConfigError: a value is out of range.
+        SettingError: a value is out of range.
     """
 
     def __init__(
@@ -176,16 +177,12 @@ class SupervisedPool(Pool, Generic[L]):
         heartbeat_s: float,
         acceleration: Acceleration,
     ) -> None:
-        require("prefetch", prefetch, 1, whole=True)
-        require("service_time_ms", service_time_ms, 0)
-        require("start_timeout_s", start_timeout_s, 0.001)
-        require("hang_timeout_s", hang_timeout_s, 2 * heartbeat_s)
-        require("task_timeout_s", task_timeout_s, 0.001)
-        require("max_failures", max_failures, 1, whole=True)
+        if hang_timeout_s < 2 * heartbeat_s:
+            raise SettingError(f"{{hang_timeout_s}}={hang_timeout_s}: expected a number of {2 * heartbeat_s:g} or more")
         if service_time_ms >= task_timeout_s * 1e3:
-            raise ConfigError(
-                f"pool.service_time_ms={service_time_ms:g}: a task that takes so long is killed after "
-                f"pool.task_timeout_s={task_timeout_s:g}; raise the latter"
+            raise SettingError(
+                f"{{service_time_ms}}={service_time_ms:g}: a task that takes so long is killed after "
+                f"{{task_timeout_s}}={task_timeout_s:g}; raise the latter"
             )
         self.prefetch = prefetch
         self.service_time_ms = service_time_ms
@@ -432,28 +429,6 @@ def identity(served: ServedModel) -> str:
         status = Path(served.checkpoint).stat()
         content += f"{status.st_mtime_ns} {status.st_size} {status.st_ino}".encode()
     return hashlib.sha256(content).hexdigest()
-
-
-def accelerated(**choices: Any) -> Acceleration:
-    """How instances run their models, from a pool's settings.
-
-    Raises:
-        ConfigError: a value that cannot be, with the key.
-    """
-    try:
-        return Acceleration(**choices)
-    except ValueError as error:
-        raise ConfigError(f"pool.{error}") from None
-
-
-def require(name: str, value: object, least: float, whole: bool = False) -> None:
-    """Refuse a setting that is no number, or too small.
-
-    Raises:
-        ConfigError: with the key, and what was expected.
-    """
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not value >= least:
-        raise ConfigError(f"pool.{name}={value}: expected a number of {least:g} or more")
 
 
 def check_pickles(name: str, load: ModelLoader) -> None:
