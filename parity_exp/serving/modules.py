@@ -79,7 +79,7 @@ class ModuleLoader:
     Attributes:
         path: the file.
         scripted: it holds TorchScript.
-        python_modules: names of Python's modules that its classes are in, which need not be imported by every instance anew.
+        python_modules: names of modules that its classes are in, which need not be imported by every instance anew.
     """
 
     path: str
