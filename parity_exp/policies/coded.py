@@ -92,7 +92,7 @@ class Coded(Policy):
         if self.groups.filling is None:
             self.actions.set_timer(now_s + self.fill_s, batch)
         group = self.groups.join(batch)
-        if self.groups.is_full(group):
+        if self.groups.filling is None:
             self._encode(group)
 
     def timer(self, batch: Batch, now_s: float) -> None:
@@ -105,7 +105,7 @@ class Coded(Policy):
             super().finished(work, now_s)
             return
         group = self.groups.keep(work)
-        if group is not None and self.groups.outputs(group) >= self.needed:
+        if group is not None and self.workers - group.parities.count(None) >= self.needed:
             for batch in group.members:
                 self.actions.respond(batch, AnswerSource.RECONSTRUCTED, work)
             self.groups.end(group)

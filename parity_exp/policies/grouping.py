@@ -28,7 +28,7 @@ class Grouping:
         self.made = 0
 
     def join(self, batch: Batch) -> Group:
-        """Put a batch into the group that is filling, which with its k-th batch is no longer that; the group."""
+        """Put a batch into the group that is filling; the group. With its k-th batch no group is filling any more."""
         group = self.filling
         if group is None:
             group = self.filling = Group(self.made, self.rows)
@@ -39,10 +39,6 @@ class Grouping:
         if len(group.members) == self.k:
             self.filling = None
         return group
-
-    def is_full(self, group: Group) -> bool:
-        """Whether a group that is not over has its k batches."""
-        return len(group.members) == self.k
 
     def send(self, group: Group, work: Work) -> None:
         """Send the parity query of a row."""
@@ -70,10 +66,6 @@ class Grouping:
             self.send(group, work.again())
             return None
         return group
-
-    def outputs(self, group: Group) -> int:
-        """How many rows have their outputs."""
-        return self.rows - group.parities.count(None)
 
     def drop_queued(self, group: Group) -> None:
         """Take a group's parity queries out of the queues."""

@@ -49,7 +49,7 @@ class Parity(Policy):
     def arrived(self, batch: Batch, now_s: float) -> None:
         self.dispatch(Work(BASE, self.base_role, batch))
         group = self.groups.join(batch)
-        if self.groups.is_full(group) and self.wants_parity():
+        if self.groups.filling is None and self.wants_parity():
             self.groups.encode(group)
 
     def finished(self, work: Work, now_s: float) -> None:

@@ -87,7 +87,8 @@ class ParityGroups(Grouping):
                 self._give_up(waiting, work)
             waiting = [batch for batch in waiting if not batch.answered]
         if not waiting:
-            self._end_or_compare(group)
+            if not self.compares or self._compare(group):
+                self.end(group)
         elif self.idle_only and not self.keeps_parities and len(waiting) == 1 and not waiting[0].hopeless:
             self.drop_queued(group)
 
@@ -103,8 +104,9 @@ class ParityGroups(Grouping):
         self._give_up(waiting, work)
 
     def can_decode(self, group: Group) -> bool:
-        """Whether a full group has as many outputs as it lacks predictions."""
-        return group.own.count(None) <= self.outputs(group)
+        """Whether a group has its k batches, and as many outputs as it lacks predictions."""
+        outputs = self.rows - group.parities.count(None)
+        return len(group.members) == self.k and group.own.count(None) <= outputs
 
     def is_whole(self, group: Group) -> bool:
         """Whether all outputs are there."""
@@ -118,19 +120,16 @@ class ParityGroups(Grouping):
     def _will_decode(self, group: Group) -> bool:
         """Whether a full group can be decoded if all that is under way comes."""
         lost = sum(own is None and not batch.under_way for own, batch in zip(group.own, group.members, strict=True))
-        coming = self.rows - group.pending.count(None)
-        return lost <= self.outputs(group) + coming
+        return lost <= 2 * self.rows - group.parities.count(None) - group.pending.count(None)
 
     def _give_up(self, waiting: list[Batch], work: Work | None) -> None:
         for batch in waiting:
             if batch.hopeless:
                 self._policy.actions.respond(batch, AnswerSource.ERROR, work)
 
-    def _end_or_compare(self, group: Group) -> None:
-        """End a group whose queries have their answers, unless it can still be compared."""
-        if self.compares:
-            if self.is_whole(group):
-                self._policy.actions.suspects(group)
-            elif self.can_be_whole(group):
-                return
-        self.end(group)
+    def _compare(self, group: Group) -> bool:
+        """Compare a group if all outputs are there; False where they may still come."""
+        if not self.is_whole(group):
+            return not self.can_be_whole(group)
+        self._policy.actions.suspects(group)
+        return True

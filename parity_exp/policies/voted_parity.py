@@ -59,7 +59,7 @@ class VotedParity(Parity):
         if group is None or group.over:
             return
         for batch, own in zip(group.members, group.own, strict=True):
-            if not batch.answered and (own or self._can_decode(group)):
+            if not batch.answered and (own or self.groups.can_decode(group)):
                 self.actions.set_timer(now_s + self.wait_s, batch)
 
     def answer(self, batch: Batch, work: Work) -> None:
@@ -71,13 +71,13 @@ class VotedParity(Parity):
         own = group.own[group.members.index(batch)]
         if own is not None:
             self.actions.respond(batch, AnswerSource.OWN, own)
-        elif self._can_decode(group):
+        elif self.groups.can_decode(group):
             self.groups.reconstruct(group, [batch], None)
         self.settle(group, None)
 
     def settle(self, group: Group, work: Work | None) -> None:
         """Vote when all outputs of a group are there; with the vote, or where there can be none, answers go out."""
-        if group.over or not self.groups.is_full(group):
+        if group.over or len(group.members) < self.k:
             return
         if self.groups.is_whole(group):
             self._vote(group, work)
@@ -101,6 +101,3 @@ class VotedParity(Parity):
             self.actions.respond(batch, AnswerSource.RECONSTRUCTED, work)
             # For elements that parity does not cover there is no other answer.
             self.actions.respond(batch, AnswerSource.OWN, own)
-
-    def _can_decode(self, group: Group) -> bool:
-        return self.groups.is_full(group) and self.groups.can_decode(group)

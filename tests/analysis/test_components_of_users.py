@@ -25,7 +25,7 @@ from parity_exp.disturbances.trace import SLOW, Disturbance, write_trace
 from parity_exp.load import OpenLoad, write_arrivals
 from parity_exp.policies import Hedged, Parity
 from parity_exp.policies.look import Look
-from parity_exp.policies.policy import Source
+from parity_exp.policies.policy import AnswerSource
 from parity_exp.recordings.descriptions import write_descriptions
 from parity_exp.recordings.gathered import gather
 from parity_exp.recordings.looks import write_looks
@@ -126,7 +126,7 @@ def recorded(latency_ms: float) -> Recorder:
         late_s = latency_ms / 1000 * (4 if query % 20 == 0 else 1)
         recorder.sent(query, due_s, due_s, label=query % 2)
         recorder.task(query, "base", query % 2, due_s, due_s, due_s + late_s, "done", batch=query)
-        recorder.answered(query, due_s + late_s, Source.OWN, instance=query % 2, predicted=0)
+        recorder.answered(query, due_s + late_s, AnswerSource.OWN, instance=query % 2, predicted=0)
     return recorder
 
 

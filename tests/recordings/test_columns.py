@@ -7,7 +7,7 @@ import pandas as pd
 
 from parity_exp.disturbances.trace import SLOW, Disturbance, write_trace
 from parity_exp.load import write_arrivals
-from parity_exp.policies.policy import Source
+from parity_exp.policies.policy import AnswerSource
 from parity_exp.recordings import columns
 from parity_exp.recordings.reader import read_recordings
 from parity_exp.recordings.recorder import Recorder
@@ -20,7 +20,7 @@ def recorder() -> Recorder:
     recorded = Recorder(queries=1, warmup=0)
     recorded.sent(0, 0.0, 0.1, label=3)
     recorded.task(0, "base", 0, 0.1, 0.2, 0.3, "done", batch=0)
-    recorded.answered(0, 0.4, Source.OWN, instance=0, predicted=3)
+    recorded.answered(0, 0.4, AnswerSource.OWN, instance=0, predicted=3)
     return recorded
 
 

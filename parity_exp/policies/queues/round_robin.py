@@ -41,8 +41,12 @@ class RoundRobin(Queues):
         self._put(work, instance, True)
 
     def cancelled(self, work: Work) -> None:
-        self._queue(work, self.queue_of.pop(work, -1)).cancel()
         self.queued -= not work.low
+        instance = self.queue_of.pop(work, -1)
+        if instance < 0:
+            self.homeless.cancel()
+        else:
+            (self.low if work.low else self.normal)[instance].cancel()
 
     def rest(self, instance: int) -> None:
         self.resting.add(instance)
@@ -74,30 +78,27 @@ class RoundRobin(Queues):
             free = self.free[instance]
             if free and len(self.normal[instance]):
                 self.queued -= 1
-                return self._take(self.normal[instance], instance)
-            if free == self.prefetch and len(self.low[instance]):
-                return self._take(self.low[instance], instance)
-            self.ready.popleft()
+                work = self.normal[instance].pop()
+            elif free == self.prefetch and len(self.low[instance]):
+                work = self.low[instance].pop()
+            else:
+                self.ready.popleft()
+                continue
+            self.free[instance] -= 1
+            del self.queue_of[work]
+            work.instance = instance
+            return work
         return None
-
-    def _take(self, queue: InOrder, instance: int) -> Work:
-        self.free[instance] -= 1
-        work = queue.pop()
-        work.instance = self.queue_of.pop(work)
-        return work
 
     def _put(self, work: Work, instance: int, first: bool) -> None:
         """Queue work for an instance, or for whoever comes back: -1."""
-        self._queue(work, instance).add(work, first)
         self.queued += not work.low
-        if instance >= 0:
-            self.queue_of[work] = instance
-            self.ready.append(instance)
-
-    def _queue(self, work: Work, instance: int) -> InOrder:
         if instance < 0:
-            return self.homeless
-        return (self.low if work.low else self.normal)[instance]
+            self.homeless.add(work, first)
+            return
+        self.queue_of[work] = instance
+        (self.low if work.low else self.normal)[instance].add(work, first)
+        self.ready.append(instance)
 
     def _next_instance(self, work: Work) -> int:
         busy = self._taken(work)
