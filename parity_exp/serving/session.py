@@ -79,6 +79,9 @@ def serve(
         )
         print(result.table)
 
+    What :func:`parity_exp.train` and :func:`parity_exp.evaluate` return is served by its parts: ``trained.base``, with
+    ``code=trained.code`` and ``parity_models=trained.parity_models``.
+
     Instances are processes of this machine unless ``pool`` says otherwise. Modules may be of classes that a script or a
     notebook defines; a script needs no ``if __name__ == "__main__":``.
 
