@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,14 @@ def quickened(arguments: list[str]) -> list[str]:
 
 
 @pytest.fixture
-def own_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder, in which Python finds modules; those that a test writes there are forgotten afterwards."""
     monkeypatch.syspath_prepend(folder)
     for name in [name for name in sys.modules if name.startswith("my_")]:
         monkeypatch.delitem(sys.modules, name)
-    return folder
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("my_")]:
+        del sys.modules[name]
 
 
 @pytest.mark.parametrize("page", ["guide/own-encoder.md", "guide/own-policy.md", "guide/own-model.md", "guide/data.md"])
