@@ -16,7 +16,7 @@ from typing import Any, Literal
 from parity_exp.errors import UserError
 from parity_exp.recordings import names
 from parity_exp.recordings.measures import PER_MILLE
-from parity_exp.recordings.metric_keys import metrics_by_policy, prefix_of
+from parity_exp.recordings.metric_keys import PLANNED, SIMULATED, metrics_by_policy, prefix_of
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.recordings.search import COMMAND, find_run_directories
 
@@ -68,6 +68,8 @@ class GatheredRun:
         trained, served = any(key.startswith("train/") for key in self.metrics), bool(self.policies)
         if trained:
             return "run" if served else "train"
+        if prefix_of(self.metrics) == SIMULATED or any(key.startswith(f"{PLANNED}/") for key in self.metrics):
+            return "simulate"
         return "serve" if served else "evaluate" if self.metrics else "unknown"
 
 

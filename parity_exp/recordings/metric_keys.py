@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 PREFIX = "serve"
 SIMULATED = "simulate"
+PLANNED = "plan"
 
 
 def prefix_of(metrics: Mapping[str, float]) -> str:

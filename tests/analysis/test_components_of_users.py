@@ -15,6 +15,7 @@ from parity_exp.analysis.figures.files import save
 from parity_exp.analysis.pages.comparison import write_comparison
 from parity_exp.analysis.pages.findings import accuracy_findings
 from parity_exp.analysis.pages.run import write_report
+from parity_exp.analysis.pages.run_facts import coded_facts, serving_facts, title_of
 from parity_exp.analysis.runs.tidy import Tidy, measured_codes
 from parity_exp.analysis.tables.comparison import accuracy_table
 from parity_exp.analysis.tables.serving import percentile_table, written
@@ -27,7 +28,7 @@ from parity_exp.policies import Hedged, Parity
 from parity_exp.policies.look import Look
 from parity_exp.policies.policy import AnswerSource
 from parity_exp.recordings.descriptions import write_descriptions
-from parity_exp.recordings.gathered import gather
+from parity_exp.recordings.gathered import GatheredRun, gather
 from parity_exp.recordings.looks import write_looks
 from parity_exp.recordings.measures import serving_metrics
 from parity_exp.recordings.recorder import Recorder
@@ -238,3 +239,22 @@ def test_a_simulation_with_a_users_policy_straggler_and_load_reports_them(
     page = (run_dir / "report.html").read_text()
     for said in ("Instance 0 takes naps.", "A query at each tick.", "Hedges as its author likes it."):
         assert said in page, said
+
+
+def test_a_run_without_data_and_code_says_nothing_of_them() -> None:
+    config = {"k": 3, "r": 1, "redundancy": {"mine": {"_target_": "mine.Mine"}}, "straggler": None}
+    assert title_of(config, ["mine"]) == "k = 3, r = 1; served by mine; without stragglers"
+    assert [row[0] for row in coded_facts(config).rows] == ["k, r"]
+    assert [row[0] for row in serving_facts(config).rows] == ["policy mine", "straggler"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "command"),
+    [
+        (["simulate/mine/queries"], "simulate"), (["plan/mine/machines"], "simulate"),
+        (["serve/mine/queries"], "serve"), (["test/available_accuracy"], "evaluate"), (["train/epochs"], "train"),
+        (["train/epochs", "serve/mine/queries"], "run"), ([], "unknown"),
+    ],
+)  # fmt: skip
+def test_a_run_of_a_program_is_named_after_what_it_measured(keys: list[str], command: str) -> None:
+    assert GatheredRun(Path(), "finished", metrics=dict.fromkeys(keys, 1.0)).command == command

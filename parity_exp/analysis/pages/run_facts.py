@@ -20,13 +20,16 @@ Config = Mapping[str, Any]
 Descriptions = Mapping[str, Mapping[str, str]]
 Rows = list[list[str]]
 
+UNKNOWN = "-"
+"""What a run says nothing of: a simulation that a program began has no data, networks and code."""
+
 
 def title_of(config: Config, policies: Sequence[str]) -> str:
     """One line that says what was run."""
-    parts = [
-        f"{_name(config, 'dataset')}, {_class(config.get('architecture'))}: {_code(config)}, "
-        f"k = {config.get('k')}, r = {config.get('r')}"
-    ]
+    what = [name for name in (_name(config, "dataset"), _class(config.get("architecture"))) if name != UNKNOWN]
+    code = [] if _code(config) == UNKNOWN else [_code(config)]
+    numbers = ", ".join([*code, f"k = {config.get('k')}", f"r = {config.get('r')}"])
+    parts = [f"{', '.join(what)}: {numbers}" if what else numbers]
     if policies:
         parts.append(f"served by {', '.join(policies)}")
         stragglers = list(components(config.get("straggler"), "straggler"))
@@ -61,7 +64,7 @@ def components(node: object, place: str) -> dict[str, tuple[str, str]]:
 def describe(node: object) -> str:
     """A component as ``Class (setting value, ...)``; settings that are null are left out."""
     if not isinstance(node, Mapping):
-        return "-" if node is None else str(node)
+        return UNKNOWN if node is None else str(node)
     settings = [f"{key} {_setting(value)}" for key, value in settings_of(node).items() if value is not None]
     return _class(node) + (f" ({', '.join(settings)})" if settings else "")
 
@@ -69,11 +72,12 @@ def describe(node: object) -> str:
 def coded_facts(config: Config, said: Descriptions | None = None) -> Table:
     """The parts of a code and of its training."""
     base, trainer = _part(config, "base"), _part(config, "trainer")
+    dataset, epochs = config.get("dataset"), base.get("max_epochs")
     several = config.get("generator") and config["r"] > 1
     facts: dict[str, tuple[str, object]] = {
-        "data set": ("dataset", f"{_name(config, 'dataset')}: {describe(config.get('dataset'))}"),
-        "architecture": ("architecture", describe(config.get("architecture"))),
-        "base model": ("", base.get("checkpoint") or f"trained for {base.get('max_epochs')} epochs"),
+        "data set": ("dataset", f"{_name(config, 'dataset')}: {describe(dataset)}" if dataset else None),
+        "architecture": ("architecture", _there(config.get("architecture"))),
+        "base model": ("", base.get("checkpoint") or (f"trained for {epochs} epochs" if epochs else None)),
         "base architecture": ("base.architecture", _there(base.get("architecture"))),
         "parity architecture": ("parity.architecture", _there(_part(config, "parity").get("architecture"))),
         "k, r": ("", f"{config.get('k')}, {config.get('r')}"),
@@ -83,7 +87,7 @@ def coded_facts(config: Config, said: Descriptions | None = None) -> Table:
         "generator matrix": ("generator", describe(config["generator"]) if several else None),
         "objective": ("objective", _there(config.get("objective"))),
         "epochs": ("", trainer.get("max_epochs")),
-        "optimizer": ("optimizer", describe(config.get("optimizer"))),
+        "optimizer": ("optimizer", _there(config.get("optimizer"))),
         "seed": ("", config.get("seed")),
     }
     rows = [(name, str(value), place) for name, (place, value) in facts.items() if value is not None]
@@ -217,8 +221,8 @@ def _coder(config: Config, kind: str) -> str:
 def _class(node: object) -> str:
     """The name of a component's class."""
     if isinstance(node, Mapping):
-        return class_of(node) if is_component(node) else "-"
-    return "-" if node is None else str(node)
+        return class_of(node) if is_component(node) else UNKNOWN
+    return UNKNOWN if node is None else str(node)
 
 
 def _setting(value: object) -> str:
