@@ -1,11 +1,12 @@
 """Try a device: train a base and a parity model on the bundled digits and serve them there, as ``run`` does."""
 
-import json
 import time
 from pathlib import Path
 
 from parity_exp.doctor.children import Children
 from parity_exp.doctor.findings import Finding, State
+from parity_exp.errors import UserError
+from parity_exp.recordings.run_directory import RunDirectory
 
 QUERIES = 40
 
@@ -48,12 +49,12 @@ def trial(device: str, folder: Path, children: Children) -> Finding:
     if said.problem:
         return _failed(device, said.problem)
     try:
-        metrics = json.loads((folder / "run" / "metrics.json").read_text())
+        metrics = RunDirectory(folder / "run").read_metrics()
         answered = metrics["serve/parity/queries"] - metrics["serve/parity/lost"]
         errors = metrics["serve/parity/fraction/error"]
         latency_ms = metrics["serve/parity/latency_ms/p50"]
         available, degraded = metrics["test/available_accuracy"], metrics["test/degraded_accuracy"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, UserError, KeyError) as error:
         return _failed(device, f"it left no results ({type(error).__name__}: {error})")
     if answered < QUERIES or errors > 0:
         return _failed(device, f"{answered:.0f} of {QUERIES} queries were answered, {errors:.0%} of them by errors")
