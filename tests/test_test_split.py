@@ -12,8 +12,9 @@ PACKAGE = Path(parity_exp.__file__).parent
 
 SELECTING = (
     "analysis/runs/best_settings.py",
-    "experiment/non_systematic.py",
+    "experiment/untrained_codes.py",
     "training/callbacks.py",
+    "training/code_choice.py",
     "training/fit.py",
     "training/modules.py",
     "training/settings_search.py",

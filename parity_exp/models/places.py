@@ -166,13 +166,9 @@ def _is_global_average(module: nn.Module) -> bool:
 def _map_into(network: nn.Module, layer: nn.Module, shape: Sequence[int]) -> tuple[int, int]:
     """Height and width of what a layer gets for an image of a shape ``(C, H, W)``."""
     sizes: list[tuple[int, int]] = []
-    hook = layer.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape[-2:])))
-    mode = network.training
-    try:
-        network.eval()(torch.zeros(1, *shape))
-    finally:
-        hook.remove()
-        network.train(mode)
+    copied, pooling = copy.deepcopy((network, layer))
+    pooling.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape[-2:])))
+    copied.eval()(torch.zeros(1, *shape))
     return sizes[0]
 
 

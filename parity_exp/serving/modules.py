@@ -44,6 +44,9 @@ def _on_its_way(name: str, module: nn.Module, query_shape: tuple[int, ...], fold
     path = folder / f"{name}.pt"
     try:
         copied = on_device(module, "cpu")
+    except Exception as error:
+        raise _not_sent(name, module, error) from None
+    try:
         with torch.no_grad():
             outputs = copied(torch.zeros(1, *query_shape))
     except Exception as error:
@@ -63,13 +66,17 @@ def _on_its_way(name: str, module: nn.Module, query_shape: tuple[int, ...], fold
         else:
             torch.save(copied, path, pickle_module=cloudpickle)
     except Exception as error:
-        raise SettingError(
-            f"{{models.{name}}} ({type(module).__name__}): it cannot be sent to another process "
-            f"({one_line(str(error))}); keep open files, locks and connections out of it, or hooks that hold them"
-        ) from None
+        raise _not_sent(name, module, error) from None
     scripted = isinstance(copied, torch.jit.ScriptModule)
     load = ModuleLoader(str(path), scripted, _modules_of(copied))
     return ServedModel(load, query_shape, tuple(outputs.shape[1:]), str(path))
+
+
+def _not_sent(name: str, module: nn.Module, error: Exception) -> SettingError:
+    return SettingError(
+        f"{{models.{name}}} ({type(module).__name__}): it cannot be sent to another process "
+        f"({one_line(str(error))}); keep open files, locks and connections out of it, or hooks that hold them"
+    )
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ def boxes(folder: Path) -> Path:
     """A folder with a config of the data set."""
     (folder / "my_conf" / "dataset").mkdir(parents=True)
     (folder / "my_conf" / "dataset" / "rectangles.yaml").write_text(
-        "_target_: tests.tasks.boxes.Rectangles\nname: rectangles\nsamples: 1500\nlimit: null\nepochs: 12\n"
-        "base_epochs: 15\n"
+        "# @package _global_\ndataset:\n  _target_: tests.tasks.boxes.Rectangles\n  name: rectangles\n  samples: 1500\n"
+        "  limit: null\nepochs:\n  code: 12\n  base: 15\n"
     )
     return folder
 

@@ -121,6 +121,7 @@ OWNERS = {
     "serving/passes/running.py": "an instance's network, which a loader has made for it",
     "training/acceleration.py": "what fit trains",
     "training/fit.py": "what it trains",
+    "training/networks.py": "a network that its caller has just made",
 }
 """Files that may move a module, and whose it is."""
 

@@ -130,6 +130,7 @@ def test_what_is_no_file_is_said_to_be_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
     assert "model.safetensors" in line(tmp_path)
     (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "base.ckpt").touch()
     assert "run directory" in line(tmp_path) and "base.ckpt" in line(tmp_path)
 
 

@@ -323,6 +323,7 @@ class TestPage:
         assert "script" not in page.tags
         assert "<script>alert(1)</script>" in page.text
 
+    @pytest.mark.draws
     @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
     def test_a_browser_shows_the_page_without_complaint_and_without_scrolling_sideways(
         self, outputs: Path, tmp_path: Path

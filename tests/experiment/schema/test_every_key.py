@@ -35,7 +35,7 @@ MAY_BE_NEGATIVE = {"shift", "mean", "num_sanity_val_steps", "devices"}
 MAY_BE_NULL = {"convolutional", "extra_outputs", "max_lr", "slo_ms", "root", "fused", "benchmark"}
 """Null passes though the default is another value: then the class decides."""
 
-OPEN = {"deterministic", "cuda_graphs", "channels_last", "convolutional", "encoder", "decoder"}
+OPEN = {"deterministic", "cuda_graphs", "channels_last", "convolutional", "encoder", "decoder", "apart"}
 """True or false pass though the default is neither: of these somebody decides."""
 
 MAPPINGS = {"sweep", "per_instance", "runtime_env"}
