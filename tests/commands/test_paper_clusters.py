@@ -23,6 +23,7 @@ def simulated(*overrides: str) -> dict[str, float]:
     return simulate_seed(simulation(*overrides), 0)
 
 
+@pytest.mark.slow
 def test_the_strength_that_was_fitted_to_a_gap_still_gives_it() -> None:
     """`mean_extra` was chosen to give the published gap. This holds file and simulation together; it shows no more."""
     values = simulated("experiment=parm/fig9a", "load.queries=20000")

@@ -9,6 +9,7 @@ from tests.commands.test_serve import BRISK, closed
 from tests.conftest import QUICK, Run, metrics, run_dirs
 
 
+@pytest.mark.slow
 def test_everything_is_in_one_run_directory(run: Run, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     policies = "redundancy=[equal_resources,approximate_backup,parity]"
     assert run("run", *QUICK, *BRISK, "backup.max_epochs=1", policies) == 0

@@ -114,6 +114,7 @@ def test_every_policy_answers_every_query_of_the_same_arrivals(
     assert [path.stat().st_mtime_ns for path in (folder / "outputs" / "base").glob("*/base.ckpt")] == [trained_at]
 
 
+@pytest.mark.slow
 def test_late_answers_are_given_by_the_code_and_by_the_backup(run: Run, folder: Path, trained: Trained) -> None:
     late = ("straggler=[trace]", slow(folder / "trace.csv", 0, extra_ms=300))
     policies = "redundancy=[none,approximate_backup,parity]"

@@ -71,6 +71,7 @@ def check_answers(run_dir: Path, policy: str, count: int) -> pd.DataFrame:
     return queries
 
 
+@pytest.mark.slow
 def test_random_instances_are_killed_and_nothing_is_lost(folder: Path, trained: Trained) -> None:
     load = ("load.queries=600", "load.rate_qps=300", "redundancy=[parity,hedged]", "load.slo_ms=5000")
     job = serve(folder, f"run={trained()}", *SMALL, *load, "pool.max_failures=100")

@@ -148,6 +148,7 @@ def test_what_cannot_be_simulated_is_refused_in_one_line(
     assert not run_dirs(folder, "simulate")
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_recorded(folder: Path) -> None:
     job = start(folder, "simulate", "tracker=none", "load.queries=3000000", "redundancy=[none]", "straggler=none")
     deadline_s = time.monotonic() + 60

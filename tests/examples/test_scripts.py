@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 @pytest.mark.parametrize(
     ("script", "policies"),
     [
-        ("serve_my_model.py", ["none", "equal_resources", "hedged"]),
+        pytest.param("serve_my_model.py", ["none", "equal_resources", "hedged"], marks=pytest.mark.slow),
         ("simulate_my_policy.py", ["none", "equal_resources", "replication", "second_after_awhile"]),
     ],
 )

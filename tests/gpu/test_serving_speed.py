@@ -2,9 +2,12 @@
 
 import math
 
+import pytest
+
 from tests.gpu.serving_speed import SMALL, serving_rows
 
 
+@pytest.mark.slow
 def test_the_check_measures_all_that_it_promises() -> None:
     rows = {row.what: row for row in serving_rows("cpu", SMALL)}
     for what in (

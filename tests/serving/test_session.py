@@ -63,6 +63,7 @@ def test_a_module_is_served_and_a_parity_model_gives_its_predictions_back(tmp_pa
     assert "latency_ccdf" in served.figures() and (run.figures / "latency_ccdf.png").is_file()
 
 
+@pytest.mark.slow
 def test_without_labels_nothing_is_said_of_accuracy_and_the_schema_is_that_of_a_simulation() -> None:
     options = {"policies": [NoRedundancy, EqualResources], "load": LOAD, "instances": 2, "show_progress": False}
     served = serve(Linear(), QUERIES, pool=pool(), **options)  # type: ignore[arg-type]
@@ -130,6 +131,7 @@ print(result.metrics["serve/mine/accuracy"])
 """
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_serves_a_class_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run(

@@ -269,6 +269,7 @@ def test_an_instance_that_is_slow_for_good_takes_fewer_queries_from_a_single_que
     assert (outcome.tasks()["instance"] == 0).sum() < 3_000 / 6
 
 
+@pytest.mark.slow
 def test_redundancy_shortens_the_tail_that_stragglers_make() -> None:
     arrivals_s = poisson(10_000, 0.4 * BASE / SERVICE_S)
     tail_ms = {

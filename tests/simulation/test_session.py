@@ -56,6 +56,7 @@ def test_tables_say_what_the_files_say(tmp_path: Path) -> None:
         simulated([Parity], LOAD, folder=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_several_seeds_have_intervals_in_any_number_of_processes() -> None:
     one, two = (
         simulated([NoRedundancy], LOAD, straggler=Degraded(), seeds=2, processes=count, service_time=Exponential(1))
@@ -132,6 +133,7 @@ print(result.metrics["simulate/mine/queries"])
 """
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_simulates_a_policy_of_its_own_in_processes(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

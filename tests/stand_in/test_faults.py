@@ -155,6 +155,7 @@ def test_a_planted_fault_ends_the_run_here_and_not_on_the_cpu(
     assert re.search("same device|indices should be|device type tensor to numpy", said), said
 
 
+@pytest.mark.slow
 def test_an_instance_whose_model_leaves_a_tensor_behind_does_not_start() -> None:
     pool = LocalPool(devices=["pretend:1"])
     try:

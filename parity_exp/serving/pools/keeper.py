@@ -144,7 +144,15 @@ class Keeper:
             # multiprocessing's resource tracker undoes it, so that comes first.
             resource_tracker.ensure_running()
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            process.start()
+            try:
+                process.start()
+            except (ConnectionError, EOFError):
+                # The fork server is ending, as it does when an order to it breaks off for want of descriptors, and
+                # multiprocessing has not noticed yet.
+                if self._closing:
+                    raise
+                _end_fork_server()
+                process.start()
             birth.pid = process.pid
             self._living[process.sentinel] = (birth, process)
         except Exception as error:

@@ -13,7 +13,6 @@ Rules:
 
 import atexit
 import os
-import pickle
 import select
 import signal
 import socket
@@ -26,6 +25,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Annotated, Literal
 
+import cloudpickle  # type: ignore[import-untyped]
 import torch
 from annotated_types import MinLen
 from torch import Tensor
@@ -238,7 +238,7 @@ class LocalPool(SupervisedPool[_Life]):
                 acceleration=self.acceleration,
                 crowded=crowded,
             )
-            parcel = Parcel(pickle.dumps(assignment))
+            parcel = Parcel(cloudpickle.dumps(assignment))
             there = held_models(models, names)
             if index < len(self._instances):
                 spot = self._instances[index]

@@ -14,7 +14,6 @@ Rules:
 
 import atexit
 import os
-import pickle
 import re
 import signal
 import time
@@ -27,6 +26,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Annotated, Any, Literal
 
+import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 import torch
 from annotated_types import Ge, Le
@@ -249,7 +249,7 @@ class RayPool(SupervisedPool[_Life]):
                     device=device,
                     core=None,
                     held=held_models(models, names),
-                    assignment=ray.put(pickle.dumps(assignment)),
+                    assignment=ray.put(cloudpickle.dumps(assignment)),
                     restarts=Restarts(self.max_failures),
                 )
                 self._instances.append(spot)
