@@ -41,6 +41,8 @@ TURNS = "PARITY_EXP_TEST_TURNS"
 RUN_COMMANDS = {"run", "trained", "copied"}
 """Fixtures of tests that take their time for the command that they run, whatever they look at."""
 
+SLOW_TESTS = Path(__file__).with_name("slow_tests.txt")
+
 MOST_WORKERS = 4
 """More of them only get into the way of the processes that tests start."""
 
@@ -76,10 +78,19 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 @pytest.hookimpl(tryfirst=True)
+def slow_tests() -> frozenset[str]:
+    """Ids of the tests that are slow by measurement; see the file."""
+    lines = SLOW_TESTS.read_text().splitlines()
+    return frozenset(line for line in lines if line and not line.startswith("#"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of many cases of one command, or of what says so, the quick tests run the first; one worker has the GPU."""
     seen: set[tuple[Path, str]] = set()
+    listed = slow_tests()
     for item in items:
+        if item.nodeid.partition("[")[0] in listed:
+            item.add_marker("slow")
         if item.get_closest_marker("gpu") is not None:
             item.add_marker(pytest.mark.xdist_group("gpu"))
         function = item.path, getattr(item, "originalname", item.name)
