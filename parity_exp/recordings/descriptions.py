@@ -4,13 +4,15 @@ A component stands in ``config.yaml`` as a node that names its class. ``componen
 themselves when the run was made, so that whoever reads it need not import them; runs of earlier versions have none.
 """
 
+import ast
 import inspect
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from parity_exp import coding
+import parity_exp
 from parity_exp.files.writing import write_json
 from parity_exp.recordings import names
 
@@ -69,10 +71,29 @@ def description_of_a_coder(node: object) -> dict[str, str]:
     Args:
         node: of the config. Of somebody else's class, which nobody imports for a report, nothing is known.
     """
-    if not isinstance(node, Mapping) or not str(node.get(CLASS)).startswith(f"{coding.__name__}."):
+    if not isinstance(node, Mapping) or not str(node.get(CLASS)).startswith("parity_exp.coding."):
         return {}
-    made = getattr(coding, class_of(node), None)
-    return {} if made is None else description(made)
+    return _descriptions_of_coders().get(class_of(node), {})
+
+
+@cache
+def _descriptions_of_coders() -> dict[str, dict[str, str]]:
+    """What the classes of ``parity_exp.coding`` say of themselves; read, since importing them takes seconds."""
+    found = {}
+    for path in (Path(parity_exp.__file__).parent / "coding").glob("*.py"):
+        for made in ast.parse(path.read_text()).body:
+            if isinstance(made, ast.ClassDef):
+                words = (ast.get_docstring(made) or "").partition("\n")[0].replace("``", "").strip()
+                colours = [
+                    line.value.value
+                    for line in made.body
+                    if isinstance(line, ast.Assign)
+                    and isinstance(line.value, ast.Constant)
+                    and ast.unparse(line.targets[0]) == "colour"
+                ]
+                said = {"is": words, "colour": colours[0] if colours else None}
+                found[made.name] = {key: value for key, value in said.items() if isinstance(value, str) and value}
+    return found
 
 
 def write_descriptions(folder: Path, classes: Mapping[str, Any]) -> None:

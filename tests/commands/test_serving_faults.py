@@ -129,7 +129,7 @@ class Picky(MLP):
 def test_a_model_that_raises_on_one_query_spoils_no_other(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = OmegaConf.load(config_folder() / "dataset" / "digits.yaml")
+    settings = OmegaConf.load(config_folder() / "dataset" / "digits.yaml").dataset
     splits = build(OmegaConf.merge(settings, {"limit": 400}), "dataset").load()
     inputs = splits.normalise(splits.test.inputs)
     total = len(inputs)

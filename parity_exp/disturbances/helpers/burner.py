@@ -1,13 +1,15 @@
 """A process that keeps a processor or a GPU busy."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 from annotated_types import Ge, Le
 
 from parity_exp.checks import check_fields
 from parity_exp.disturbances.helpers.helper import Helper, Work
+
+if TYPE_CHECKING:
+    import torch  # otherwise where it is used: reports read what disturbed a run, and do not wait for it
 
 CPU_SIZE = 256
 GPU_SIZE = 4096
@@ -28,16 +30,22 @@ class Burner(Helper):
         check_fields(self)
 
     def prepare(self, device: str, seed: int) -> Work:
+        import torch
+
         size = self.size or (CPU_SIZE if device == "cpu" else GPU_SIZE)
         return _Multiplication(torch.eye(size, device=device))
 
 
 class _Multiplication(Work):
-    def __init__(self, matrix: torch.Tensor) -> None:
+    def __init__(self, matrix: "torch.Tensor") -> None:
+        import torch
+
         self.matrix = matrix
         self.product = torch.empty_like(matrix)
 
     def piece(self, now_s: float) -> float:
+        import torch
+
         torch.mm(self.matrix, self.matrix, out=self.product)
         if self.matrix.is_cuda:
             # Without it, hours of work pile up in the stream's queue, and nothing stops them.

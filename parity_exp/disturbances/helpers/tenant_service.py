@@ -1,16 +1,18 @@
 """A second inference service with queries of its own."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import torch
 from annotated_types import Ge, Le
-from torch import nn
 
 from parity_exp.checks import check_fields
 from parity_exp.disturbances.helpers.helper import Helper, Work
 from parity_exp.ranges import Few, Rate
+
+if TYPE_CHECKING:
+    import torch  # otherwise where it is used: reports read what disturbed a run, and do not wait for it
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class TenantService(Helper):
         check_fields(self)
 
     def prepare(self, device: str, seed: int) -> Work:
+        import torch
+        from torch import nn
+
         layers = [nn.Sequential(nn.Linear(self.width, self.width), nn.ReLU()) for _ in range(self.layers)]
         network = nn.Sequential(*layers).to(device).eval()
         service = _Service(network, torch.zeros(self.batch, self.width), self.rate_qps, np.random.default_rng(seed))
@@ -41,7 +46,9 @@ class TenantService(Helper):
 
 
 class _Service(Work):
-    def __init__(self, network: nn.Module, queries: torch.Tensor, rate_qps: float, random: np.random.Generator) -> None:
+    def __init__(
+        self, network: "nn.Module", queries: "torch.Tensor", rate_qps: float, random: np.random.Generator
+    ) -> None:
         self.network = network
         self.queries = queries
         self.device = next(network.parameters()).device
@@ -59,6 +66,8 @@ class _Service(Work):
             self.next_s += self.random.exponential(1 / self.rate_qps)
         return self.next_s
 
-    @torch.inference_mode()
     def answer(self) -> None:
-        self.network(self.queries.to(self.device)).cpu()
+        import torch
+
+        with torch.inference_mode():
+            self.network(self.queries.to(self.device)).cpu()
