@@ -1,7 +1,7 @@
 """The decoder that does best with a parity model of a kind."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 from torch import Tensor
@@ -32,12 +32,11 @@ class BestDecoder(Decoder):
         output_shape: Sequence[int],
         generator: Tensor | None = None,
         apart: bool | None = None,
-        extra_outputs: Annotated[int, Ge(0), Le(2**16)] | None = None,
-        hidden: Width = 128,
+        **of_residual: Any,
     ) -> Decoder:
-        if apart and extra_outputs is None:
+        if apart and of_residual.get("extra_outputs") is None:
             return PlacesDecoder(k, r, output_shape, generator)
-        return ResidualDecoder(k, r, output_shape, generator, extra_outputs, hidden)
+        return ResidualDecoder(k, r, output_shape, generator, **of_residual)
 
     def __init__(
         self,
@@ -49,4 +48,4 @@ class BestDecoder(Decoder):
         extra_outputs: Annotated[int, Ge(0), Le(2**16)] | None = None,
         hidden: Width = 128,
     ) -> None:
-        raise NotImplementedError  # making one makes another
+        raise NotImplementedError  # what a config may give is read here; making one makes another
