@@ -23,7 +23,7 @@ from parity_exp.disturbances.timeline import Timeline
 from parity_exp.disturbances.trace import Disturbance
 from parity_exp.errors import UserError
 from parity_exp.models.checkpoint import load_weights, save_weights
-from parity_exp.serving.pool import Down, ServedModel, Up
+from parity_exp.serving.pool import Down, Finished, ServedModel, Up
 from parity_exp.serving.pools import ray as ray_pool
 from parity_exp.serving.pools import ray_cluster as local_cluster
 from parity_exp.serving.pools.clock import Clock
@@ -31,6 +31,7 @@ from parity_exp.serving.pools.ray import RayPool
 from tests.child_signals import heard_by_default
 from tests.commands.processes import session, wait_until
 from tests.serving.pool_driver import answer, has
+from tests.serving.small_models import OBEDIENT
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -147,6 +148,26 @@ def test_checkpoints_go_through_the_object_store_once_and_helpers_run_beside_the
     finally:
         if disturber is not None:
             disturber.close()
+        pool.close()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_callbacks_that_overtake_each_other_do_not_change_the_order_of_answers(ray_cluster: "Cluster") -> None:
+    pool = RayPool(num_cpus=0.1, prefetch=3)
+    try:
+        pool.start({"model": OBEDIENT}, [["model"]], 1, [Timeline()])
+        for task in range(3):
+            assert pool.send(0, task, "model", torch.zeros(1, 2))
+        wait_until(lambda: pool._arrived.qsize() >= 3, 10)
+        for came in reversed([pool._arrived.get_nowait() for _ in range(pool._arrived.qsize())]):
+            pool._arrived.put(came)
+        events = []
+        while len(events) < 3:
+            events += pool.poll(0.1)
+        assert [event.task for event in events if isinstance(event, Finished)] == [0, 1, 2]
+        assert pool.send(0, 3, "model", torch.zeros(1, 2))
+    finally:
         pool.close()
 
 

@@ -8,6 +8,7 @@ Rules:
 
 * A life is an actor; Ray restarts none by itself. The first call that fails for want of it is the end of the life.
 * Ray calls back in threads of its own, which only put what came into one queue; the frontend's thread takes it out.
+  Two of them may overtake each other: an instance works at one task after the other, and so are its answers given out.
 * Checkpoints are read once, here, and put into Ray's object store once, from where each machine gets one copy.
 * Machines have clocks of their own; what leaves this file is in the frontend's.
 """
@@ -85,6 +86,7 @@ class _Life(Life):
     spot: Spot["_Life"]
     actor: Any
     tasks: dict[int, HeldModel] = field(default_factory=dict)
+    early: dict[int, Any] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
     where: Whereabouts | None = None
     asked_s: float = float("-inf")
@@ -335,6 +337,11 @@ class RayPool(SupervisedPool[_Life]):
         then(life, result, at_s)
 
     def _worked(self, task: int, life: _Life, result: Any, at_s: float) -> None:
+        life.early[task] = result
+        while (first := next(iter(life.tasks), None)) in life.early and not life.ended:
+            self._answered(first, life, life.early.pop(first))
+
+    def _answered(self, task: int, life: _Life, result: Any) -> None:
         held = life.tasks.pop(task)
         life.task_since_s = life.heard_s
         index = life.spot.index
