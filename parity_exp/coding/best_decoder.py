@@ -9,6 +9,7 @@ from torch import Tensor
 from parity_exp.coding.decoder import Decoder
 from parity_exp.coding.places import PlacesDecoder
 from parity_exp.coding.residual_decoder import ResidualDecoder
+from parity_exp.policies.needs import Needs
 from parity_exp.ranges import Width
 
 
@@ -34,7 +35,8 @@ class BestDecoder(Decoder):
         apart: bool | None = None,
         **of_residual: Any,
     ) -> Decoder:
-        if apart and of_residual.get("extra_outputs") is None:
+        made = cls._made_by(apart, **of_residual)
+        if made is PlacesDecoder:
             return PlacesDecoder(k, r, output_shape, generator)
         return ResidualDecoder(k, r, output_shape, generator, **of_residual)
 
@@ -49,3 +51,11 @@ class BestDecoder(Decoder):
         hidden: Width = 128,
     ) -> None:
         raise NotImplementedError  # what a config may give is read here; making one makes another
+
+    @staticmethod
+    def _made_by(apart: bool | None = None, extra_outputs: int | None = None, **_: Any) -> type[Decoder]:
+        return PlacesDecoder if apart and extra_outputs is None else ResidualDecoder
+
+    @classmethod
+    def needs_of(cls, k: int, r: int, **settings: Any) -> Needs:
+        return cls._made_by(**settings).needs_of(k, r)

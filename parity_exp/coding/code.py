@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from parity_exp.coding.decoder import Decoder
 from parity_exp.coding.encoder import Encoder
 from parity_exp.coding.losses import LossPatterns
+from parity_exp.policies.needs import Needs
 
 
 class Code(nn.Module):
@@ -51,6 +52,11 @@ class Code(nn.Module):
         self.decoder = decoder
         self.k = encoder.k
         self.r = encoder.r
+
+    @property
+    def needs(self) -> Needs:
+        """From how many own predictions and parity outputs lost predictions come back; policies ask it."""
+        return self.decoder.needs
 
     def encode(self, queries: Tensor) -> Tensor:
         """``(B, k, *query) -> (B, r, *parity_query)``."""

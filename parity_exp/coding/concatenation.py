@@ -25,6 +25,7 @@ class ConcatenationEncoder(Encoder):
         ValueError: queries that are not ``(C, H, W)`` images, or images with fewer pixels a side than cells.
     """
 
+    keeps_queries_apart = True
     colour = "#cc6677"
 
     def __init__(self, k: int, r: int, query_shape: Sequence[int], generator: Tensor | None = None) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from parity_exp.coding.encoder import row_of_ones
 from parity_exp.coding.precision import Rounding, at_least_single
+from parity_exp.policies.needs import Needs
 
 
 class Decoder(nn.Module, ABC):
@@ -28,11 +29,13 @@ class Decoder(nn.Module, ABC):
         extra_outputs: numbers that a parity model outputs after those of :meth:`targets`, for a decoder that learns
             what to make of them; 0 for most.
         by_place: whether a parity model outputs a prediction for each place of the group, instead of one for all.
+        reads_predictions: whether what is available of the predictions goes into reconstructions.
     """
 
     generator: Tensor
     extra_outputs = 0
     by_place = False
+    reads_predictions = True
 
     def __init__(self, k: int, r: int, output_shape: Sequence[int], generator: Tensor | None = None) -> None:
         super().__init__()
@@ -70,14 +73,31 @@ class Decoder(nn.Module, ABC):
     @property
     def most_losses(self) -> int:
         """How many predictions of a group can come back at once, when all parity outputs are there."""
-        return max(losses for losses in range(self.k + 1) if self.repairs(losses, self.r))
+        return self.needs.most_losses
+
+    @property
+    def needs(self) -> Needs:
+        """From how many own predictions and parity outputs lost predictions come back, as policies ask it."""
+        return Needs.of(self.k, self.r, self.repairs)
+
+    @classmethod
+    def needs_of(cls, k: int, r: int, **settings: Any) -> Needs:  # noqa: ARG003 - for classes that depend on them
+        """What :attr:`needs` would be of a decoder with these settings: for simulations, which make none.
+
+        Args:
+            k: queries in a coding group.
+            r: parity queries of a group.
+            settings: the constructor's, as a config has them.
+        """
+        return Needs.of(k, r, cls.repairs)
 
     @classmethod
     def repairs(cls, losses: Any, parities: Any) -> Any:
         """Whether so many lost predictions of a group come back from so many parity outputs, and all others.
 
-        What it says holds for each of the lost ones. Policies, evaluation and simulation ask it. By default a
-        parity output stands in for one prediction.
+        What it says holds for each of the lost ones. It is the one place that says so: decoding and evaluation go by
+        it, and policies, in serving as in simulations, by the :attr:`needs` that follow. By default a parity output
+        stands in for one prediction.
 
         Args:
             losses: a number, or a tensor of numbers.
@@ -123,7 +143,7 @@ class Decoder(nn.Module, ABC):
         Args:
             predictions: k predictions ``(*output_shape)``, None where missing.
             parities: r parity outputs ``(*output_shape)``, None where missing.
-            place: which prediction; it has to be missing, and not more may be missing than parity outputs are there.
+            place: which prediction; it has to be missing, and not more may be missing than :meth:`repairs` brings back.
 
         Returns:
             ``(*output_shape)``.

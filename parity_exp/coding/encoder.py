@@ -32,6 +32,9 @@ class Encoder(nn.Module, ABC):
 
     generator: Tensor
 
+    keeps_queries_apart: ClassVar[bool] = False
+    """Whether each query of a group stands at a place of its own in a parity query, which then has a grid."""
+
     colour: ClassVar[str | None] = None
     """Of its lines in figures, as Matplotlib has them, such as ``#332288``; None: one that follows from its name."""
 

@@ -23,6 +23,7 @@ class PlacesDecoder(Decoder):
     """
 
     by_place = True
+    reads_predictions = False
 
     def __init__(self, k: int, r: int, output_shape: Sequence[int], generator: Tensor | None = None) -> None:
         super().__init__(k, r, output_shape, generator)

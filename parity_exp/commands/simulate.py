@@ -7,10 +7,10 @@ from omegaconf import DictConfig
 
 from parity_exp.analysis.pages.run import write_report
 from parity_exp.experiment.capacity import is_plan, plan_arguments
-from parity_exp.experiment.job import resolved, tracked
+from parity_exp.experiment.job import tracked
 from parity_exp.experiment.keys import naming_keys
 from parity_exp.experiment.own_folder import claim
-from parity_exp.experiment.simulation import simulation_arguments
+from parity_exp.experiment.simulation import simulated_config, simulation_arguments
 from parity_exp.process.side_channels import beside
 from parity_exp.recordings.metric_keys import SIMULATED
 from parity_exp.recordings.run_directory import RunDirectory
@@ -20,7 +20,7 @@ from parity_exp.simulation.session import simulate
 
 def run(composed: DictConfig) -> float:
     """Simulate every policy; return the last one's p99.9, for sweepers to minimise. Plans return its machines."""
-    config = resolved(composed)
+    config = simulated_config(composed)
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
     work, arguments = (plan_capacity, plan_arguments) if is_plan(config) else (simulate, simulation_arguments)
     given = arguments(config)

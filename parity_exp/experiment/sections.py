@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Part = Literal["job", "data", "base", "code", "evaluation", "serving"]
-Command = Literal["resume", "evaluate", "serve"]
+Command = Literal["resume", "evaluate", "serve", "simulate"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Section:
         part: what it is a part of. A ``job`` is where and how something is done, and changes no result; ``data`` and
             ``base`` determine base models; ``code`` what is trained on them; ``evaluation`` and ``serving`` nothing
             that is trained.
-        changed_by: what may take another one for a stored run: ``train resume=``, ``evaluate`` or ``serve``.
+        changed_by: what may take another one for a stored run: ``train resume=``, ``evaluate``, ``serve`` or
+            ``simulate``.
         of_training: whether it has no meaning for a code that trains nothing.
     """
 
@@ -27,15 +28,15 @@ class Section:
 
 
 TABLE = (
-    Section("redundancy", "serving", ("serve",)),
-    Section("straggler", "serving", ("serve",)),
-    Section("load", "serving", ("serve",)),
-    Section("pool", "serving", ("serve",)),
-    Section("queue", "serving", ("serve",)),
+    Section("redundancy", "serving", ("serve", "simulate")),
+    Section("straggler", "serving", ("serve", "simulate")),
+    Section("load", "serving", ("serve", "simulate")),
+    Section("pool", "serving", ("serve", "simulate")),
+    Section("queue", "serving", ("serve", "simulate")),
     Section("backup", "serving", ("serve",)),
-    Section("simulate", "serving"),
-    Section("plan", "serving"),
-    Section("seed", "code", ("serve",)),
+    Section("simulate", "serving", ("simulate",)),
+    Section("plan", "serving", ("simulate",)),
+    Section("seed", "code", ("serve", "simulate")),
     Section("dataset", "data", ("evaluate", "serve")),
     Section("evaluation", "evaluation", ("resume", "evaluate")),
     Section("architecture", "base"),
@@ -58,8 +59,8 @@ TABLE = (
     Section("scheduler", "code", of_training=True),
     Section("parity", "code", of_training=True),
     Section("trainable", "code", of_training=True),
-    Section("tracker", "job", ("resume", "evaluate", "serve")),
-    Section("outputs", "job", ("evaluate", "serve")),
+    Section("tracker", "job", ("resume", "evaluate", "serve", "simulate")),
+    Section("outputs", "job", ("evaluate", "serve", "simulate")),
     Section("run", "job"),  # of another run it is the content that counts
     Section("runs", "job"),
     Section("resume", "job"),

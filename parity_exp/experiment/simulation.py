@@ -7,8 +7,29 @@ from omegaconf import DictConfig
 from parity_exp.disturbances import Distribution
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import build_checked
+from parity_exp.experiment.job import overlaid, resolved
+from parity_exp.experiment.needs import declared_needs
 from parity_exp.experiment.scenario import scenario_arguments
+from parity_exp.experiment.sections import changed_by
+from parity_exp.experiment.stored import stored_config
+from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.simulation import measured_times
+
+
+def simulated_config(composed: DictConfig) -> DictConfig:
+    """What is simulated: the config of this job or, with ``run=``, a trained run's code under this job's scenario.
+
+    Raises:
+        ConfigError: something else than the scenario was given beside ``run=``.
+        UserError: no such run.
+    """
+    config = resolved(composed)
+    if composed.get("run") is None:
+        return config
+    trained = RunDirectory.existing(composed.run, "run")
+    scenario = changed_by("simulate")
+    stored = stored_config(trained, "run", composed, scenario)
+    return overlaid(stored, config, scenario, "run", scenario)
 
 
 def simulation_arguments(config: DictConfig) -> dict[str, Any]:
@@ -34,6 +55,7 @@ def simulation_arguments(config: DictConfig) -> dict[str, Any]:
         times["measured"] = measured_times(section.calibrate, "simulate.calibrate")
     else:
         times["service_time_ms"] = _service_time_ms(config)
+    shared["code"] = declared_needs(config)
     return shared | times | {name: section.get(name) for name in ("prefetch", "seeds", "processes")}
 
 

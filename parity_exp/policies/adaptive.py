@@ -7,6 +7,7 @@ from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE
 from parity_exp.policies.hedging import IDLE_MARGIN
 from parity_exp.policies.look import Look
 from parity_exp.policies.policy import BASE, Actions, Batch, State, Work
+from parity_exp.policies.reconstructing import RECONSTRUCT, Reconstruct
 from parity_exp.policies.resting import Resting
 from parity_exp.policies.shared_parity import LOAD_LIMIT, RESERVE, SharedParity
 from parity_exp.ranges import Delay, Few, Instance, Loads, Margin, Percentile
@@ -70,8 +71,9 @@ class Adaptive(SharedParity):
         margin: Margin = MARGIN,
         idle_margin: Margin = IDLE_MARGIN,
         copies: Few = 2,
+        reconstruct: Reconstruct = RECONSTRUCT,
     ) -> None:
-        super().__init__(k, r, load_limit, reserve, delay_ms, percentile, margin, idle_margin)
+        super().__init__(k, r, load_limit, reserve, delay_ms, percentile, margin, idle_margin, reconstruct)
         if not 0 <= copy_limit <= load_limit:
             raise ValueError(f"copy_limit={copy_limit}: expected a share of the instances from 0 to {load_limit=}")
         if copies < 1:
@@ -100,7 +102,7 @@ class Adaptive(SharedParity):
         self.resting.slowness.failed()
         super().failed(work, now_s)
 
-    def timer(self, batch: Batch, now_s: float) -> None:
+    def hedge(self, batch: Batch, now_s: float) -> None:
         delay_s = self.hedging.lateness.delay_s
         placed = [work for work in batch.under_way if work.state is State.PLACED]
         copies = 1 if self.is_busy else self.copies

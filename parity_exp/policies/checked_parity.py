@@ -2,10 +2,12 @@
 
 from parity_exp.policies.checked_shared_parity import CheckedSharedParity
 from parity_exp.policies.checking import FALSE_ALARM_RATE, checked_rate
+from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE
 from parity_exp.policies.look import Look
 from parity_exp.policies.parity import Parity
 from parity_exp.policies.parity_groups import ParityGroups
-from parity_exp.ranges import ProperShare
+from parity_exp.policies.reconstructing import RECONSTRUCT, Reconstruct
+from parity_exp.ranges import Delay, Margin, Percentile, ProperShare
 
 __all__ = ["CheckedParity", "CheckedSharedParity"]  # the second stood here in the last release
 
@@ -19,8 +21,10 @@ class CheckedParity(Parity):
     Args:
         false_alarm_rate: how often a sound group may be flagged.
 
+    The others are those of :class:`Parity`.
+
     Raises:
-        ValueError: a rate outside of (0, 1).
+        ValueError: a value outside its range.
     """
 
     looks = (
@@ -37,7 +41,16 @@ class CheckedParity(Parity):
 
     flags_answers = True
 
-    def __init__(self, k: int, r: int, false_alarm_rate: ProperShare = FALSE_ALARM_RATE) -> None:
-        super().__init__(k, r)
+    def __init__(
+        self,
+        k: int,
+        r: int,
+        false_alarm_rate: ProperShare = FALSE_ALARM_RATE,
+        reconstruct: Reconstruct = RECONSTRUCT,
+        delay_ms: Delay | None = None,
+        percentile: Percentile = PERCENTILE,
+        margin: Margin = MARGIN,
+    ) -> None:
+        super().__init__(k, r, reconstruct, delay_ms, percentile, margin)
         self.false_alarm_rate = checked_rate(false_alarm_rate)
-        self.groups = ParityGroups(k, r, "parity", compares=True)
+        self.groups = ParityGroups(k, r, "parity", compares=True, lateness=self.lateness)

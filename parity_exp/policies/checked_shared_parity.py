@@ -5,6 +5,7 @@ from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE
 from parity_exp.policies.hedging import IDLE_MARGIN
 from parity_exp.policies.look import Look
 from parity_exp.policies.parity_groups import ParityGroups
+from parity_exp.policies.reconstructing import RECONSTRUCT, Reconstruct
 from parity_exp.policies.shared_parity import LOAD_LIMIT, RESERVE, SharedParity
 from parity_exp.ranges import Delay, Instance, Loads, Margin, Percentile, ProperShare
 
@@ -48,7 +49,9 @@ class CheckedSharedParity(SharedParity):
         percentile: Percentile = PERCENTILE,
         margin: Margin = MARGIN,
         idle_margin: Margin = IDLE_MARGIN,
+        reconstruct: Reconstruct = RECONSTRUCT,
     ) -> None:
-        super().__init__(k, r, load_limit, reserve, delay_ms, percentile, margin, idle_margin)
+        super().__init__(k, r, load_limit, reserve, delay_ms, percentile, margin, idle_margin, reconstruct)
         self.false_alarm_rate = checked_rate(false_alarm_rate)
-        self.groups = ParityGroups(k, r, self.base_role, idle_only=True, compares=True)
+        lateness = self.groups.lateness
+        self.groups = ParityGroups(k, r, self.base_role, idle_only=True, compares=True, lateness=lateness)

@@ -1,10 +1,16 @@
 """Coding groups with parity queries: what is late is reconstructed as soon as that is possible.
 
-Parity Models, SOSP 2019, sections 3 and 4.
+Parity Models, SOSP 2019, sections 3 and 4. When that is says the code (:class:`~parity_exp.policies.needs.Needs`): a
+sum has to wait for the other predictions, and where places are kept apart one parity output is enough for all.
 """
 
+from math import inf
+
 from parity_exp.policies.answer_source import AnswerSource
+from parity_exp.policies.estimates.lateness import Lateness
 from parity_exp.policies.grouping import Grouping
+from parity_exp.policies.needs import Needs
+from parity_exp.policies.policy import Policy
 from parity_exp.policies.role import parity_model
 from parity_exp.policies.work import Batch, Group, Work
 
@@ -20,7 +26,11 @@ class ParityGroups(Grouping):
         keeps_parities: parity queries are not dropped before their group is over, though all have their answers.
         compares: a group whose queries have their answers is not over before its outputs have been compared, unless one
             of them is lost for good.
+        lateness: knows when a batch is late; only those are reconstructed that are, or whose work has failed. None, and
+            as long as it does not know: whatever has no answer yet, so that clients get the first there is.
     """
+
+    needs: Needs
 
     def __init__(
         self,
@@ -30,9 +40,11 @@ class ParityGroups(Grouping):
         idle_only: bool = False,
         keeps_parities: bool = False,
         compares: bool = False,
+        lateness: Lateness | None = None,
     ) -> None:
         super().__init__(k, r)
         self.role = role
+        self.lateness = lateness
         self.idle_only = idle_only
         self.keeps_parities = keeps_parities or compares
         self.compares = compares
@@ -41,6 +53,10 @@ class ParityGroups(Grouping):
     def models(self) -> tuple[str, ...]:
         """Names of the r parity models."""
         return tuple(map(parity_model, range(self.rows)))
+
+    def start(self, policy: Policy) -> None:
+        super().start(policy)
+        self.needs = policy.needs
 
     # ---- what happens to a group
 
@@ -62,27 +78,32 @@ class ParityGroups(Grouping):
         return group
 
     def failed(self, work: Work) -> Group | None:
-        """Send a parity query again; the group that has lost something for good."""
+        """Send a parity query again; the group that has lost something for good, or need not wait for another try."""
         batch = work.batch
         if batch is None:
             return self.try_again(work)
-        return None if batch.under_way else batch.group
+        return None if batch.under_way and self.lateness is None else batch.group
 
     # ---- what becomes of it
 
-    def settle(self, group: Group, work: Work | None) -> None:
+    def settle(self, group: Group, work: Work | None, now_s: float = inf) -> None:
         """See what a group has come to: reconstruct what can be, give up what can't, and end it when all is said.
 
         Args:
             group: something has happened to it.
             work: that has finished or failed; None: a deadline or a timer.
+            now_s: the time, which says what is late.
         """
         if group.over or len(group.members) < self.k:
             return
         waiting = [batch for batch in group.members if not batch.answered]
         if waiting:
             if self.can_decode(group):
-                self.reconstruct(group, waiting, work)
+                late = [batch for batch in waiting if now_s >= self._late_s(batch)]
+                if late:
+                    self.reconstruct(group, late, self._completed_by(group, work))
+                if len(late) < len(waiting):
+                    self._come_back(waiting, now_s)
             elif any(batch.hopeless for batch in waiting) and not self._will_decode(group):
                 self._give_up(waiting, work)
             waiting = [batch for batch in waiting if not batch.answered]
@@ -104,9 +125,9 @@ class ParityGroups(Grouping):
         self._give_up(waiting, work)
 
     def can_decode(self, group: Group) -> bool:
-        """Whether a group has its k batches, and as many outputs as it lacks predictions."""
-        outputs = self.rows - group.parities.count(None)
-        return len(group.members) == self.k and group.own.count(None) <= outputs
+        """Whether a group has its k batches, and of its outputs what the code needs to give all predictions."""
+        own, parities = self.k - group.own.count(None), self.rows - group.parities.count(None)
+        return len(group.members) == self.k and self.needs.suffice(own, parities)
 
     def is_whole(self, group: Group) -> bool:
         """Whether all outputs are there."""
@@ -119,8 +140,29 @@ class ParityGroups(Grouping):
 
     def _will_decode(self, group: Group) -> bool:
         """Whether a full group can be decoded if all that is under way comes."""
-        lost = sum(own is None and not batch.under_way for own, batch in zip(group.own, group.members, strict=True))
-        return lost <= 2 * self.rows - group.parities.count(None) - group.pending.count(None)
+        own = sum(own is not None or bool(batch.under_way) for own, batch in zip(group.own, group.members, strict=True))
+        parities = sum(one is not None for row in zip(group.parities, group.pending, strict=True) for one in row)
+        return self.needs.suffice(own, parities)
+
+    def _late_s(self, batch: Batch) -> float:
+        """When a batch that has no answer is reconstructed, if its group can be decoded by then."""
+        delay_s = None if self.lateness is None else self.lateness.delay_s
+        if delay_s is None or all(work.tries for work in batch.under_way):
+            return -inf  # at once: whichever comes first answers, and a lost prediction begins from the start
+        return batch.arrived_s + delay_s
+
+    def _come_back(self, waiting: list[Batch], now_s: float) -> None:
+        """Have the policy's timer called when the next batch of a group that can be decoded is late."""
+        late_s, batch = min(
+            ((self._late_s(batch), batch) for batch in waiting if self._late_s(batch) > now_s), key=lambda due: due[0]
+        )
+        self._policy.actions.set_timer(late_s, batch)
+
+    def _completed_by(self, group: Group, work: Work | None) -> Work | None:
+        """What has completed what is needed to decode a group, which may have been so for a while."""
+        outputs = [output for output in group.parities if output is not None]
+        just_now = work is not None and (work.batch is None or self.needs.members[len(outputs)] > 0)
+        return work if just_now or self.lateness is None or not outputs else outputs[-1]
 
     def _give_up(self, waiting: list[Batch], work: Work | None) -> None:
         for batch in waiting:

@@ -52,6 +52,7 @@ from typing import ClassVar, Protocol
 
 from parity_exp.policies.answer_source import SOURCES, AnswerSource
 from parity_exp.policies.look import Look
+from parity_exp.policies.needs import Needs
 from parity_exp.policies.queues.queues import Queues
 from parity_exp.policies.role import BACKUP, BASE, Role, parity_model
 from parity_exp.policies.work import TRIES, Batch, Group, State, Work
@@ -67,6 +68,7 @@ __all__ = [
     "Foresee",
     "Group",
     "Look",
+    "Needs",
     "Policy",
     "Queues",
     "Role",
@@ -169,6 +171,8 @@ class Policy(ABC):
 
     actions: Actions
 
+    _needs: Needs | None = None
+
     def __init__(self, k: int, r: int) -> None:
         self.k = k
         self.r = r
@@ -188,6 +192,25 @@ class Policy(ABC):
     def extra_instances(self, base_instances: int) -> int:
         """The extra machines of a code: ``ceil(m r / k)`` (Parity Models, section 5.1)."""
         return -(-base_instances * self.r // self.k)
+
+    @property
+    def needs(self) -> Needs:
+        """What has to be there of a group for lost predictions to come back.
+
+        As the code has declared it; a parity output for each lost prediction where none has.
+        """
+        return self._needs or Needs.one_for_one(self.k, self.r)
+
+    def decodes_by(self, needs: Needs) -> None:
+        """Take note of what the code needs, before a run; policies that want more of a code refuse what gives less.
+
+        Raises:
+            ValueError: the code is none for this policy, in one line.
+        """
+        for name, mine, theirs in (("k", self.k, needs.k), ("r", self.r, needs.r)):
+            if mine != theirs:
+                raise ValueError(f"it has {name}={mine}, its code {name}={theirs}; give both the same")
+        self._needs = needs
 
     # ---- events
 

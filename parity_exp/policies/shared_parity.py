@@ -7,6 +7,7 @@ from parity_exp.policies.look import Look
 from parity_exp.policies.parity import Parity
 from parity_exp.policies.parity_groups import ParityGroups
 from parity_exp.policies.policy import BASE, Actions, Batch, Role, State, Work
+from parity_exp.policies.reconstructing import RECONSTRUCT, Reconstruct, waits_for
 from parity_exp.ranges import Delay, Instance, Loads, Margin, Percentile
 
 LOAD_LIMIT = 0.52
@@ -35,6 +36,7 @@ class SharedParity(Parity):
         percentile: of the durations of recent tasks.
         margin: factor on the percentile.
         idle_margin: the same for copies that only idle instances take: at most ``margin``.
+        reconstruct: ``first`` or ``late``, as for :class:`Parity`; late is what would be hedged.
 
     Attributes:
         hedging: sends copies of what is late.
@@ -69,6 +71,7 @@ class SharedParity(Parity):
         percentile: Percentile = PERCENTILE,
         margin: Margin = MARGIN,
         idle_margin: Margin = IDLE_MARGIN,
+        reconstruct: Reconstruct = RECONSTRUCT,
     ) -> None:
         super().__init__(k, r)
         if load_limit < 0:
@@ -77,8 +80,9 @@ class SharedParity(Parity):
             raise ValueError(f"reserve={reserve}: expected a number of instances, 0 or more")
         self.load_limit = load_limit
         self.reserve = reserve
-        self.groups = ParityGroups(k, r, self.base_role, idle_only=True)
         self.hedging = Hedging(self.base_role, delay_ms, percentile, margin, idle_margin)
+        lateness = waits_for(reconstruct, self.hedging.lateness)
+        self.groups = ParityGroups(k, r, self.base_role, idle_only=True, lateness=lateness)
 
     def roles(self, base_instances: int) -> list[Role]:
         instances = base_instances + self.extra_instances(base_instances)
@@ -112,9 +116,22 @@ class SharedParity(Parity):
         super().finished(work, now_s)
 
     def timer(self, batch: Batch, now_s: float) -> None:
-        if not batch.under_way or self.hedging.lateness.delay_s is None:
+        if self.groups.lateness is not None:
+            super().timer(batch, now_s)
+            if batch.answered:
+                return
+        self.hedge(batch, now_s)
+
+    def hedge(self, batch: Batch, now_s: float) -> None:
+        """See whether a batch without an answer is late, and send a copy if it is."""
+        delay_s = self.hedging.lateness.delay_s
+        if not batch.under_way or delay_s is None:
             return
         first, *copies = batch.under_way
+        early_s = first.placed_s + self.hedging.early * delay_s
+        if self.groups.lateness is not None and first.state is State.PLACED and now_s < early_s:
+            self.actions.set_timer(early_s, batch)  # it was called for what the code could do
+            return
         if first.state is State.PLACED and self.hedging.may_copy(batch):
             # Where queries alone fill the instances, a copy goes ahead of those that have just arrived.
             self.hedging.offer_or_send(batch, first.placed_s, copies, now_s, urgent=self.is_busy)

@@ -73,9 +73,9 @@ class VotedParity(Parity):
             self.actions.respond(batch, AnswerSource.OWN, own)
         elif self.groups.can_decode(group):
             self.groups.reconstruct(group, [batch], None)
-        self.settle(group, None)
+        self.settle(group, None, now_s)
 
-    def settle(self, group: Group, work: Work | None) -> None:
+    def settle(self, group: Group, work: Work | None, now_s: float) -> None:
         """Vote when all outputs of a group are there; with the vote, or where there can be none, answers go out."""
         if group.over or len(group.members) < self.k:
             return
@@ -86,7 +86,7 @@ class VotedParity(Parity):
         for batch, own in zip(group.members, group.own, strict=True):
             if own is not None:
                 self.actions.respond(batch, AnswerSource.OWN, own)
-        super().settle(group, work)
+        super().settle(group, work, now_s)
 
     def _vote(self, group: Group, work: Work | None) -> None:
         """Take out what is wrong, as if it had never come, and answer from the rest."""
@@ -98,6 +98,7 @@ class VotedParity(Parity):
             else:
                 group.parities[place - self.k] = None
         for batch, own in outvoted:
-            self.actions.respond(batch, AnswerSource.RECONSTRUCTED, work)
+            if self.groups.can_decode(group):
+                self.actions.respond(batch, AnswerSource.RECONSTRUCTED, work)
             # For elements that parity does not cover there is no other answer.
             self.actions.respond(batch, AnswerSource.OWN, own)

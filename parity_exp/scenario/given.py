@@ -6,12 +6,16 @@ from typing import Any, TypeVar
 
 from parity_exp.checks import SettingError
 from parity_exp.disturbances import Straggler
+from parity_exp.policies.needs import Declares, Needs
 from parity_exp.policies.policy import Policy
 
 GivenPolicy = Policy | Callable[..., Policy]
 """A policy at the beginning of a run, or what makes one of ``k`` and ``r``, such as its class."""
 
 GivenPolicies = GivenPolicy | Mapping[str, GivenPolicy] | Iterable[GivenPolicy]
+GivenNeeds = Needs | Declares | Mapping[str, Needs | Declares] | None
+"""What a code needs, or what says so, such as a code; by policy, or the same for all."""
+
 GivenStragglers = Straggler | Mapping[str, Straggler] | Iterable[Straggler] | None
 
 NAME = re.compile(r"[^/\\\s][^/\\\n]*")
@@ -51,6 +55,30 @@ def stragglers_by_name(given: GivenStragglers) -> dict[str, Straggler]:
         if not isinstance(one, Straggler):
             raise SettingError(f"{{straggler.{name}}}={_shown(one)}: expected an object of a Straggler's class")
     return named
+
+
+def needs_by_name(given: GivenNeeds, policies: Mapping[str, Policy]) -> dict[str, Needs]:
+    """What the code of each policy needs, of those of which something is said.
+
+    Args:
+        given: one for all policies, or by policy.
+        policies: by name.
+
+    Raises:
+        SettingError: what says nothing of the kind, or no policy's name.
+    """
+    by_name = given if isinstance(given, Mapping) else {} if given is None else dict.fromkeys(policies, given)
+    if others := sorted(set(by_name) - set(policies)):
+        raise SettingError(f"{{code}}: there is no policy {others[0]}; expected some of {', '.join(policies)}")
+    found: dict[str, Needs] = {}
+    for name, one in by_name.items():
+        needs = getattr(one, "needs", one)
+        if not isinstance(needs, Needs):
+            raise SettingError(
+                f"{{code}}={_shown(one)}: expected a code or decoder with parity models, or Needs(k, members)"
+            )
+        found[name] = needs
+    return found
 
 
 def _made(name: str, given: GivenPolicy, k: int, r: int) -> Policy:

@@ -15,6 +15,7 @@ from parity_exp.disturbances import NotThereError, Straggler, compose
 from parity_exp.disturbances.trace import Disturbance
 from parity_exp.disturbances.worlds import has, in_order, put_together
 from parity_exp.load import LONGEST_S, Load
+from parity_exp.policies.needs import Needs
 from parity_exp.policies.policy import BACKUP, Policy, Role
 from parity_exp.policies.queues import Queues
 from parity_exp.ranges import MOST_INSTANCES, BatchSize, Delay, Few, Seed
@@ -73,6 +74,7 @@ class Scenario:
         queue: makes the queues of a role, as :class:`~parity_exp.policies.queues.SingleQueue` does.
         seed: what all random numbers follow from.
         longest_s: what takes longer to arrive is refused.
+        needs: by policy what its code needs to give lost predictions back; policies without one go on as they are.
 
     Attributes:
         sizes: for each policy how many instances it has.
@@ -96,6 +98,7 @@ class Scenario:
         queue: MakeQueues,
         seed: int,
         longest_s: float = LONGEST_S,
+        needs: Mapping[str, Needs] | None = None,
     ) -> None:
         check_setting("load", load, Load)
         check_setting("instances", instances, Few if instances < 1 else int)
@@ -104,7 +107,7 @@ class Scenario:
         check_setting("batch_size", batch_size, BatchSize)
         check_setting("batch_window_ms", batch_window_ms, Delay)
         check_setting("seed", seed, Seed)
-        self.made = policies
+        self.made = {name: _told(name, policy, (needs or {}).get(name)) for name, policy in policies.items()}
         self.load = load
         self.stragglers = stragglers
         self.instances = instances
@@ -277,3 +280,19 @@ class Scenario:
                     f"straggler.{name}: it does nothing to {', '.join(idle)}, whose instances are too few for its "
                     f"{what}; other policies meet it"
                 )
+
+
+def _told(name: str, policy: Policy, needs: Needs | None) -> Policy:
+    """A policy that knows what its code needs; the one that was given stays as it is.
+
+    Raises:
+        SettingError: the policy cannot do with that code.
+    """
+    if needs is None or not policy.uses_groups or policy.replaces_queries:
+        return policy
+    told = copy.deepcopy(policy)
+    try:
+        told.decodes_by(needs)
+    except ValueError as error:
+        raise SettingError(f"{{policies.{name}}}: {error}") from None
+    return told

@@ -107,7 +107,11 @@ class Serving(Scenario):
         code_of: CodeOf,
         questions: Questions,
     ) -> None:
-        super().__init__(policies, load, stragglers, instances, batch_size, batch_window_ms, queue, seed, LONGEST_S)
+        codes = {name: code_of(name) for name in policies}
+        needs = {name: code.needs for name, code in codes.items() if isinstance(code, Code)}
+        super().__init__(
+            policies, load, stragglers, instances, batch_size, batch_window_ms, queue, seed, LONGEST_S, needs
+        )
         check_served(self, pool)
         self.pool = pool
         self.code_of = code_of

@@ -21,6 +21,7 @@ from parity_exp.checks import SettingError
 from parity_exp.disturbances import Straggler
 from parity_exp.errors import ConfigError
 from parity_exp.load import Load
+from parity_exp.policies.needs import Needs
 from parity_exp.policies.policy import BASE, AnswerSource, Policy
 from parity_exp.process.parallel import Interrupted, Tell
 from parity_exp.scenario.scenario import MakeQueues
@@ -60,6 +61,7 @@ class Cluster:
         seed: of all random numbers.
         times: how long tasks and messages take.
         prefetch: tasks that an instance may hold at a time.
+        needs: by policy what its code needs to give lost predictions back.
     """
 
     policies: Mapping[str, Policy]
@@ -71,6 +73,7 @@ class Cluster:
     seed: int
     times: Times
     prefetch: int
+    needs: Mapping[str, Needs] = field(default_factory=dict)
 
     def simulation(self, policies: Mapping[str, Policy], base_instances: int, machines: int) -> Simulation:
         """The simulation of one size.
@@ -89,6 +92,7 @@ class Cluster:
             self.seed,
             times=self.times,
             prefetch=self.prefetch,
+            needs=self.needs,
         )
 
 

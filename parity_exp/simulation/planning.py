@@ -23,7 +23,14 @@ from parity_exp.ranges import Count, Delay, Positive, PositiveShare, Prefetch
 from parity_exp.recordings.looks import Looks
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.scenario.folder import looks_of, prepared
-from parity_exp.scenario.given import GivenPolicies, GivenStragglers, policies_by_name, stragglers_by_name
+from parity_exp.scenario.given import (
+    GivenNeeds,
+    GivenPolicies,
+    GivenStragglers,
+    needs_by_name,
+    policies_by_name,
+    stragglers_by_name,
+)
 from parity_exp.scenario.scenario import MakeQueues
 from parity_exp.simulation.capacity import Cluster, Found, Plan, search_sizes
 from parity_exp.simulation.measured_times import MeasuredTimes, measured_times
@@ -106,6 +113,7 @@ def plan_capacity(
     instances: int = 4,
     k: int = 2,
     r: int = 1,
+    code: GivenNeeds = None,
     service_time_ms: Positive | None = None,
     service_time: Distribution | None = None,
     backup_ratio: Positive = 1.0,
@@ -172,7 +180,8 @@ def plan_capacity(
     stragglers_at = _StragglersAt(straggler)
     by_name = policies_by_name(policies, k, r)
     cluster = Cluster(
-        by_name, load, stragglers_at, batch_size, batch_window_ms, queue, seed, times, prefetch
+        by_name, load, stragglers_at, batch_size, batch_window_ms, queue, seed, times, prefetch,
+        needs_by_name(code, by_name),
     )  # fmt: skip
     plan = Plan(
         cluster, instances, slo_ms, slo_times_p50, percentile, most_instances, least_utilisation, precision, seeds

@@ -23,7 +23,14 @@ from parity_exp.recordings.metric_keys import SIMULATED, metrics_by_policy
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.recordings.writer import write_recordings
 from parity_exp.scenario.folder import finished, looks_of, prepared, trace_table, write_draw
-from parity_exp.scenario.given import GivenPolicies, GivenStragglers, policies_by_name, stragglers_by_name
+from parity_exp.scenario.given import (
+    GivenNeeds,
+    GivenPolicies,
+    GivenStragglers,
+    needs_by_name,
+    policies_by_name,
+    stragglers_by_name,
+)
 from parity_exp.scenario.result import Recorded, ServingResult
 from parity_exp.scenario.scenario import Draw, MakeQueues
 from parity_exp.simulation.confidence import over_seeds
@@ -44,6 +51,7 @@ def simulate(
     instances: int = 4,
     k: int = 2,
     r: int = 1,
+    code: GivenNeeds = None,
     service_time_ms: Positive | None = None,
     service_time: Distribution | None = None,
     backup_ratio: Positive = 1.0,
@@ -83,6 +91,10 @@ def simulate(
         instances: m, base instances; a policy says what comes on top.
         k: queries in a coding group, for policies that are given as classes.
         r: parity queries of a group, likewise.
+        code: says from how many predictions and parity outputs lost ones come back, for policies that decode: a code or
+            decoder with parity models, such as ``trained.code``, or
+            :class:`Needs(k, members) <parity_exp.policies.needs.Needs>`; a mapping gives some policies codes of their
+            own. None: a parity output brings back one prediction, as of a sum.
         service_time_ms: mean time that a task takes, whatever its batch; None: 20, or as ``measured``.
         service_time: a distribution whose shape the times have; None: all are the same.
         backup_ratio: service time of the small model of an approximate backup over the base model's.
@@ -122,8 +134,9 @@ def simulate(
         restart=restart,
         measured=measured_times(measured) if isinstance(measured, str | Path) else measured,
     )
+    by_name = policies_by_name(policies, k, r)
     made = Simulation(
-        policies_by_name(policies, k, r),
+        by_name,
         load,
         stragglers_by_name(straggler),
         instances,
@@ -133,6 +146,7 @@ def simulate(
         seed,
         times=times,
         prefetch=prefetch,
+        needs=needs_by_name(code, by_name),
     )
     if dry_run:
         return ServingResult("", {})

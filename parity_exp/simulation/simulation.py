@@ -6,6 +6,7 @@ from typing import Any
 from parity_exp.checks import SettingError, check_setting
 from parity_exp.disturbances.trace import KILL, SLOW, Disturbance, timelines
 from parity_exp.load import Load
+from parity_exp.policies.needs import Needs
 from parity_exp.policies.policy import Policy
 from parity_exp.process.parallel import Tell
 from parity_exp.ranges import Prefetch
@@ -25,6 +26,7 @@ class Simulation(Scenario):
     Args:
         times: how long tasks and messages take.
         prefetch: tasks that an instance may hold at a time, the one it works at included.
+        needs: by policy what its code needs to give lost predictions back.
 
     The others are those of :class:`~parity_exp.scenario.Scenario`.
 
@@ -46,8 +48,9 @@ class Simulation(Scenario):
         *,
         times: Times,
         prefetch: int = 1,
+        needs: Mapping[str, Needs] | None = None,
     ) -> None:
-        super().__init__(policies, load, stragglers, instances, batch_size, batch_window_ms, queue, seed)
+        super().__init__(policies, load, stragglers, instances, batch_size, batch_window_ms, queue, seed, needs=needs)
         check_setting("prefetch", prefetch, Prefetch)
         self.times = times
         self.prefetch = prefetch

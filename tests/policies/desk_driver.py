@@ -117,7 +117,7 @@ class Driver:
             assert len(self.running[task.instance]) <= self.prefetch
         responses, self.desk.responses = self.desk.responses, []
         for response in responses:
-            _check(response)
+            _check(response, self.desk.policy)
             self.responses.append(response)
             for element in response.elements:
                 query = response.batch.queries[element]
@@ -153,7 +153,7 @@ class Driver:
         return [self.answers[query][0] if query in self.answers else None for query in queries]
 
 
-def _check(response: Response) -> None:
+def _check(response: Response, policy: Policy) -> None:
     """See that an answer is what it says."""
     batch, task = response.batch, response.work
     assert len(set(response.elements)) == len(response.elements) > 0
@@ -164,7 +164,8 @@ def _check(response: Response) -> None:
     elif response.source is AnswerSource.RECONSTRUCTED:
         own, parities = response.own, response.parities
         assert own[response.place] is None
-        assert own.count(None) <= len(parities) - parities.count(None)
+        missing, outputs = own.count(None), len(parities) - parities.count(None)
+        assert missing <= outputs if policy.replaces_queries else policy.needs.suffice(len(own) - missing, outputs)
         tasks = [other for other in (*own, *parities) if other is not None]
         assert all(other.result == other.model for other in tasks)
         assert all(max(response.elements) < len(other.batch) for other in tasks if other.batch is not None)
