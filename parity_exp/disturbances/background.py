@@ -9,6 +9,7 @@ from annotated_types import MinLen
 
 from parity_exp.checks import at_most_one
 from parity_exp.disturbances.helpers.helper import Helper
+from parity_exp.disturbances.nested import shuffled
 from parity_exp.disturbances.straggler import Straggler, those_there
 from parity_exp.disturbances.trace import Disturbance
 from parity_exp.disturbances.trace_size import check_size
@@ -62,7 +63,7 @@ class Spells(Straggler):
         return self.instances or ()
 
     def _chosen(self, instances: int, random: np.random.Generator) -> list[int]:
-        order = random.permutation(instances).tolist()
+        order = shuffled(instances, random)
         if self.instances is None:
             return sorted(order[: max(1, round(self.fraction * instances))])
         return those_there("instances", self.instances, instances)

@@ -7,6 +7,7 @@ import numpy as np
 from annotated_types import Ge, Le, MinLen
 
 from parity_exp.checks import SettingError
+from parity_exp.disturbances.nested import shuffled
 from parity_exp.disturbances.slots import late_slots, slot_seconds
 from parity_exp.disturbances.straggler import Straggler, those_there
 from parity_exp.disturbances.trace import Disturbance
@@ -74,7 +75,7 @@ class Corrupt(Straggler):
         return self.instances or ()
 
     def _chosen(self, instances: int, random: np.random.Generator) -> list[int]:
-        drawn = random.permutation(instances).tolist()
+        drawn = shuffled(instances, random)
         if self.instances is None:
             return sorted(drawn[: self.count])
         return those_there("instances", self.instances, instances)

@@ -7,6 +7,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from parity_exp.checks import SettingError
+from parity_exp.disturbances.nested import shuffled
 from parity_exp.disturbances.straggler import Straggler, those_there
 from parity_exp.disturbances.trace import SLOW, Disturbance
 from parity_exp.ranges import Delay, Factor, Instance
@@ -45,14 +46,14 @@ class Degraded(Straggler):
     def trace(
         self, instances: int, duration_s: float, random: np.random.Generator, service_s: float
     ) -> list[Disturbance]:
-        drawn = int(random.integers(instances))
-        first = drawn if self.instance is None else self.instance
+        order = shuffled(instances, random)
+        first = order[0] if self.instance is None else self.instance
         those_there("instance", [first], instances, first)
         if self.count > instances:
             raise SettingError(f"{{count}}={self.count}: there are {instances} instances")
         if self.start_s >= duration_s:
             return []
-        others = [instance for instance in random.permutation(instances).tolist() if instance != first]
+        others = [instance for instance in order if instance != first]
         return [
             Disturbance(SLOW, instance, self.start_s, duration_s, self.factor, self.extra_ms)
             for instance in [first, *others][: self.count]

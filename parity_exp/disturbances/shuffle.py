@@ -9,6 +9,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from parity_exp.checks import SettingError
+from parity_exp.disturbances.nested import two_each
 from parity_exp.disturbances.slots import late_slots, slot_seconds
 from parity_exp.disturbances.straggler import Straggler
 from parity_exp.disturbances.trace import SLOW, Disturbance
@@ -39,6 +40,11 @@ class Shuffle(Straggler):
     section 5). While an instance has c transfers, a task that it begins is late with a probability, by an exponential
     time of mean c times ``mean_extra`` units; see ``slots`` for how that becomes a trace. With the default strength and
     a service time of 25 ms, that is one task in ten, by 150 ms for each transfer.
+
+    A pair is uniform among all instances of a cluster. Clusters of two sizes have the same transfers at the same times,
+    the larger one some more behind them where their number grows, and a transfer has another pair in the larger cluster
+    only where that has one of the additional instances in it. So of 18 and 24 instances 18 x 17 / (24 x 23), or 55 %,
+    of the common transfers join the same two.
 
     Args:
         transfers: how many there are at any time; None: one for every six instances, about as in those clusters.
@@ -123,12 +129,15 @@ class Shuffle(Straggler):
         check_size(duration_s, self._count(instances) * (1 + duration_s * self.rate_mb_per_s / self.low_mb))
         schedule = []
         for stream in random.spawn(self._count(instances)):
-            start_s = 0.0
-            while start_s < duration_s:
-                one, other = stream.choice(instances, 2, replace=False).tolist()
-                end_s = start_s + stream.uniform(self.low_mb, self.high_mb) / self.rate_mb_per_s
-                schedule.append(Transfer(start_s, end_s, (one, other)))
-                start_s = end_s
+            sizes, pairs = stream.spawn(2)
+            edges_s = [0.0]
+            while edges_s[-1] < duration_s:
+                edges_s.append(edges_s[-1] + sizes.uniform(self.low_mb, self.high_mb) / self.rate_mb_per_s)
+            ones, others = (ends.tolist() for ends in two_each(instances, len(edges_s) - 1, pairs))
+            schedule += [
+                Transfer(start_s, end_s, between)
+                for (start_s, end_s), between in zip(pairwise(edges_s), zip(ones, others, strict=True), strict=True)
+            ]
         return schedule
 
 

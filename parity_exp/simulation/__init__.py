@@ -14,16 +14,18 @@
 
 from parity_exp.simulation.cluster import Service, simulate
 from parity_exp.simulation.confidence import over_seeds
+from parity_exp.simulation.drawn_ahead import DrawnAhead, DrawnForTasks
 from parity_exp.simulation.foresight import Foresight
 from parity_exp.simulation.measured_times import MeasuredTimes, measured_times
 from parity_exp.simulation.outcome import Outcome
-from parity_exp.simulation.random_times import RandomTimes, Scaled, ServiceTimes
+from parity_exp.simulation.random_times import Scaled, ServiceTimes
 
 __all__ = [
+    "DrawnAhead",
+    "DrawnForTasks",
     "Foresight",
     "MeasuredTimes",
     "Outcome",
-    "RandomTimes",
     "Scaled",
     "Service",
     "ServiceTimes",

@@ -1,9 +1,9 @@
 """Capacity planning: the fewest machines on which each policy keeps an objective of latency, found by simulating sizes.
 
 A size is simulated as a cluster of its own: base instances, what the policy adds, and stragglers, which may grow with
-all of them. Policies with as many machines meet the same stragglers, and all sizes the same arrivals. The latencies of
-all seeds together give a size's percentile. A query that got the default prediction, or an error, or nothing, is later
-than any objective.
+all of them. All sizes meet the same arrivals and service times, and stragglers are nested: what neighbouring sizes can
+share they do. The latencies of all seeds together give a size's percentile. A query that got the default prediction,
+or an error, or nothing, is later than any objective.
 """
 
 import math

@@ -43,9 +43,9 @@ def simulate(
     base_instances: int,
     *,
     trace: Sequence[Disturbance] = (),
-    restart_s: Callable[[], float] = lambda: 0.05,
-    there_s: Callable[[], float] | None = None,
-    back_s: Callable[[], float] | None = None,
+    restart_s: Callable[[int, int], float] = lambda _instance, _time: 0.05,
+    there_s: Callable[[Work], float] | None = None,
+    back_s: Callable[[Work], float] | None = None,
     queues: Callable[[Role, int, int], Queues] = SingleQueue,
     prefetch: int = 1,
     batch_size: int = 1,
@@ -69,10 +69,10 @@ def simulate(
             :class:`~parity_exp.simulation.ServiceTimes`. It is asked once for each task that is placed.
         base_instances: m; the policy says what comes on top.
         trace: its kills are carried out; slowdowns are the business of ``service``.
-        restart_s: how long a killed instance is gone, each time; infinity: for good.
-        there_s: how long a message to an instance travels, each time; messages on the same way do not overtake each
-            other. None: no time.
-        back_s: how long one from an instance travels.
+        restart_s: how long an instance is gone that was killed so many times before; infinity: for good.
+        there_s: how long a task's message to its instance travels; it is asked once for each task that is placed.
+            Messages on the same way do not overtake each other. None: no time.
+        back_s: how long the message from the instance travels, likewise.
         queues: as for :class:`~parity_exp.policies.desk.Desk`; so are ``prefetch``, ``batch_size``, ``window_s`` and
             ``slo_s``.
         think_s: of a closed loop: a client's next query follows this long after its answer. None for open loops.
@@ -110,9 +110,9 @@ class _Cluster:
         desk: Desk,
         outcome: Outcome,
         service: Service,
-        restart_s: Callable[[], float],
-        there_s: Callable[[], float] | None,
-        back_s: Callable[[], float] | None,
+        restart_s: Callable[[int, int], float],
+        there_s: Callable[[Work], float] | None,
+        back_s: Callable[[Work], float] | None,
         raises: Callable[[Work], bool] | None,
         kills: Iterator[tuple[float, int]],
     ) -> None:
@@ -196,13 +196,13 @@ class _Cluster:
         instance = task.instance
         begin_s = now_s
         if self.there_s is not None:
-            begin_s = self.told_s[instance] = max(self.told_s[instance], now_s + self.there_s())
+            begin_s = self.told_s[instance] = max(self.told_s[instance], now_s + self.there_s(task))
         if begin_s < self.done_s[instance]:
             begin_s = self.done_s[instance]
         end_s = self.done_s[instance] = begin_s + self.service(task, begin_s)
         self.outcome.placed(task, now_s, begin_s, end_s)
         if self.back_s is not None:
-            end_s = self.heard_s[instance] = max(self.heard_s[instance], end_s + self.back_s())
+            end_s = self.heard_s[instance] = max(self.heard_s[instance], end_s + self.back_s(task))
         life = len(self.deaths_s[instance])
         heappush(self.events, (end_s, next(self.numbers), task, instance, life))
 
@@ -222,8 +222,8 @@ class _Cluster:
             self.desk.finished(task, now_s)
 
     def _kill(self, instance: int, now_s: float) -> None:
+        gone_s = self.restart_s(instance, len(self.deaths_s[instance]))
         self.deaths_s[instance].append(now_s)
         self.done_s[instance] = self.heard_s[instance] = self.told_s[instance] = 0.0
         self.desk.down(instance, now_s)
-        back_s = now_s + self.restart_s()
-        heappush(self.events, (back_s, next(self.numbers), None, instance, len(self.deaths_s[instance])))
+        heappush(self.events, (now_s + gone_s, next(self.numbers), None, instance, len(self.deaths_s[instance])))

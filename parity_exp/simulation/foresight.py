@@ -1,7 +1,7 @@
 """What the oracle knows: how long every task would take on every instance, and when instances are gone."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 
 from parity_exp.disturbances.trace import KILL, Disturbance
@@ -15,11 +15,17 @@ class Foresight:
     Args:
         service: draws the service times.
         trace: with the kills.
-        restart_s: how long a killed instance is gone, on average.
+        restart_s: how long an instance is gone that was killed so many times before.
         instances: how many there are.
     """
 
-    def __init__(self, service: ServiceTimes, trace: Sequence[Disturbance], restart_s: float, instances: int) -> None:
+    def __init__(
+        self,
+        service: ServiceTimes,
+        trace: Sequence[Disturbance],
+        restart_s: Callable[[int, int], float],
+        instances: int,
+    ) -> None:
         self.service = service
         self.restart_s = restart_s
         self.kills_s: list[list[float]] = [[] for _ in range(instances)]
@@ -40,7 +46,9 @@ class Foresight:
         """When an instance is there, from a time on."""
         kills_s = self.kills_s[instance]
         earlier = bisect_right(kills_s, time_s)
-        return max(time_s, kills_s[earlier - 1] + self.restart_s) if earlier else time_s
+        if not earlier:
+            return time_s
+        return max(time_s, kills_s[earlier - 1] + self.restart_s(instance, earlier - 1))
 
     def _survives(self, instance: int, begin_s: float, time_s: float) -> bool:
         kills_s = self.kills_s[instance]

@@ -14,9 +14,10 @@ from parity_exp.recordings.measures import serving_metrics
 from parity_exp.recordings.metric_keys import SIMULATED
 from parity_exp.scenario.scenario import Draw, MakeQueues, Scenario
 from parity_exp.simulation.cluster import simulate
+from parity_exp.simulation.drawn_ahead import DrawnAhead, DrawnForTasks
 from parity_exp.simulation.foresight import Foresight
 from parity_exp.simulation.outcome import Outcome
-from parity_exp.simulation.random_times import RandomTimes, ServiceTimes
+from parity_exp.simulation.random_times import ServiceTimes
 from parity_exp.simulation.times import Times
 
 
@@ -72,15 +73,16 @@ class Simulation(Scenario):
         trace = draw.worlds[instances]
         there_s, back_s = self._messages(seed)
         service = ServiceTimes(self.service, timelines(trace, instances), seed)
+        restart_s = DrawnAhead(self.times.restart, [seed, *b"restart"]).at
         if policy.needs_foresight:
-            policy.foresee = Foresight(service, trace, self.times.restart.expected(), instances)
+            policy.foresee = Foresight(service, trace, restart_s, instances)
         simulate(
             policy,
             draw.arrivals_s,
             service,
             self.instances,
             trace=trace,
-            restart_s=RandomTimes(self.times.restart, [seed, *b"restart"]),
+            restart_s=restart_s,
             there_s=there_s,
             back_s=back_s,
             queues=self.queue,
@@ -94,12 +96,12 @@ class Simulation(Scenario):
             outcome=outcome,
         )
 
-    def _messages(self, seed: int) -> tuple[RandomTimes | None, RandomTimes | None]:
+    def _messages(self, seed: int) -> tuple[DrawnForTasks | None, DrawnForTasks | None]:
         """How long messages take, there and back."""
         if self.times.network is None:
             return None, None
         there, back = self.times.network
-        return RandomTimes(there, [seed, *b"there"]), RandomTimes(back, [seed, *b"back"])
+        return DrawnForTasks(there, [seed, *b"there"]), DrawnForTasks(back, [seed, *b"back"])
 
     def metrics(self, name: str, outcome: Outcome) -> dict[str, float]:
         """The metrics of a policy, by their keys."""

@@ -62,9 +62,9 @@ def simulated(policy: Policy, plain: Plain) -> tuple[np.ndarray, list[str]]:
         service,
         base,
         trace=trace,
-        restart_s=lambda: plain.restart_s,
-        there_s=(lambda: plain.there_s) if plain.there_s else None,
-        back_s=(lambda: plain.back_s) if plain.back_s else None,
+        restart_s=lambda _instance, _time: plain.restart_s,
+        there_s=(lambda _: plain.there_s) if plain.there_s else None,
+        back_s=(lambda _: plain.back_s) if plain.back_s else None,
         queues=RoundRobin if plain.in_turn else SingleQueue,
         slo_s=1e6 if plain.deadline_s == inf else plain.deadline_s,
     )

@@ -80,7 +80,9 @@ def killed_every_second(policy: Policy, queries: int, utilisation: float, **opti
     arrivals_s = poisson(queries, utilisation * BASE / SERVICE_S)
     instances = sum(role.instances for role in policy.roles(BASE))
     trace = kills(arrivals_s[-1], instances)
-    return simulate(policy, arrivals_s, straggling(3), BASE, trace=trace, restart_s=lambda: 0.3, **options)  # type: ignore[arg-type]
+    return simulate(
+        policy, arrivals_s, straggling(3), BASE, trace=trace, restart_s=lambda _instance, _time: 0.3, **options
+    )  # type: ignore[arg-type]
 
 
 def everybody_was_answered_once(outcome: Outcome) -> bool:
