@@ -59,6 +59,14 @@ class Load(Checked, ABC):
             base_instances: how many there are (m, whatever the policy adds).
         """
 
+    def service_times(self) -> np.ndarray | None:
+        """How long each query takes on a base instance by itself, where the load says so.
+
+        Returns:
+            ``(warmup + queries,)`` float64, seconds; None: the load says nothing of that.
+        """
+        return None
+
     @abstractmethod
     def arrivals(self, rate_qps: float, random: np.random.Generator) -> np.ndarray:
         """When queries arrive.

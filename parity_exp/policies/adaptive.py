@@ -3,14 +3,16 @@
 ``docs/results/adaptive.md`` explains it on a page, with what it comes to over loads and stragglers.
 """
 
+from parity_exp.policies.budget import TOKEN_RATIO
 from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE
 from parity_exp.policies.hedging import IDLE_MARGIN
 from parity_exp.policies.look import Look
+from parity_exp.policies.parity_groups import WAIT_EXACT_MS
 from parity_exp.policies.policy import BASE, Actions, Batch, State, Work
 from parity_exp.policies.reconstructing import RECONSTRUCT, Reconstruct
 from parity_exp.policies.resting import Resting
 from parity_exp.policies.shared_parity import LOAD_LIMIT, RESERVE, SharedParity
-from parity_exp.ranges import Delay, Few, Instance, Loads, Margin, Percentile
+from parity_exp.ranges import Delay, Factor, Few, Instance, Loads, Margin, Percentile, Share
 
 NEGLIGIBLE = 0.001
 """Slow tasks that are rarer than this are left to hedging: they do not show at p99.9, where parity queries might."""
@@ -34,6 +36,9 @@ class Adaptive(SharedParity):
     Args:
         copy_limit: copies of every query up to this share of busy instances.
         copies: copies of a query under way at most, beside the first.
+        copies_all: false leaves the copies of every query out, as ``copy_limit`` of 0 does.
+        skips_rare: false: parity queries are sent although hardly a task is slow.
+        rests: false: slow instances are given work like the others.
 
     The others are those of :class:`SharedParity`.
 
@@ -72,14 +77,36 @@ class Adaptive(SharedParity):
         idle_margin: Margin = IDLE_MARGIN,
         copies: Few = 2,
         reconstruct: Reconstruct = RECONSTRUCT,
+        wait_exact_ms: Delay = WAIT_EXACT_MS,
+        max_extra: Share | None = None,
+        tokens: Factor | None = None,
+        token_ratio: Factor = TOKEN_RATIO,
+        copies_all: bool = True,
+        sends_parity: bool = True,
+        skips_rare: bool = True,
+        hedges: bool = True,
+        offers_early: bool = True,
+        goes_first: bool = True,
+        rests: bool = True,
     ) -> None:
-        super().__init__(k, r, load_limit, reserve, delay_ms, percentile, margin, idle_margin, reconstruct)
+        super().__init__(
+            k, r, load_limit, reserve, delay_ms, percentile, margin, idle_margin, reconstruct, wait_exact_ms,
+            max_extra, tokens, token_ratio, sends_parity, hedges, offers_early, goes_first,
+        )  # fmt: skip
         if not 0 <= copy_limit <= load_limit:
             raise ValueError(f"copy_limit={copy_limit}: expected a share of the instances from 0 to {load_limit=}")
         if copies < 1:
             raise ValueError(f"copies={copies}: expected 1 or more")
         self.copy_limit = copy_limit
         self.copies = copies
+        self.copies_all = copies_all
+        self.skips_rare = skips_rare
+        self.rests = rests
+
+    @property
+    def has_room_for_copies(self) -> bool:
+        """Whether every query gets a second copy at once."""
+        return self.copies_all and self.busyness.share <= self.copy_limit
 
     # ---- events
 
@@ -91,11 +118,11 @@ class Adaptive(SharedParity):
         if self.resting.since_s:
             self.resting.wake_rested(now_s)
         super().arrived(batch, now_s)
-        if self.busyness.share <= self.copy_limit:
+        if self.has_room_for_copies:
             self.dispatch(Work(BASE, self.base_role, batch, low=True))
 
     def finished(self, work: Work, now_s: float) -> None:
-        self.resting.took(work.instance, now_s - work.placed_s, now_s)
+        self.resting.took(work.instance, now_s - work.placed_s, now_s, self.rests)
         super().finished(work, now_s)
 
     def failed(self, work: Work, now_s: float) -> None:
@@ -106,7 +133,7 @@ class Adaptive(SharedParity):
         delay_s = self.hedging.lateness.delay_s
         placed = [work for work in batch.under_way if work.state is State.PLACED]
         copies = 1 if self.is_busy else self.copies
-        if not placed or delay_s is None or len(placed) > copies or not self.hedging.may_copy(batch):
+        if not placed or delay_s is None or len(placed) > copies:
             return
         since_s = max(work.placed_s for work in placed)
         early_s = since_s + self.hedging.early * delay_s
@@ -114,11 +141,11 @@ class Adaptive(SharedParity):
             self.actions.set_timer(early_s, batch)
             return
         queued = [work for work in batch.under_way if work.state is State.QUEUED]
-        self.hedging.offer_or_send(batch, since_s, queued, now_s, urgent=self.is_busy)
+        self.hedging.offer_or_send(batch, since_s, queued, now_s, self.copies_go_first)
 
     # ---- what Parity asks
 
     def wants_parity(self) -> bool:
-        if self.busyness.share <= self.copy_limit or self.resting.slowness.are_rarer_than(NEGLIGIBLE):
+        if self.has_room_for_copies or (self.skips_rare and self.resting.slowness.are_rarer_than(NEGLIGIBLE)):
             return False
         return super().wants_parity()

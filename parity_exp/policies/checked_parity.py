@@ -5,7 +5,7 @@ from parity_exp.policies.checking import FALSE_ALARM_RATE, checked_rate
 from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE
 from parity_exp.policies.look import Look
 from parity_exp.policies.parity import Parity
-from parity_exp.policies.parity_groups import ParityGroups
+from parity_exp.policies.parity_groups import WAIT_EXACT_MS, ParityGroups
 from parity_exp.policies.reconstructing import RECONSTRUCT, Reconstruct
 from parity_exp.ranges import Delay, Margin, Percentile, ProperShare
 
@@ -50,7 +50,8 @@ class CheckedParity(Parity):
         delay_ms: Delay | None = None,
         percentile: Percentile = PERCENTILE,
         margin: Margin = MARGIN,
+        wait_exact_ms: Delay = WAIT_EXACT_MS,
     ) -> None:
-        super().__init__(k, r, reconstruct, delay_ms, percentile, margin)
+        super().__init__(k, r, reconstruct, delay_ms, percentile, margin, wait_exact_ms)
         self.false_alarm_rate = checked_rate(false_alarm_rate)
-        self.groups = ParityGroups(k, r, "parity", compares=True, lateness=self.lateness)
+        self.groups = ParityGroups(k, r, "parity", compares=True, lateness=self.lateness, wait_exact_ms=wait_exact_ms)

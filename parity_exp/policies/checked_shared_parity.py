@@ -1,13 +1,14 @@
 """Checked shared parity: shared parity that flags groups whose outputs contradict each other."""
 
+from parity_exp.policies.budget import TOKEN_RATIO
 from parity_exp.policies.checking import FALSE_ALARM_RATE, checked_rate
 from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE
 from parity_exp.policies.hedging import IDLE_MARGIN
 from parity_exp.policies.look import Look
-from parity_exp.policies.parity_groups import ParityGroups
+from parity_exp.policies.parity_groups import WAIT_EXACT_MS, ParityGroups
 from parity_exp.policies.reconstructing import RECONSTRUCT, Reconstruct
 from parity_exp.policies.shared_parity import LOAD_LIMIT, RESERVE, SharedParity
-from parity_exp.ranges import Delay, Instance, Loads, Margin, Percentile, ProperShare
+from parity_exp.ranges import Delay, Factor, Instance, Loads, Margin, Percentile, ProperShare, Share
 
 
 class CheckedSharedParity(SharedParity):
@@ -50,8 +51,21 @@ class CheckedSharedParity(SharedParity):
         margin: Margin = MARGIN,
         idle_margin: Margin = IDLE_MARGIN,
         reconstruct: Reconstruct = RECONSTRUCT,
+        wait_exact_ms: Delay = WAIT_EXACT_MS,
+        max_extra: Share | None = None,
+        tokens: Factor | None = None,
+        token_ratio: Factor = TOKEN_RATIO,
+        sends_parity: bool = True,
+        hedges: bool = True,
+        offers_early: bool = True,
+        goes_first: bool = True,
     ) -> None:
-        super().__init__(k, r, load_limit, reserve, delay_ms, percentile, margin, idle_margin, reconstruct)
+        super().__init__(
+            k, r, load_limit, reserve, delay_ms, percentile, margin, idle_margin, reconstruct, wait_exact_ms,
+            max_extra, tokens, token_ratio, sends_parity, hedges, offers_early, goes_first,
+        )  # fmt: skip
         self.false_alarm_rate = checked_rate(false_alarm_rate)
         lateness = self.groups.lateness
-        self.groups = ParityGroups(k, r, self.base_role, idle_only=True, compares=True, lateness=lateness)
+        self.groups = ParityGroups(
+            k, r, self.base_role, idle_only=True, compares=True, lateness=lateness, wait_exact_ms=wait_exact_ms
+        )

@@ -1,18 +1,20 @@
 """Hedged requests: a query that is late is sent to a second instance (The Tail at Scale, CACM 2013)."""
 
+from parity_exp.policies.budget import TOKEN_RATIO, Budget
 from parity_exp.policies.equal_resources import EqualResources
-from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE
-from parity_exp.policies.hedging import Hedging
+from parity_exp.policies.estimates.lateness import PERCENTILE
+from parity_exp.policies.hedging import IDLE_MARGIN, Hedging
 from parity_exp.policies.look import Look
 from parity_exp.policies.policy import Actions, Batch, State, Work
-from parity_exp.ranges import Delay, Few, Margin, Percentile
+from parity_exp.ranges import Delay, Factor, Few, Margin, Percentile, Share
 
 
 class Hedged(EqualResources):
     """Equal resources, and a second copy of what takes too long.
 
     The first answer counts; a copy that is still queued then is cancelled. When a query is late says
-    :class:`~parity_exp.policies.hedging.Hedging`.
+    :class:`~parity_exp.policies.hedging.Hedging`. With its defaults a copy is sent when the other policies that hedge
+    send theirs, and it is never behind other queries in a queue.
 
     Args:
         delay_ms: send again after this time; None takes a running percentile.
@@ -20,6 +22,9 @@ class Hedged(EqualResources):
         margin: factor on the percentile.
         copies: further copies under way at most, each after another delay.
         urgent: copies go to the head of the queue; otherwise they are requests like any other.
+        max_extra: copies over queries, at most (Finagle's ``maxExtraLoad``); None: any.
+        tokens: of a budget that failures use up (gRPC's ``retryThrottling``); None: copies whatever fails.
+        token_ratio: tokens that a success gives back. :class:`~parity_exp.policies.budget.Budget` explains all three.
 
     Attributes:
         hedging: sends copies of what is late.
@@ -46,14 +51,18 @@ class Hedged(EqualResources):
         r: int,
         delay_ms: Delay | None = None,
         percentile: Percentile = PERCENTILE,
-        margin: Margin = MARGIN,
+        margin: Margin = IDLE_MARGIN,
         copies: Few = 1,
-        urgent: bool = False,
+        urgent: bool = True,
+        max_extra: Share | None = None,
+        tokens: Factor | None = None,
+        token_ratio: Factor = TOKEN_RATIO,
     ) -> None:
         super().__init__(k, r)
         if copies < 1:
             raise ValueError(f"copies={copies}: expected 1 or more; redundancy=equal_resources sends none")
-        self.hedging = Hedging("base", delay_ms, percentile, margin)
+        budget = Budget(max_extra, tokens, token_ratio)
+        self.hedging = Hedging("base", delay_ms, percentile, margin, budget=budget)
         self.copies = copies
         self.urgent = urgent
 
@@ -61,16 +70,24 @@ class Hedged(EqualResources):
         super().start(actions)
         self.hedging.start(self)
 
+    def arrived(self, batch: Batch, now_s: float) -> None:
+        self.hedging.budget.arrived(now_s)
+        super().arrived(batch, now_s)
+
     def placed(self, work: Work, now_s: float) -> None:
         self.hedging.placed(work, now_s)
 
     def finished(self, work: Work, now_s: float) -> None:
-        self.hedging.lateness.took(now_s - work.placed_s)
+        self.hedging.took(now_s - work.placed_s)
         super().finished(work, now_s)
+
+    def failed(self, work: Work, now_s: float) -> None:
+        self.hedging.budget.failed()
+        super().failed(work, now_s)
 
     def timer(self, batch: Batch, now_s: float) -> None:
         # While a copy is queued another one would not be quicker.
         under_way = batch.under_way
         all_placed = all(work.state is State.PLACED for work in under_way)
-        if len(under_way) <= self.copies and all_placed and self.hedging.may_copy(batch):
+        if len(under_way) <= self.copies and all_placed and self.hedging.may_copy(batch, now_s):
             self.hedging.copy(batch, urgent=self.urgent)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from parity_exp.policies.budget import Budget
 from parity_exp.policies.estimates.lateness import Lateness
 from parity_exp.policies.policy import Policy
 from parity_exp.policies.role import BASE
@@ -24,9 +25,11 @@ class Hedging:
         percentile: of the durations of recent work.
         margin: factor on the percentile.
         idle_margin: the same for copies that only idle instances take, at most ``margin``; None: there are none.
+        budget: how many copies there may be; None: any number.
 
     Attributes:
         lateness: knows the delay.
+        budget: how many copies there may be.
         early: the share of the delay after which a copy is offered to idle instances.
 
     Raises:
@@ -34,18 +37,31 @@ class Hedging:
     """
 
     def __init__(
-        self, role: str, delay_ms: float | None, percentile: float, margin: float, idle_margin: float | None = None
+        self,
+        role: str,
+        delay_ms: float | None,
+        percentile: float,
+        margin: float,
+        idle_margin: float | None = None,
+        budget: Budget | None = None,
     ) -> None:
         if idle_margin is not None and not 1 <= idle_margin <= margin:
             raise ValueError(f"idle_margin={idle_margin}: expected a number from 1 to margin={margin}")
         self.role = role
         self.lateness = Lateness(delay_ms, percentile, margin)
+        self.budget = budget or Budget()
         self.early = 1.0 if idle_margin is None else idle_margin / margin
 
     def start(self, policy: Policy) -> None:
         """Begin a run of a policy."""
         self._policy = policy
         self.lateness.forget()
+        self.budget.start()
+
+    def took(self, duration_s: float) -> None:
+        """A piece of work is done that took this long."""
+        self.lateness.took(duration_s)
+        self.budget.succeeded()
 
     def placed(self, work: Work, now_s: float) -> None:
         """An instance was given work: set a timer for when it is late, or for a copy that is offered earlier."""
@@ -54,32 +70,37 @@ class Hedging:
         if batch is not None and not batch.answered and delay_s is not None:
             self._policy.actions.set_timer(now_s + self.early * delay_s, batch)
 
-    def may_copy(self, batch: Batch) -> bool:
-        """Whether what is under way for a batch, one piece of work at least, is not its last try."""
-        return batch.tries + 1 < TRIES
+    def may_copy(self, batch: Batch, now_s: float) -> bool:
+        """Whether what is under way for a batch, one piece of work at least, is not its last try and may be copied."""
+        return batch.tries + 1 < TRIES and self.budget.allows(now_s)
 
     def copy(self, batch: Batch, low: bool = False, urgent: bool = False) -> None:
         """Send what a batch has under way, one piece of work at least, once more."""
+        self.budget.spend()
         self._policy.dispatch(Work(BASE, self.role, batch, tries=batch.tries, low=low, urgent=urgent))
 
     def offer_or_send(self, batch: Batch, since_s: float, others: Collection[Work], now_s: float, urgent: bool) -> None:
         """Send a copy of what may be late: first for an idle instance to take, then in earnest.
 
         Args:
-            batch: that has no answer; it may be copied.
+            batch: that has no answer.
             since_s: when an instance was given what may be late.
             others: what else is under way for the batch and counts as its copies.
             now_s: the time.
             urgent: a copy in earnest goes to the head of the queue.
         """
         assert self.lateness.delay_s is not None
+        if batch.tries + 1 >= TRIES:
+            return
         late_s = since_s + self.lateness.delay_s
         if now_s < late_s:
-            if not others:
+            if not others and self.may_copy(batch, now_s):
                 self.copy(batch, low=True)
             self._policy.actions.set_timer(late_s, batch)
-        elif all(copy.low and copy.state is State.QUEUED for copy in others):
-            # No instance has been idle since: now it is a query's turn.
+        elif others and all(copy.low and copy.state is State.QUEUED for copy in others):
+            # No instance has been idle since: now it is a query's turn. What it costs has been paid.
             tries = batch.tries
             self._policy.cancel_queued(batch)
             self._policy.dispatch(Work(BASE, self.role, batch, tries=tries, urgent=urgent))
+        elif not others and self.may_copy(batch, now_s):
+            self.copy(batch, urgent=urgent)

@@ -7,7 +7,7 @@ is reconstructed, and work that has become useless is taken out of the queues.
 
 from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE, Lateness
 from parity_exp.policies.look import Look
-from parity_exp.policies.parity_groups import ParityGroups
+from parity_exp.policies.parity_groups import WAIT_EXACT_MS, ParityGroups
 from parity_exp.policies.policy import BASE, Actions, Batch, Group, Policy, Role, Work
 from parity_exp.policies.reconstructing import RECONSTRUCT, Reconstruct, waits_for
 from parity_exp.ranges import Delay, Margin, Percentile
@@ -23,6 +23,8 @@ class Parity(Policy):
         delay_ms: late after this time; None takes a running percentile. This and what follows is for ``late`` alone.
         percentile: of the durations of recent tasks.
         margin: factor on the percentile.
+        wait_exact_ms: a reconstruction that could be given is held back this long for the exact answer, as long as
+            that is under way; 0: it is given at once.
 
     Attributes:
         groups: the coding groups.
@@ -55,10 +57,11 @@ class Parity(Policy):
         delay_ms: Delay | None = None,
         percentile: Percentile = PERCENTILE,
         margin: Margin = MARGIN,
+        wait_exact_ms: Delay = WAIT_EXACT_MS,
     ) -> None:
         super().__init__(k, r)
         self.lateness = waits_for(reconstruct, Lateness(delay_ms, percentile, margin))
-        self.groups = ParityGroups(k, r, "parity", lateness=self.lateness)
+        self.groups = ParityGroups(k, r, "parity", lateness=self.lateness, wait_exact_ms=wait_exact_ms)
 
     def roles(self, base_instances: int) -> list[Role]:
         extra = self.extra_instances(base_instances)

@@ -14,6 +14,9 @@ from parity_exp.policies.policy import Policy
 from parity_exp.policies.role import parity_model
 from parity_exp.policies.work import Batch, Group, Work
 
+WAIT_EXACT_MS = 0
+"""Unless a policy is told otherwise: how long a reconstruction is held back for the exact answer."""
+
 
 class ParityGroups(Grouping):
     """The groups of a policy with parity models.
@@ -28,6 +31,11 @@ class ParityGroups(Grouping):
             of them is lost for good.
         lateness: knows when a batch is late; only those are reconstructed that are, or whose work has failed. None, and
             as long as it does not know: whatever has no answer yet, so that clients get the first there is.
+        wait_exact_ms: a reconstruction that could be given is held back this long for the exact answer, where one is
+            under way.
+
+    Raises:
+        ValueError: a negative time.
     """
 
     needs: Needs
@@ -41,13 +49,18 @@ class ParityGroups(Grouping):
         keeps_parities: bool = False,
         compares: bool = False,
         lateness: Lateness | None = None,
+        wait_exact_ms: float = WAIT_EXACT_MS,
     ) -> None:
         super().__init__(k, r)
+        if wait_exact_ms < 0:
+            raise ValueError(f"wait_exact_ms={wait_exact_ms}: expected a time of 0 or more")
         self.role = role
         self.lateness = lateness
         self.idle_only = idle_only
         self.keeps_parities = keeps_parities or compares
         self.compares = compares
+        self.wait_exact_s = wait_exact_ms / 1e3
+        self._due_s: dict[Batch, float] = {}  # until when a batch's reconstruction is held back
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -57,6 +70,7 @@ class ParityGroups(Grouping):
     def start(self, policy: Policy) -> None:
         super().start(policy)
         self.needs = policy.needs
+        self._due_s = {}
 
     # ---- what happens to a group
 
@@ -82,7 +96,7 @@ class ParityGroups(Grouping):
         batch = work.batch
         if batch is None:
             return self.try_again(work)
-        return None if batch.under_way and self.lateness is None else batch.group
+        return None if batch.under_way and not self.sets_timers else batch.group
 
     # ---- what becomes of it
 
@@ -100,8 +114,9 @@ class ParityGroups(Grouping):
         if waiting:
             if self.can_decode(group):
                 late = [batch for batch in waiting if now_s >= self._late_s(batch)]
-                if late:
-                    self.reconstruct(group, late, self._completed_by(group, work))
+                ripe = self.ripe(group, late, now_s)
+                if ripe:
+                    self.reconstruct(group, ripe, self._completed_by(group, work))
                 if len(late) < len(waiting):
                     self._come_back(waiting, now_s)
             elif any(batch.hopeless for batch in waiting) and not self._will_decode(group):
@@ -112,6 +127,28 @@ class ParityGroups(Grouping):
                 self.end(group)
         elif self.idle_only and not self.keeps_parities and len(waiting) == 1 and not waiting[0].hopeless:
             self.drop_queued(group)
+
+    def end(self, group: Group) -> None:
+        for batch in group.members:
+            self._due_s.pop(batch, None)
+        super().end(group)
+
+    @property
+    def sets_timers(self) -> bool:
+        """Whether batches may have timers that are no concern of the policy's own."""
+        return self.lateness is not None or self.wait_exact_s > 0
+
+    def ripe(self, group: Group, waiting: list[Batch], now_s: float) -> list[Batch]:
+        """Those of some that could be reconstructed which need not be held back; for the others there are timers."""
+        if not self.wait_exact_s:
+            return waiting
+        for batch in waiting:
+            if batch not in self._due_s:
+                self._due_s[batch] = now_s + self.wait_exact_s
+                self._policy.actions.set_timer(self._due_s[batch], batch)
+        if not self.keeps_parities:
+            self.drop_queued(group)  # it has as many outputs as it needs
+        return [batch for batch in waiting if now_s >= self._due_s[batch] or not batch.under_way]
 
     def reconstruct(self, group: Group, waiting: list[Batch], work: Work | None) -> None:
         """Answer batches of a group that can be decoded."""
@@ -162,7 +199,7 @@ class ParityGroups(Grouping):
         """What has completed what is needed to decode a group, which may have been so for a while."""
         outputs = [output for output in group.parities if output is not None]
         just_now = work is not None and (work.batch is None or self.needs.members[len(outputs)] > 0)
-        return work if just_now or self.lateness is None or not outputs else outputs[-1]
+        return work if just_now or not self.sets_timers or not outputs else outputs[-1]
 
     def _give_up(self, waiting: list[Batch], work: Work | None) -> None:
         for batch in waiting:

@@ -31,10 +31,12 @@ class Resting:
         self.slowness = Slowness(actions.instances, busyness)
         self.since_s: dict[int, float] = {}
 
-    def took(self, instance: int, duration_s: float, now_s: float) -> None:
-        """See whether an instance has become slow, or is no longer."""
+    def took(self, instance: int, duration_s: float, now_s: float, may_rest: bool = True) -> None:
+        """See whether an instance has become slow, or is no longer; whether something is done about it."""
         rests = instance in self.since_s
         self.slowness.took(instance, duration_s)
+        if not may_rest:
+            return
         slow = self.slowness.is_slow(instance, rests)
         if slow and not rests and len(self.since_s) < self._most:
             self.since_s[instance] = now_s

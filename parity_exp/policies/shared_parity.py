@@ -1,14 +1,15 @@
 """Shared parity: every instance holds base and parity models, and parity queries run on idle time only."""
 
+from parity_exp.policies.budget import TOKEN_RATIO, Budget
 from parity_exp.policies.estimates.busyness import Busyness
 from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE
 from parity_exp.policies.hedging import IDLE_MARGIN, Hedging
 from parity_exp.policies.look import Look
 from parity_exp.policies.parity import Parity
-from parity_exp.policies.parity_groups import ParityGroups
+from parity_exp.policies.parity_groups import WAIT_EXACT_MS, ParityGroups
 from parity_exp.policies.policy import BASE, Actions, Batch, Role, State, Work
 from parity_exp.policies.reconstructing import RECONSTRUCT, Reconstruct, waits_for
-from parity_exp.ranges import Delay, Instance, Loads, Margin, Percentile
+from parity_exp.ranges import Delay, Factor, Instance, Loads, Margin, Percentile, Share
 
 LOAD_LIMIT = 0.52
 """Unless a policy is told otherwise: no parity while queries keep more than this share of the instances busy."""
@@ -37,6 +38,14 @@ class SharedParity(Parity):
         margin: factor on the percentile.
         idle_margin: the same for copies that only idle instances take: at most ``margin``.
         reconstruct: ``first`` or ``late``, as for :class:`Parity`; late is what would be hedged.
+        wait_exact_ms: as for :class:`Parity`.
+        max_extra: as for :class:`Hedged`; so are ``tokens`` and ``token_ratio``.
+        tokens: likewise.
+        token_ratio: likewise.
+        sends_parity: false leaves parity queries out.
+        hedges: false leaves copies of what is late out.
+        offers_early: false: copies are sent after ``margin`` only, and not offered to idle instances before.
+        goes_first: false: copies never go ahead of queries that have just arrived.
 
     Attributes:
         hedging: sends copies of what is late.
@@ -72,6 +81,14 @@ class SharedParity(Parity):
         margin: Margin = MARGIN,
         idle_margin: Margin = IDLE_MARGIN,
         reconstruct: Reconstruct = RECONSTRUCT,
+        wait_exact_ms: Delay = WAIT_EXACT_MS,
+        max_extra: Share | None = None,
+        tokens: Factor | None = None,
+        token_ratio: Factor = TOKEN_RATIO,
+        sends_parity: bool = True,
+        hedges: bool = True,
+        offers_early: bool = True,
+        goes_first: bool = True,
     ) -> None:
         super().__init__(k, r)
         if load_limit < 0:
@@ -80,9 +97,14 @@ class SharedParity(Parity):
             raise ValueError(f"reserve={reserve}: expected a number of instances, 0 or more")
         self.load_limit = load_limit
         self.reserve = reserve
-        self.hedging = Hedging(self.base_role, delay_ms, percentile, margin, idle_margin)
+        self.sends_parity = sends_parity
+        self.hedges = hedges
+        self.goes_first = goes_first
+        budget = Budget(max_extra, tokens, token_ratio)
+        early = idle_margin if offers_early else None
+        self.hedging = Hedging(self.base_role, delay_ms, percentile, margin, early, budget)
         lateness = waits_for(reconstruct, self.hedging.lateness)
-        self.groups = ParityGroups(k, r, self.base_role, idle_only=True, lateness=lateness)
+        self.groups = ParityGroups(k, r, self.base_role, idle_only=True, lateness=lateness, wait_exact_ms=wait_exact_ms)
 
     def roles(self, base_instances: int) -> list[Role]:
         instances = base_instances + self.extra_instances(base_instances)
@@ -92,6 +114,11 @@ class SharedParity(Parity):
     def is_busy(self) -> bool:
         """Whether queries alone keep so many instances busy that parity does not help."""
         return self.busyness.share > self.load_limit
+
+    @property
+    def copies_go_first(self) -> bool:
+        """Whether copies go to the head of the queue."""
+        return self.goes_first and self.is_busy
 
     # ---- events
 
@@ -103,24 +130,31 @@ class SharedParity(Parity):
 
     def arrived(self, batch: Batch, now_s: float) -> None:
         self.busyness.arrived(now_s)
+        self.hedging.budget.arrived(now_s)
         super().arrived(batch, now_s)
 
     def placed(self, work: Work, now_s: float) -> None:
-        self.hedging.placed(work, now_s)
+        if self.hedges:
+            self.hedging.placed(work, now_s)
 
     def finished(self, work: Work, now_s: float) -> None:
         if work.batch is not None:
             duration_s = now_s - work.placed_s
-            self.hedging.lateness.took(duration_s)
+            self.hedging.took(duration_s)
             self.busyness.took(duration_s)
         super().finished(work, now_s)
 
+    def failed(self, work: Work, now_s: float) -> None:
+        self.hedging.budget.failed()
+        super().failed(work, now_s)
+
     def timer(self, batch: Batch, now_s: float) -> None:
-        if self.groups.lateness is not None:
+        if self.groups.sets_timers:
             super().timer(batch, now_s)
             if batch.answered:
                 return
-        self.hedge(batch, now_s)
+        if self.hedges:
+            self.hedge(batch, now_s)
 
     def hedge(self, batch: Batch, now_s: float) -> None:
         """See whether a batch without an answer is late, and send a copy if it is."""
@@ -129,14 +163,14 @@ class SharedParity(Parity):
             return
         first, *copies = batch.under_way
         early_s = first.placed_s + self.hedging.early * delay_s
-        if self.groups.lateness is not None and first.state is State.PLACED and now_s < early_s:
+        if self.groups.sets_timers and first.state is State.PLACED and now_s < early_s:
             self.actions.set_timer(early_s, batch)  # it was called for what the code could do
             return
-        if first.state is State.PLACED and self.hedging.may_copy(batch):
+        if first.state is State.PLACED:
             # Where queries alone fill the instances, a copy goes ahead of those that have just arrived.
-            self.hedging.offer_or_send(batch, first.placed_s, copies, now_s, urgent=self.is_busy)
+            self.hedging.offer_or_send(batch, first.placed_s, copies, now_s, self.copies_go_first)
 
     # ---- what Parity asks
 
     def wants_parity(self) -> bool:
-        return not self.is_busy
+        return self.sends_parity and not self.is_busy

@@ -3,7 +3,7 @@
 from parity_exp.policies.checking import FALSE_ALARM_RATE, checked_rate
 from parity_exp.policies.look import Look
 from parity_exp.policies.parity import Parity
-from parity_exp.policies.parity_groups import ParityGroups
+from parity_exp.policies.parity_groups import WAIT_EXACT_MS, ParityGroups
 from parity_exp.policies.policy import AnswerSource, Batch, Group, Work
 from parity_exp.policies.voting import WAIT_MS, wait_s
 from parity_exp.ranges import Delay, ProperShare
@@ -22,6 +22,8 @@ class VotedParity(Parity):
     Args:
         false_alarm_rate: how often a sound group may be taken for a wrong one.
         wait_ms: how long an answer is held at most.
+        wait_exact_ms: where there is no vote by then, a reconstruction is held this much longer for the exact answer,
+            as long as that is under way.
 
     Raises:
         ValueError: r = 1, a rate outside of (0, 1), or a negative time.
@@ -42,7 +44,12 @@ class VotedParity(Parity):
     flags_answers = True
 
     def __init__(
-        self, k: int, r: int, false_alarm_rate: ProperShare = FALSE_ALARM_RATE, wait_ms: Delay = WAIT_MS
+        self,
+        k: int,
+        r: int,
+        false_alarm_rate: ProperShare = FALSE_ALARM_RATE,
+        wait_ms: Delay = WAIT_MS,
+        wait_exact_ms: Delay = WAIT_EXACT_MS,
     ) -> None:
         super().__init__(k, r)
         self.false_alarm_rate = checked_rate(false_alarm_rate)
@@ -51,7 +58,7 @@ class VotedParity(Parity):
                 "r=1: one parity output can tell that something is wrong, not what; give r=2, or use checked_parity"
             )
         self.wait_s = wait_s(wait_ms)
-        self.groups = ParityGroups(k, r, "parity", keeps_parities=True)
+        self.groups = ParityGroups(k, r, "parity", keeps_parities=True, wait_exact_ms=wait_exact_ms)
 
     def finished(self, work: Work, now_s: float) -> None:
         group = work.group if work.batch is None else work.batch.group
@@ -72,7 +79,10 @@ class VotedParity(Parity):
         if own is not None:
             self.actions.respond(batch, AnswerSource.OWN, own)
         elif self.groups.can_decode(group):
-            self.groups.reconstruct(group, [batch], None)
+            ripe = self.groups.ripe(group, [batch], now_s)
+            if not ripe:
+                return
+            self.groups.reconstruct(group, ripe, None)
         self.settle(group, None, now_s)
 
     def settle(self, group: Group, work: Work | None, now_s: float) -> None:

@@ -233,6 +233,11 @@ def check_served(scenario: Scenario, pool: Pool) -> None:
             raise SettingError(
                 f"{{policies.{name}}}: only `simulate` knows in advance how long tasks take; leave it out"
             )
+    if scenario.load.service_times() is not None:
+        raise SettingError(
+            "{load}: it says how long queries take, from durations or sizes; instances run real models, so that is for "
+            "`simulate`. To serve its arrivals give durations=false, or base_ms=0 input_ms=0 output_ms=0"
+        )
     try:
         pool.check(scenario.most_instances)
     except SettingError as error:

@@ -1,6 +1,6 @@
 """How long tasks take: what is drawn ahead for each of them, and what its instance's stragglers add to that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -41,11 +41,17 @@ class ServiceTimes:
         distributions: for each model that of its times, in seconds.
         timelines: for each instance what delays its tasks; none where there are no stragglers.
         seed: 0 or more.
+        amounts: how much work a task is, as a multiple of what its model's distribution says; None: all are alike.
     """
 
     def __init__(
-        self, distributions: Mapping[str, Distribution], timelines: Sequence[Timeline] = (), seed: int = 0
+        self,
+        distributions: Mapping[str, Distribution],
+        timelines: Sequence[Timeline] = (),
+        seed: int = 0,
+        amounts: Callable[[Work], float] | None = None,
     ) -> None:
+        self._amounts = amounts
         self._of_models = {
             model: (Copies(), DrawnAhead(distribution, [seed, *f"service {model}".encode()]))
             for model, distribution in distributions.items()
@@ -55,12 +61,17 @@ class ServiceTimes:
     def __call__(self, task: Work, begin_s: float) -> float:
         """How long a task takes that its instance begins at a time; it is asked for once."""
         copies, drawn = self._of_models[task.model]
-        return self._delayed(drawn.at(*copies.count(task)), task.instance, begin_s)
+        time_s = drawn.at(*copies.count(task))
+        if self._amounts is not None:
+            time_s *= self._amounts(task)
+        return self._delayed(time_s, task.instance, begin_s)
 
     def foresee(self, task: Work, begins_s: Sequence[float]) -> list[float]:
         """How long a task will take on each instance that would begin it at a time, before it is placed anywhere."""
         copies, drawn = self._of_models[task.model]
         time_s = drawn.at(*copies.of(task))
+        if self._amounts is not None:
+            time_s *= self._amounts(task)
         return [self._delayed(time_s, instance, begin_s) for instance, begin_s in enumerate(begins_s)]
 
     def _delayed(self, time_s: float, instance: int, begin_s: float) -> float:

@@ -13,6 +13,7 @@ from parity_exp.ranges import Prefetch
 from parity_exp.recordings.measures import serving_metrics
 from parity_exp.recordings.metric_keys import SIMULATED
 from parity_exp.scenario.scenario import Draw, MakeQueues, Scenario
+from parity_exp.simulation.amounts import Amounts
 from parity_exp.simulation.cluster import simulate
 from parity_exp.simulation.drawn_ahead import DrawnAhead, DrawnForTasks
 from parity_exp.simulation.foresight import Foresight
@@ -57,11 +58,17 @@ class Simulation(Scenario):
         self.prefetch = prefetch
         self.service = times.of_models(self.model_names)
         self.query_s = times.query_seconds(batch_size)
+        self.capacity_qps = times.capacity(instances)
+        self.amounts: Amounts | None = None
+        service_s = load.service_times()
+        if service_s is not None:
+            self.amounts = Amounts(service_s, times.task_s)
+            self.query_s, self.capacity_qps = float(service_s.mean()), None
         _refuse_processes(self.rehearsal)
 
     def scene(self, seed: int) -> Draw:
         """Arrivals and stragglers of a seed."""
-        draw = self.draw(self.query_s, seed, self.times.capacity(self.instances))
+        draw = self.draw(self.query_s, seed, self.capacity_qps)
         for trace in draw.worlds.values():
             _refuse_processes(trace)
         return draw
@@ -72,7 +79,7 @@ class Simulation(Scenario):
         instances = self.sizes[name]
         trace = draw.worlds[instances]
         there_s, back_s = self._messages(seed)
-        service = ServiceTimes(self.service, timelines(trace, instances), seed)
+        service = ServiceTimes(self.service, timelines(trace, instances), seed, self.amounts)
         restart_s = DrawnAhead(self.times.restart, [seed, *b"restart"]).at
         if policy.needs_foresight:
             policy.foresee = Foresight(service, trace, restart_s, instances)

@@ -41,7 +41,7 @@ MADE: dict[str, tuple[Callable[[int, int], Policy], str]] = {
     "none": (NoRedundancy, "2e92af76c8f9"),
     "equal_resources": (EqualResources, "13ce1312574c"),
     "replication": (Replication, "cabf7fa999a4"),
-    "hedged": (Hedged, "6463c31b886a"),
+    "hedged": (Hedged, "a3f51e8634d5"),
     "hedged twice": (lambda k, r: Hedged(k, r, delay_ms=12, copies=2, urgent=True), "0593c69dded8"),
     "approximate_backup": (ApproximateBackup, "5c65c6c13c0f"),
     "parity": (Parity, "d3c49ed7c326"),

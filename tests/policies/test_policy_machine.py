@@ -11,8 +11,9 @@ Causes of tasks, everything else is one too many:
 - a task fails, and its batch has no answer yet or its group is not over: the same once more, as its next try;
 - with a non-systematic code, instead of own tasks: a group that did not fill in time, or that can no longer have the
   answers it needs, is given up: one own task for each of its batches that has no answer;
-- with hedging, a timer of a batch that has no answer: one copy. Timers are set when an instance gets a task of the
-  batch, for when it is late, or for when the batch is later than it was thought to be.
+- with hedging, a timer of a batch that has no answer: one copy; so with reissues and tied requests. Timers of hedging
+  are set when an instance gets a task of the batch, for when it is late, or for when the batch is later than it was
+  thought to be.
 """
 
 import gc
@@ -30,16 +31,32 @@ from parity_exp.policies import (
     CheckedParity,
     CheckedSharedParity,
     Coded,
+    Duplicates,
     EqualResources,
     Hedged,
+    Laedge,
     NoRedundancy,
     Parity,
+    Reissue,
     Replication,
     SharedParity,
+    Tied,
     VotedParity,
     VotedReplication,
 )
-from parity_exp.policies.policy import BACKUP, BASE, TRIES, AnswerSource, Batch, Group, Policy, Role, State, Work
+from parity_exp.policies.policy import (
+    BACKUP,
+    BASE,
+    TRIES,
+    Actions,
+    AnswerSource,
+    Batch,
+    Group,
+    Policy,
+    Role,
+    State,
+    Work,
+)
 from parity_exp.policies.queues import Queues, RoundRobin, SingleQueue
 from parity_exp.policies.queues.in_order import COMPACT
 from tests.policies.desk_driver import Driver, living
@@ -48,6 +65,19 @@ DELAY_S = 0.03
 FILL_S = 0.02
 
 HEDGING = (Hedged, SharedParity)
+COPIES_ON_TIME = (*HEDGING, Reissue, Tied)
+
+
+def always_reissue(k: int, r: int) -> Policy:
+    """A reissue policy that knows from the beginning when to reissue what."""
+
+    class Knowing(Reissue):
+        def start(self, actions: Actions) -> None:
+            super().start(actions)
+            self.best.delay_s, self.best.probability = DELAY_S, 0.7
+
+    return Knowing(k, r)
+
 
 POLICIES: dict[str, list[Callable[[int, int], Policy]]] = {
     "none": [NoRedundancy],
@@ -56,8 +86,13 @@ POLICIES: dict[str, list[Callable[[int, int], Policy]]] = {
     "hedged": [
         Hedged,
         lambda k, r: Hedged(k, r, delay_ms=1e3 * DELAY_S),
-        lambda k, r: Hedged(k, r, delay_ms=1e3 * DELAY_S, copies=2, urgent=True),
+        lambda k, r: Hedged(k, r, delay_ms=1e3 * DELAY_S, copies=2, urgent=False),
+        lambda k, r: Hedged(k, r, delay_ms=1e3 * DELAY_S, max_extra=0.2, tokens=4),
     ],
+    "reissue": [always_reissue],
+    "tied": [Tied, lambda k, r: Tied(k, r, delay_ms=0)],
+    "laedge": [Laedge],
+    "duplicates": [Duplicates],
     "approximate_backup": [
         ApproximateBackup,
         lambda k, r: ApproximateBackup(k, r, delay_ms=0),
@@ -67,20 +102,23 @@ POLICIES: dict[str, list[Callable[[int, int], Policy]]] = {
         lambda k, r: Coded(k, r, range(k + 1), k, fill_ms=1e3 * FILL_S),
         lambda k, r: Coded(k, r, range(k + r + 1)[::-1], k, fill_ms=1e3 * FILL_S, equal_resources=False),
     ],
-    "parity": [Parity],
+    "parity": [Parity, lambda k, r: Parity(k, r, wait_exact_ms=1e3 * DELAY_S)],
     "shared_parity": [
         SharedParity,
         lambda k, r: SharedParity(k, r, delay_ms=1e3 * DELAY_S, load_limit=10, reserve=0),
         lambda k, r: SharedParity(k, r, delay_ms=1e3 * DELAY_S, load_limit=0),
+        lambda k, r: SharedParity(k, r, delay_ms=1e3 * DELAY_S, load_limit=10, wait_exact_ms=2e3 * DELAY_S),
     ],
     "adaptive": [
         Adaptive,
         lambda k, r: Adaptive(k, r, delay_ms=1e3 * DELAY_S, copy_limit=10, load_limit=10, reserve=0),
         lambda k, r: Adaptive(k, r, delay_ms=1e3 * DELAY_S, copy_limit=0),
+        lambda k, r: Adaptive(k, r, delay_ms=1e3 * DELAY_S, copies_all=False, load_limit=10, skips_rare=False),
     ],
     "checked": [CheckedParity, lambda k, r: CheckedSharedParity(k, r, delay_ms=1e3 * DELAY_S, load_limit=10)],
     "voted": [
         lambda k, r: VotedParity(k, r + 1, wait_ms=1e3 * DELAY_S),
+        lambda k, r: VotedParity(k, r + 1, wait_ms=1e3 * DELAY_S, wait_exact_ms=1e3 * DELAY_S),
         lambda k, r: VotedReplication(k, r, factor=r + 1, wait_ms=1e3 * DELAY_S),
     ],
 }
@@ -112,7 +150,8 @@ class Watched(Policy):
 
     def arrived(self, batch: Batch, now_s: float) -> None:
         own = self.policy.factor if isinstance(self.policy, Replication) else 1
-        spare = 1 if isinstance(self.policy, Adaptive) else 0  # a copy for idle instances, as the load allows
+        # A copy for idle instances, as the load allows, or a second request at once.
+        spare = 1 if isinstance(self.policy, Adaptive | Laedge | Duplicates | Tied) else 0
         allowed = {(BASE, 0): own + spare}
         if isinstance(self.policy, ApproximateBackup):
             allowed[BACKUP, 0] = 1
@@ -155,7 +194,9 @@ class Watched(Policy):
             assert group.members[0] is batch
             self.expect_own_tasks(group, now_s)
         else:
-            self.expect({(BASE, max(tries)): 1} if isinstance(self.policy, HEDGING) and tries else {}, (batch,), now_s)
+            self.expect(
+                {(BASE, max(tries)): 1} if isinstance(self.policy, COPIES_ON_TIME) and tries else {}, (batch,), now_s
+            )
         self.policy.timer(batch, now_s)
         if isinstance(self.policy, Coded):
             assert self.allowed.total() == 0, "a group was given up, and a query of it was not sent"
@@ -208,7 +249,7 @@ class Watched(Policy):
             return 1 + self.policy.copies
         if isinstance(self.policy, Adaptive):
             return 2 + self.policy.copies  # each of two copies that fail is sent again, whatever the other does
-        return 2 if isinstance(self.policy, SharedParity) else 1
+        return 2 if isinstance(self.policy, SharedParity | Reissue | Tied | Laedge | Duplicates) else 1
 
     def cancel(self, task: Work) -> None:
         assert task.state is State.QUEUED
@@ -365,6 +406,8 @@ class PolicyMachine(RuleBasedStateMachine):
         assert driver.on_instances() == []
         if isinstance(self.policy, VotedParity | VotedReplication):
             driver.until(driver.now_s + self.policy.wait_s)
+        if isinstance(self.policy, Parity):
+            driver.until(driver.now_s + self.policy.groups.wait_exact_s)
 
     def expect_answers(self) -> None:
         driver = self.driver

@@ -39,6 +39,11 @@ class Queues(ABC):
         """Queued work was cancelled."""
 
     @property
+    def idle(self) -> int:
+        """How many instances are there and have nothing to do."""
+        return sum(free == self.prefetch for free in self.free.values())
+
+    @property
     def holds_tasks(self) -> bool:
         """Whether work is queued that an instance which comes back could do; True where a queue cannot tell."""
         return True

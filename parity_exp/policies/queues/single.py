@@ -41,6 +41,10 @@ class SingleQueue(Queues):
         (self.low if work.low else self.normal).cancel()
 
     @property
+    def idle(self) -> int:
+        return len(self.having[0]) + len(self.resting_idle)
+
+    @property
     def holds_tasks(self) -> bool:
         return bool(len(self.normal) or len(self.low))
 
