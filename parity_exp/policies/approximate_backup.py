@@ -96,4 +96,7 @@ class ApproximateBackup(Policy):
         work = self.said.pop(batch, None)
         if work is not None:
             self.actions.respond(batch, AnswerSource.BACKUP, work)
-            self.cancel_queued(batch)
+            if batch.answered:
+                self.cancel_queued(batch)
+            elif not batch.under_way:  # a query that takes no stand-in, and the base model has been tried in vain
+                self.actions.respond(batch, AnswerSource.ERROR, work)

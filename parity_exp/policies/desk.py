@@ -30,6 +30,9 @@ from parity_exp.policies.work import Batch, Group, State, Work
 
 __all__ = ["RETRY_S", "Desk", "Queues", "Response", "RoundRobin", "SingleQueue"]
 
+APPROXIMATE = (AnswerSource.RECONSTRUCTED, AnswerSource.BACKUP)
+"""Sources of answers that are not the base model's own; a query that wants an exact answer is not given these."""
+
 RETRY_S = 0.001
 """An instance that refuses work while it has none is offered some again after this time."""
 
@@ -113,6 +116,10 @@ class Desk:
         self._is_gone = [False] * len(self._of_instance)
         self._forming: list[int] = []
         self._scheduled: list[float] = []
+        self._exact: list[int] = []  # of those that form a batch, by their places in it
+        self._sooner: list[tuple[float, int]] = []  # likewise: deadlines of their own
+        self._own_deadlines: list[tuple[float, int, Batch, int]] = []
+        self._own_deadlines_set = 0
         self._close_batch_s = inf
         self._retry_s = inf
         self._timers: list[tuple[float, int, Batch]] = []
@@ -137,21 +144,32 @@ class Desk:
 
     # ---- events
 
-    def arrive(self, query: int, scheduled_s: float, now_s: float) -> None:
+    def arrive(
+        self, query: int, scheduled_s: float, now_s: float, deadline_s: float = inf, exact: bool = False
+    ) -> None:
         """A query is there.
 
         Args:
             query: its number.
             scheduled_s: when it should have been there, which its deadline counts from; never goes back.
             now_s: the time.
+            deadline_s: a deadline of its own, beside that of all; infinity: none.
+            exact: only the base model's own prediction may answer it, or the default at its deadline.
         """
         self.unanswered += 1
+        if exact:
+            self._exact.append(len(self._forming))
+        if deadline_s < inf:
+            self._sooner.append((deadline_s, len(self._forming)))
         self._forming.append(query)
         self._scheduled.append(scheduled_s)
         if len(self._forming) == self.batch_size:
             self._send_batch(now_s)
-        elif len(self._forming) == 1:
+            return
+        if len(self._forming) == 1:
             self._close_batch_s = min(now_s + self.window_s, scheduled_s + self.slo_s)
+        if deadline_s < self._close_batch_s:
+            self._close_batch_s = deadline_s
 
     def finished(self, work: Work, now_s: float, result: object = None) -> None:
         """An instance has done its work."""
@@ -237,6 +255,10 @@ class Desk:
             deadline_s, batch, element = deadlines.popleft()
             if deadline_s <= now_s and self._default(batch, element):
                 self.policy.expired(batch, now_s)
+        while self._own_deadlines and self._own_deadlines[0][0] <= now_s:
+            _, _, batch, element = heapq.heappop(self._own_deadlines)
+            if self._default(batch, element):
+                self.policy.expired(batch, now_s)
 
     def wakes_s(self) -> float:
         """When :meth:`wake` has something to do, as far as is known; infinity when never."""
@@ -246,7 +268,12 @@ class Desk:
         timers = self._timers
         while timers and timers[0][2].answered:
             heapq.heappop(timers)
+        own = self._own_deadlines
+        while own and own[0][2].answered:
+            heapq.heappop(own)
         first = self._close_batch_s
+        if own and own[0][0] < first:
+            first = own[0][0]
         if timers and timers[0][0] < first:
             first = timers[0][0]
         if deadlines and deadlines[0][0] < first:
@@ -289,6 +316,8 @@ class Desk:
         if source is AnswerSource.RECONSTRUCTED:
             assert batch.group is not None
             elements = range(min(batch.group.elements, len(batch)))
+        if batch.exact and source in APPROXIMATE:
+            elements = [element for element in elements if element not in batch.exact]
         self._answer(batch, elements, source, work)
 
     def set_timer(self, at_s: float, batch: Batch) -> None:
@@ -324,7 +353,13 @@ class Desk:
         else:
             for element, scheduled_s in enumerate(self._scheduled):
                 self._deadlines.append((scheduled_s + self.slo_s, batch, element))
+        for deadline_s, element in self._sooner:
+            self._own_deadlines_set += 1
+            heapq.heappush(self._own_deadlines, (deadline_s, self._own_deadlines_set, batch, element))
+        if self._exact:
+            batch.exact = frozenset(self._exact)
         self._forming, self._scheduled, self._close_batch_s = [], [], inf
+        self._sooner, self._exact = [], []
         self.policy.arrived(batch, now_s)
 
     def _leave(self, work: Work) -> None:

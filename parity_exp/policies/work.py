@@ -27,13 +27,14 @@ class Batch(BatchAsItWas):
         queries: their numbers.
         arrived_s: when the batch was complete.
         answered: every query in it has its answer.
+        exact: the desk's: elements that only the base model's own prediction answers.
         under_way: work that would answer it directly and is queued or placed, in the order in which it was sent.
         group: its coding group, until that is over.
         hopeless: it has been tried :data:`TRIES` times in vain, and nothing is under way that would answer it directly.
         left: the desk's: elements without an answer, once some of several have one.
     """
 
-    __slots__ = ("answered", "arrived_s", "group", "hopeless", "left", "queries", "under_way")
+    __slots__ = ("answered", "arrived_s", "exact", "group", "hopeless", "left", "queries", "under_way")
 
     def __init__(self, queries: tuple[int, ...], arrived_s: float) -> None:
         self.queries = queries
@@ -43,6 +44,7 @@ class Batch(BatchAsItWas):
         self.group: Group | None = None
         self.hopeless = False
         self.left: set[int] | None = None
+        self.exact: frozenset[int] | None = None
 
     def __len__(self) -> int:
         return len(self.queries)

@@ -2,6 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from statistics import median
 
 import torch
@@ -32,25 +33,25 @@ class GroupCoder(ABC):
         self._encoder = code
         self._parity_queries: Tensor | None = None
 
-    def encode(self, group: Group, row: int, queries: Tensor, sample_of: list[int]) -> Tensor:
+    def encode(self, group: Group, row: int, query_of: Callable[[int], Tensor]) -> Tensor:
         """The parity query of a row for each element of a group's batches.
 
         Args:
             group: whose batches, by the numbers of their queries; the last of a shorter one stands in where the group
                 has more elements.
             row: row of the generator matrix, or number of the coded query.
-            queries: ``(N, *query_shape)``.
-            sample_of: the row of ``queries`` that each query is.
+            query_of: what a query asks by its number, ``(*query_shape)``.
 
         Returns:
             ``(elements, *parity_shape)``, valid until the next call.
         """
         if self._parity_queries is None:
             # Parity queries are copied on their way to an instance, so that one place to put them serves all.
-            self._parity_queries = torch.zeros(self.batch_size, *self._encoder.coded_shape(queries.shape[1:]))
+            shape = query_of(group.members[0].queries[0]).shape
+            self._parity_queries = torch.zeros(self.batch_size, *self._encoder.coded_shape(shape))
         started_s = time.perf_counter()
         for element in range(group.elements):
-            members = [queries[sample_of[batch.queries[min(element, len(batch) - 1)]]] for batch in group.members]
+            members = [query_of(batch.queries[min(element, len(batch) - 1)]) for batch in group.members]
             self._encoder.encode_group(members, row, self._parity_queries[element])
         self.encode_s.append(time.perf_counter() - started_s)
         return self._parity_queries[: group.elements]

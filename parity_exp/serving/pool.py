@@ -179,6 +179,15 @@ class Pool(Checked, ABC):
         Never raises for what instances do; a timeout of 0 returns at once.
         """
 
+    def wake(self) -> None:
+        """Let a :meth:`poll` that waits return soon; may be called by another thread, and when nobody waits.
+
+        A pool that cannot be woken lets whoever needs it poll briefly.
+        """
+
+    wakes = False
+    """Whether :meth:`wake` does so at once."""
+
     @abstractmethod
     def kill(self, instance: int) -> None:
         """Kill an instance without warning (SIGKILL), as a straggler model's crash does; it is restarted."""

@@ -186,7 +186,7 @@ def answered_group(coder: WholeGroupCoder, queries: torch.Tensor, sizes: list[in
     tasks = []
     for row in range(2):
         task = Work("base", "base", group=group, row=row)
-        task.result = coder.encode(group, row, queries, list(range(first))).clone()
+        task.result = coder.encode(group, row, queries.__getitem__).clone()
         tasks.append(task)
     return group, tasks
 

@@ -99,6 +99,10 @@ class _Life(Life):
         return self.ends_with
 
 
+_Arrived = tuple[_Life, Callable[..., None], "Future[Any]", float]
+"""What became of a call: whose, who takes it, the answer, and when it came."""
+
+
 class RayPool(SupervisedPool[_Life]):
     """Instances as actors on a Ray cluster.
 
@@ -187,7 +191,7 @@ class RayPool(SupervisedPool[_Life]):
         self.num_gpus = num_gpus
         self.strategy = strategy
         self.runtime_env = runtime_env
-        self._arrived: SimpleQueue[tuple[_Life, Callable[..., None], Future[Any], float]] = SimpleQueue()
+        self._arrived: SimpleQueue[_Arrived | None] = SimpleQueue()
         self._contents: dict[str, Any] = {}
         self._actors: Any = None
         self._group: Any = None
@@ -305,22 +309,34 @@ class RayPool(SupervisedPool[_Life]):
         arrived = self._arrived.put
         answer.future().add_done_callback(lambda future: arrived((life, then, future, time.monotonic())))
 
+    wakes = True
+
+    def wake(self) -> None:
+        self._arrived.put(None)
+
     def _listen(self, until_s: float) -> None:
         while True:
             now_s = time.monotonic()
             with suppress(Empty):
                 while True:
-                    self._receive(*self._arrived.get_nowait())
+                    self._take(self._arrived.get_nowait())
             if now_s >= self._check_s:
                 self._check(now_s)
                 self._ask_all(now_s)
-            if self._events or now_s >= until_s:
+            if self._events or self._woken or now_s >= until_s:
                 return
             wait_s = max(0.0, min(until_s, self._check_s) - now_s)
             try:
-                self._receive(*self._arrived.get(timeout=wait_s))
+                self._take(self._arrived.get(timeout=wait_s))
             except Empty:
                 self._count_away(time.monotonic() - now_s - wait_s)
+
+    def _take(self, arrived: _Arrived | None) -> None:
+        """Take what has arrived; None came from who wanted the pool to wake."""
+        if arrived is None:
+            self._woken = True
+        else:
+            self._receive(*arrived)
 
     def _receive(self, life: _Life, then: Callable[..., None], future: "Future[Any]", at_s: float) -> None:
         """Take what became of a call; what comes from a life that is over is nobody's."""
