@@ -14,9 +14,12 @@ from parity_exp.disturbances.distribution import (
     Resampled,
     ShiftedExponential,
 )
+from parity_exp.disturbances.machine_trace import MachineTrace
 from parity_exp.disturbances.multitenancy import Multitenancy
 from parity_exp.disturbances.neighbour import Neighbour
+from parity_exp.disturbances.phases import Phases
 from parity_exp.disturbances.replay import Replay
+from parity_exp.disturbances.resize import Resize
 from parity_exp.disturbances.shuffle import Shuffle
 from parity_exp.disturbances.slowdown import Slowdown
 from parity_exp.disturbances.straggler import NotThereError, Straggler, all_helpers, compose
@@ -31,12 +34,15 @@ __all__ = [
     "Empirical",
     "Exponential",
     "LogNormal",
+    "MachineTrace",
     "Multitenancy",
     "Neighbour",
     "NotThereError",
     "Pareto",
+    "Phases",
     "Replay",
     "Resampled",
+    "Resize",
     "ShiftedExponential",
     "Shuffle",
     "Slowdown",

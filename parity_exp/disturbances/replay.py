@@ -9,7 +9,7 @@ from parity_exp.checks import SettingError
 from parity_exp.disturbances.helpers.helper import Helper
 from parity_exp.disturbances.straggler import Straggler
 from parity_exp.disturbances.timeline import FAULTS
-from parity_exp.disturbances.trace import CONTENTION, KILL, SLOW, TENANT, Disturbance, read_trace
+from parity_exp.disturbances.trace import CONTENTION, GONE, KILL, SLOW, TENANT, Disturbance, read_trace
 from parity_exp.disturbances.worlds import world_of
 from parity_exp.ranges import Text
 
@@ -32,7 +32,7 @@ class Replay(Straggler):
         self.path = path
         self.processes = {CONTENTION: contention, TENANT: tenant}
         # Read now, so that a bad file is refused before anything has started.
-        self.rows = read_trace(path, (SLOW, KILL, *self.processes, *FAULTS))
+        self.rows = read_trace(path, (SLOW, KILL, GONE, *self.processes, *FAULTS))
 
     def named(self) -> Sequence[Disturbance]:
         return self.rows

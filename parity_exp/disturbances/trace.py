@@ -19,8 +19,8 @@ from parity_exp.errors import UserError
 from parity_exp.files.csv_rows import finite_number, read_rows
 from parity_exp.files.writing import write_text
 
-SLOW, KILL, CONTENTION, TENANT = "slow", "kill", "contention", "tenant"
-KINDS = (SLOW, KILL, CONTENTION, TENANT, *FAULTS)
+SLOW, KILL, GONE, CONTENTION, TENANT = "slow", "kill", "gone", "contention", "tenant"
+KINDS = (SLOW, KILL, GONE, CONTENTION, TENANT, *FAULTS)
 
 COLUMNS = ("kind", "instance", "start_s", "end_s", "factor", "extra_ms")
 CLUSTER = "cluster"
@@ -40,6 +40,7 @@ class Disturbance:
         kind: ``slow``: a task that the instance begins in ``[start_s, end_s)`` takes ``factor`` times as long, and
             then ``extra_ms`` longer; where rows overlap, factors multiply and extra times add up (see
             :class:`~parity_exp.disturbances.timeline.Timeline`). ``kill``: the instance is killed at ``start_s``.
+            ``gone``: it is lost at ``start_s``, with what it has, and there again at ``end_s``.
             ``contention``: from ``start_s`` to ``end_s`` a real process competes for its device. ``tenant``: in that
             time a second service runs on its device. ``garbage``, ``stuck``, ``nan``: the outputs of a task that it
             begins in that time are spoilt (see :class:`~parity_exp.disturbances.timeline.Fault`).

@@ -24,7 +24,7 @@ from parity_exp.devices.backends import named_backends
 from parity_exp.disturbances.helpers.helper import Helper
 from parity_exp.disturbances.helpers.process import attend
 from parity_exp.disturbances.timeline import FAULTS
-from parity_exp.disturbances.trace import KILL, SLOW, Disturbance
+from parity_exp.disturbances.trace import GONE, KILL, SLOW, Disturbance
 from parity_exp.errors import UserError
 from parity_exp.process import temporary_folder
 from parity_exp.process.fresh import from_fork_server
@@ -79,13 +79,15 @@ class Disturber:
         seed: int = 0,
     ) -> None:
         own = [row for row in rows if row.instance < len(devices) and row.kind not in (SLOW, *FAULTS)]
-        unknown = {row.kind for row in own} - {KILL, *helpers}
+        unknown = {row.kind for row in own} - {KILL, GONE, *helpers}
         if unknown:
             raise SettingError(f"{{/straggler}}: nothing is known to do for rows of kind {', '.join(sorted(unknown))}")
-        self._kills = sorted((row.start_s, row.instance) for row in own if row.kind == KILL)
+        # Who is not there from the beginning has nothing to lose.
+        lost = (row for row in own if row.kind == KILL or (row.kind == GONE and row.start_s > 0))
+        self._kills = sorted((row.start_s, row.instance) for row in lost)
         self._spans: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
         for row in own:
-            if row.kind != KILL:
+            if row.kind not in (KILL, GONE):
                 self._spans[row.kind, row.instance].append((row.start_s, row.end_s))
         self._devices = devices
         self._cores = cores

@@ -22,10 +22,11 @@ from parity_exp.policies.desk import Desk
 from parity_exp.policies.policy import AnswerSource
 from parity_exp.recordings.recorder import Answer, Recorder
 from parity_exp.recordings.troubles import Troubles
+from parity_exp.serving.absences import Absences
 from parity_exp.serving.dispatch import Dispatch, origin
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.group_coder import GroupCoder
-from parity_exp.serving.pool import Pool
+from parity_exp.serving.pool import Down, Event, Pool, Up
 
 LEAD_S = 0.02
 """Time between the order to begin and the beginning of the run, for the order to reach everybody."""
@@ -69,6 +70,7 @@ class Frontend(Dispatch):
         disturber: started; carries out the straggler trace.
         progress: is told now and then how many queries have been answered.
         troubles: is told what goes wrong.
+        absences: which instances are not to be used when; None: all always are.
     """
 
     def __init__(
@@ -81,8 +83,10 @@ class Frontend(Dispatch):
         disturber: Disturber | None = None,
         progress: Callable[[int], None] = lambda _: None,
         troubles: Troubles | None = None,
+        absences: Absences | None = None,
     ) -> None:
         super().__init__(pool, desk, coder, recorder, workload.task, workload.default, troubles)
+        self.absences = absences or Absences((), 0)
         self.disturber = disturber
         self.progress = progress
         self.queries = workload.queries
@@ -121,6 +125,8 @@ class Frontend(Dispatch):
         pool.begin(zero_s)
         if self.disturber is not None:
             self.disturber.begin(zero_s)
+        for instance in self.absences.from_the_beginning():
+            desk.down(instance, 0.0)
         disturb_s = math.inf if self.disturber is None else 0.0
         tell_s = 0.0
         while True:
@@ -132,6 +138,9 @@ class Frontend(Dispatch):
                 self._arrive(heappop(due_s), now_s)
             if self.disturber is not None and now_s >= disturb_s:
                 disturb_s = self.disturber.tick(now_s + zero_s) - zero_s
+            if now_s >= self.absences.next_s:
+                for instance in self.absences.over(now_s):
+                    desk.up(instance)
             desk.wake(now_s)
             desk.place(now_s)
             if not self.tasks and not due_s and desk.is_stuck:
@@ -143,10 +152,17 @@ class Frontend(Dispatch):
                 if self._answered == total:
                     self.progress(total)
                     return
-            until_s = min(due_s[0] if due_s else math.inf, desk.wakes_s(), disturb_s)
+            until_s = min(due_s[0] if due_s else math.inf, desk.wakes_s(), disturb_s, self.absences.next_s)
             timeout_s = until_s - (clock() - zero_s)
             for event in pool.poll(min(max(timeout_s, 0.0), LONGEST_POLL_S)):
                 self._handle(event, clock() - zero_s)
+
+    def _handle(self, event: Event, now_s: float) -> None:
+        if isinstance(event, Up) and self.absences.holds_back(event.instance, now_s):
+            return
+        if isinstance(event, Down):
+            self.absences.died(event.instance)
+        super()._handle(event, now_s)
 
     def _arrive(self, scheduled_s: float, now_s: float) -> None:
         query = self._sent

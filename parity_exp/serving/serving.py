@@ -26,6 +26,7 @@ from parity_exp.recordings.recorder import Recorder
 from parity_exp.recordings.troubles import Troubles
 from parity_exp.scenario.result import Recorded
 from parity_exp.scenario.scenario import DAY_S, Draw, MakeQueues, Scenario
+from parity_exp.serving.absences import Absences
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.frontend import Frontend, Workload
 from parity_exp.serving.group_coder import coder_of
@@ -199,7 +200,8 @@ class Serving(Scenario):
             disturber = pool.disturber(trace, all_helpers(self.stragglers), self.seed)
             disturber.start()
             with progress(name, self.load.total, show_progress) as move:
-                frontend = Frontend(pool, desk, coder, scene.workload, recorder, disturber, move, troubles)
+                absences = Absences(trace, len(held))
+                frontend = Frontend(pool, desk, coder, scene.workload, recorder, disturber, move, troubles, absences)
                 frontend.run()
         finally:
             with ctrl_c_waits():

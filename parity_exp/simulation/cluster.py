@@ -20,14 +20,17 @@ from math import inf
 
 import numpy as np
 
-from parity_exp.disturbances.trace import KILL, Disturbance
+from parity_exp.disturbances.trace import Disturbance
 from parity_exp.policies.desk import Desk
 from parity_exp.policies.policy import Policy, Role, Work
 from parity_exp.policies.queues import Queues, SingleQueue
+from parity_exp.simulation.losses import Loss, Returns, losses_of
 from parity_exp.simulation.outcome import DONE, RAISED, Outcome
 
 Service = Callable[[Work, float], float]
 """How long a placed task takes that its instance begins at a time; infinity: for ever."""
+
+NEVER = Loss(inf, -1)
 
 TELL = 2048
 """After so many events the progress is told again."""
@@ -68,8 +71,8 @@ def simulate(
         service: how long a task takes, in seconds, injected delays included, such as
             :class:`~parity_exp.simulation.ServiceTimes`. It is asked once for each task that is placed.
         base_instances: m; the policy says what comes on top.
-        trace: its kills are carried out; slowdowns are the business of ``service``.
-        restart_s: how long an instance is gone that was killed so many times before; infinity: for good.
+        trace: its kills and absences are carried out; slowdowns are the business of ``service``.
+        restart_s: how long a killed instance is gone that was lost so many times before; infinity: for good.
         there_s: how long a task's message to its instance travels; it is asked once for each task that is placed.
             Messages on the same way do not overtake each other. None: no time.
         back_s: how long the message from the instance travels, likewise.
@@ -89,8 +92,8 @@ def simulate(
     outcome = Outcome(total) if outcome is None else outcome
     outcome.replaces_queries = policy.replaces_queries
     desk = Desk(policy, base_instances, queues, prefetch, batch_size, window_s, slo_s)
-    kills = sorted((row.start_s, row.instance) for row in trace if row.kind == KILL and row.instance < len(desk.held))
-    cluster = _Cluster(desk, outcome, service, restart_s, there_s, back_s, raises, iter(kills))
+    losses = losses_of(trace, len(desk.held))
+    cluster = _Cluster(desk, outcome, service, restart_s, there_s, back_s, raises, iter(losses))
     collecting = gc.isenabled()
     gc.disable()  # what is over is freed by reference counts
     try:
@@ -114,34 +117,37 @@ class _Cluster:
         there_s: Callable[[Work], float] | None,
         back_s: Callable[[Work], float] | None,
         raises: Callable[[Work], bool] | None,
-        kills: Iterator[tuple[float, int]],
+        losses: Iterator[Loss],
     ) -> None:
         self.desk = desk
         self.outcome = outcome
         self.service = service
-        self.restart_s = restart_s
         self.there_s = there_s
         self.back_s = back_s
         self.raises = raises
-        self.kills = kills
+        self.losses = losses
         instances = outcome.instances = len(desk.held)
         self.events: list[_Event] = []
         self.numbers = count()
         self.done_s = [0.0] * instances  # when an instance is through with what it has
         self.heard_s = [0.0] * instances  # when its last message so far comes
         self.told_s = [0.0] * instances  # when the last message to it so far comes
+        self.returns = Returns(restart_s, instances)
         self.deaths_s: list[list[float]] = [[] for _ in range(instances)]
 
     def run(self, due_s: "array[float]", total: int, think_s: float | None, progress: Callable[[int], None]) -> None:
         """Serve until every query has its answer, or nothing will ever happen again."""
         desk, events, outcome = self.desk, self.events, self.outcome
-        kill_s, victim = next(self.kills, (inf, -1))
+        loss = next(self.losses, NEVER)
+        while loss.start_s <= 0 and loss.until_s is not None:  # not there from the beginning
+            self._lose(loss)
+            loss = next(self.losses, NEVER)
         arrival_s = due_s[0] if total else inf
         sent = answered = turn = 0
         while answered < total:
             event_s = events[0][0] if events else inf
             wake_s = desk.wakes_s()
-            if arrival_s <= event_s and arrival_s <= wake_s and arrival_s <= kill_s:
+            if arrival_s <= event_s and arrival_s <= wake_s and arrival_s <= loss.start_s:
                 now_s = arrival_s
                 if now_s == inf:
                     now_s = outcome.now_s
@@ -154,13 +160,13 @@ class _Cluster:
                     desk.arrive(sent, now_s, now_s)
                     sent += 1
                     arrival_s = due_s[sent] if sent < len(due_s) and sent < total else inf
-            elif event_s <= wake_s and event_s <= kill_s:
+            elif event_s <= wake_s and event_s <= loss.start_s:
                 now_s = event_s
                 self._handle(heappop(events))
-            elif kill_s <= wake_s:
-                now_s = kill_s
-                self._kill(victim, now_s)
-                kill_s, victim = next(self.kills, (inf, -1))
+            elif loss.start_s <= wake_s and loss is not NEVER:
+                now_s = loss.start_s
+                self._lose(loss)
+                loss = next(self.losses, NEVER)
             else:
                 now_s = wake_s
             outcome.now_s = now_s
@@ -221,9 +227,10 @@ class _Cluster:
             self.outcome.ended(task.number, DONE)
             self.desk.finished(task, now_s)
 
-    def _kill(self, instance: int, now_s: float) -> None:
-        gone_s = self.restart_s(instance, len(self.deaths_s[instance]))
+    def _lose(self, loss: Loss) -> None:
+        instance, now_s = loss.instance, loss.start_s
+        back_s = self.returns.after(loss)
         self.deaths_s[instance].append(now_s)
         self.done_s[instance] = self.heard_s[instance] = self.told_s[instance] = 0.0
         self.desk.down(instance, now_s)
-        heappush(self.events, (now_s + gone_s, next(self.numbers), None, instance, len(self.deaths_s[instance])))
+        heappush(self.events, (back_s, next(self.numbers), None, instance, len(self.deaths_s[instance])))

@@ -4,8 +4,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from math import inf
 
-from parity_exp.disturbances.trace import KILL, Disturbance
+from parity_exp.disturbances.trace import Disturbance
 from parity_exp.policies.policy import Work
+from parity_exp.simulation.losses import Returns, losses_of
 from parity_exp.simulation.random_times import ServiceTimes
 
 
@@ -14,7 +15,7 @@ class Foresight:
 
     Args:
         service: draws the service times.
-        trace: with the kills.
+        trace: with the kills and absences.
         restart_s: how long an instance is gone that was killed so many times before.
         instances: how many there are.
     """
@@ -27,11 +28,12 @@ class Foresight:
         instances: int,
     ) -> None:
         self.service = service
-        self.restart_s = restart_s
-        self.kills_s: list[list[float]] = [[] for _ in range(instances)]
-        for row in sorted((row for row in trace if row.kind == KILL), key=lambda row: row.start_s):
-            if row.instance < instances:
-                self.kills_s[row.instance].append(row.start_s)
+        self.losses_s: list[list[float]] = [[] for _ in range(instances)]
+        self.back_s: list[list[float]] = [[] for _ in range(instances)]
+        returns = Returns(restart_s, instances)
+        for loss in losses_of(trace, instances):
+            self.losses_s[loss.instance].append(loss.start_s)
+            self.back_s[loss.instance].append(returns.after(loss))
 
     def __call__(self, task: Work, begins_s: Sequence[float]) -> list[float]:
         """When each instance would be through with a task that it could begin at its time; infinity if it dies."""
@@ -44,12 +46,9 @@ class Foresight:
 
     def _there(self, instance: int, time_s: float) -> float:
         """When an instance is there, from a time on."""
-        kills_s = self.kills_s[instance]
-        earlier = bisect_right(kills_s, time_s)
-        if not earlier:
-            return time_s
-        return max(time_s, kills_s[earlier - 1] + self.restart_s(instance, earlier - 1))
+        earlier = bisect_right(self.losses_s[instance], time_s)
+        return max(time_s, self.back_s[instance][earlier - 1]) if earlier else time_s
 
     def _survives(self, instance: int, begin_s: float, time_s: float) -> bool:
-        kills_s = self.kills_s[instance]
-        return bisect_right(kills_s, begin_s) == bisect_right(kills_s, begin_s + time_s)
+        losses_s = self.losses_s[instance]
+        return bisect_right(losses_s, begin_s) == bisect_right(losses_s, begin_s + time_s)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from parity_exp.checks import SettingError, check_setting
-from parity_exp.disturbances.trace import KILL, SLOW, Disturbance, timelines
+from parity_exp.disturbances.trace import GONE, KILL, SLOW, Disturbance, timelines
 from parity_exp.load import Load
 from parity_exp.policies.needs import Needs
 from parity_exp.policies.policy import Policy
@@ -125,7 +125,7 @@ def _refuse_processes(trace: list[Disturbance]) -> None:
         SettingError: with what to take instead.
     """
     for row in trace:
-        if row.kind not in (SLOW, KILL):
+        if row.kind not in (SLOW, KILL, GONE):
             raise SettingError(
                 f"{{straggler}}: rows of kind {row.kind} start real processes, which a simulation has none of; choose "
                 "straggler=slowdown, shuffle, degraded, crash or multitenancy_simulated, or give the slowdown that "

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from parity_exp.analysis.figures.answers import SOURCE_COLOURS
 from parity_exp.analysis.figures.axes import ALARM, clean, milliseconds, ms
 from parity_exp.disturbances.timeline import FAULTS
-from parity_exp.disturbances.trace import CONTENTION, KILL, SLOW, TENANT
+from parity_exp.disturbances.trace import CONTENTION, GONE, KILL, SLOW, TENANT
 from parity_exp.policies.policy import SOURCES
 from parity_exp.recordings.measures import percentiles
 
@@ -24,6 +24,7 @@ MODEL_COLOURS = ("#5b7fa6", "#7a5ba6", "#5ba68f", "#a6825b")
 
 DISTURBANCES = {
     SLOW: ("#f4b942", "tasks that begin here are late"),
+    GONE: ("#b0b0b0", "the instance is not there"),
     CONTENTION: ("#9bc18c", "a process competes"),
     TENANT: ("#e3a1a1", "a second service runs"),
     **{kind: ("#c9a0dc", f"outputs are spoilt ({kind})") for kind in FAULTS},

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from parity_exp.load.published.columns import rows_of
+from parity_exp.files.named_columns import rows_of
 from parity_exp.load.published.published_load import PublishedLoad
 from parity_exp.load.published.requests import Requests
 from parity_exp.ranges import AnyQueries, Delay, Factor, Positive, Queries, Text

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from parity_exp.errors import UserError
-from parity_exp.load.published.columns import rows_of
-from parity_exp.load.published.date_time import seconds_of
+from parity_exp.files.date_time import seconds_of
+from parity_exp.files.named_columns import rows_of
 from parity_exp.load.published.requests import Requests
 from parity_exp.load.published.token_load import TokenLoad
 from parity_exp.ranges import AnyQueries, Delay, Factor, Positive, Queries, Text

@@ -1,4 +1,4 @@
-"""Rows of published CSV files: cells by the names of their columns, and numbers that are what they should be."""
+"""Rows of CSV files by the names of their columns, and numbers that are what they should be."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

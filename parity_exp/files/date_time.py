@@ -1,4 +1,4 @@
-"""Date-times as published traces have them, with up to nine digits behind the second."""
+"""Date-times as trace files have them, with up to nine digits behind the second."""
 
 import re
 from datetime import datetime
