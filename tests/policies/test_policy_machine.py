@@ -44,6 +44,7 @@ from parity_exp.policies import (
     VotedParity,
     VotedReplication,
 )
+from parity_exp.policies.needs import Needs
 from parity_exp.policies.policy import (
     BACKUP,
     BASE,
@@ -79,6 +80,12 @@ def always_reissue(k: int, r: int) -> Policy:
     return Knowing(k, r)
 
 
+def apart(policy: Policy) -> Policy:
+    """A policy whose code brings all predictions back from one parity output."""
+    policy.decodes_by(Needs(policy.k, (policy.k, *[0] * policy.r)))
+    return policy
+
+
 POLICIES: dict[str, list[Callable[[int, int], Policy]]] = {
     "none": [NoRedundancy],
     "equal_resources": [EqualResources],
@@ -102,7 +109,25 @@ POLICIES: dict[str, list[Callable[[int, int], Policy]]] = {
         lambda k, r: Coded(k, r, range(k + 1), k, fill_ms=1e3 * FILL_S),
         lambda k, r: Coded(k, r, range(k + r + 1)[::-1], k, fill_ms=1e3 * FILL_S, equal_resources=False),
     ],
-    "parity": [Parity, lambda k, r: Parity(k, r, wait_exact_ms=1e3 * DELAY_S)],
+    "parity": [
+        Parity,
+        lambda k, r: Parity(k, r, wait_exact_ms=1e3 * DELAY_S),
+        lambda k, r: Parity(k, r, reconstruct="late", delay_ms=1e3 * DELAY_S),
+    ],
+    "places apart": [
+        lambda k, r: apart(Parity(k, r)),
+        lambda k, r: apart(Parity(k, r, reconstruct="late", delay_ms=1e3 * DELAY_S)),
+        lambda k, r: apart(Parity(k, r, wait_exact_ms=1e3 * DELAY_S)),
+        lambda k, r: apart(CheckedParity(k, r)),
+        lambda k, r: apart(VotedParity(k, r + 1, wait_ms=1e3 * DELAY_S)),
+    ],
+    "places apart on a shared pool": [
+        lambda k, r: apart(SharedParity(k, r, delay_ms=1e3 * DELAY_S, load_limit=10, reserve=0)),
+        lambda k, r: apart(SharedParity(k, r, delay_ms=1e3 * DELAY_S, load_limit=10, reserve=0, reconstruct="late")),
+        lambda k, r: apart(
+            Adaptive(k, r, delay_ms=1e3 * DELAY_S, copy_limit=0, load_limit=10, reserve=0, reconstruct="late")
+        ),
+    ],
     "shared_parity": [
         SharedParity,
         lambda k, r: SharedParity(k, r, delay_ms=1e3 * DELAY_S, load_limit=10, reserve=0),
@@ -129,6 +154,7 @@ class Watched(Policy):
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy.k, policy.r)
+        self.decodes_by(policy.needs)
         self.policy = policy
         self.allowed: Counter[tuple[str, int]] = Counter()
         self.about: tuple[Batch | Group, ...] = ()
