@@ -56,7 +56,20 @@ def simulation_arguments(config: DictConfig) -> dict[str, Any]:
     else:
         times["service_time_ms"] = _service_time_ms(config)
     shared["code"] = declared_needs(config)
+    shared["accuracy"] = _accuracy(config)
     return shared | times | {name: section.get(name) for name in ("prefetch", "seeds", "processes")}
+
+
+def _accuracy(config: DictConfig) -> list[float] | None:
+    """Available and degraded accuracy: as they are given, or as the run of ``run=`` has measured them."""
+    given = config.simulate.get("accuracy")
+    if given is not None:
+        return [float(one) for one in given]
+    if config.get("run") is None:
+        return None
+    metrics = RunDirectory.existing(config.run, "run").read_metrics()
+    keys = ("test/available_accuracy", "test/degraded_accuracy")
+    return [metrics[key] for key in keys] if all(key in metrics for key in keys) else None
 
 
 def _service_time_ms(config: DictConfig) -> float:

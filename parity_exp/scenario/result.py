@@ -18,6 +18,7 @@ from parity_exp.analysis.tables.serving import (
 from parity_exp.analysis.tables.terminal import show
 from parity_exp.recordings.looks import Looks
 from parity_exp.recordings.metric_keys import SIMULATED, metrics_by_policy, prefix_of
+from parity_exp.recordings.overall_accuracy import OVERALL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,7 +115,12 @@ class ServingResult:
 
         queries = {policy: recorded.queries for policy, recorded in self.recorded.items()}
         tasks = {policy: recorded.tasks for policy, recorded in self.recorded.items()}
-        return serving_figures(queries, tasks, self.trace, self.slo_ms, self.sizes, self.looks)
+        return serving_figures(queries, tasks, self.trace, self.slo_ms, self.sizes, self.looks, self._overall)
+
+    @property
+    def _overall(self) -> dict[str, float]:
+        """Overall accuracy by policy, where a simulation knows it."""
+        return {policy: values[OVERALL] for policy, values in self.by_policy.items() if OVERALL in values}
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:

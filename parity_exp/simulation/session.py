@@ -1,7 +1,7 @@
 """Serve in simulated time from a program: the same policies, loads and stragglers as real serving, without models."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -52,6 +52,7 @@ def simulate(
     k: int = 2,
     r: int = 1,
     code: GivenNeeds = None,
+    accuracy: Sequence[float] | None = None,
     service_time_ms: Positive | None = None,
     service_time: Distribution | None = None,
     backup_ratio: Positive = 1.0,
@@ -95,6 +96,8 @@ def simulate(
             decoder with parity models, such as ``trained.code``, or
             :class:`Needs(k, members) <parity_exp.policies.needs.Needs>`; a mapping gives some policies codes of their
             own. None: a parity output brings back one prediction, as of a sum.
+        accuracy: available and degraded accuracy of the code: how often the base model's own predictions are right, and
+            reconstructed ones. With it every policy has its overall accuracy, ``simulate/<policy>/overall_accuracy``.
         service_time_ms: mean time that a task takes, whatever its batch; None: 20, or as ``measured``.
         service_time: a distribution whose shape the times have; None: all are the same.
         backup_ratio: service time of the small model of an approximate backup over the base model's.
@@ -147,6 +150,7 @@ def simulate(
         times=times,
         prefetch=prefetch,
         needs=needs_by_name(code, by_name),
+        accuracy=accuracy,
     )
     if dry_run:
         return ServingResult("", {})

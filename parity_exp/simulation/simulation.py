@@ -1,6 +1,6 @@
 """A scenario in simulated time: what one seed makes of it, under each policy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from parity_exp.checks import SettingError, check_setting
@@ -12,6 +12,7 @@ from parity_exp.process.parallel import Tell
 from parity_exp.ranges import Prefetch
 from parity_exp.recordings.measures import serving_metrics
 from parity_exp.recordings.metric_keys import SIMULATED
+from parity_exp.recordings.overall_accuracy import OVERALL, overall_accuracy
 from parity_exp.scenario.scenario import Draw, MakeQueues, Scenario
 from parity_exp.simulation.amounts import Amounts
 from parity_exp.simulation.cluster import simulate
@@ -29,6 +30,7 @@ class Simulation(Scenario):
         times: how long tasks and messages take.
         prefetch: tasks that an instance may hold at a time, the one it works at included.
         needs: by policy what its code needs to give lost predictions back.
+        accuracy: of the base model's own predictions, and of reconstructed ones; None: nothing is known of them.
 
     The others are those of :class:`~parity_exp.scenario.Scenario`.
 
@@ -51,11 +53,13 @@ class Simulation(Scenario):
         times: Times,
         prefetch: int = 1,
         needs: Mapping[str, Needs] | None = None,
+        accuracy: Sequence[float] | None = None,
     ) -> None:
         super().__init__(policies, load, stragglers, instances, batch_size, batch_window_ms, queue, seed, needs=needs)
         check_setting("prefetch", prefetch, Prefetch)
         self.times = times
         self.prefetch = prefetch
+        self.accuracy = _checked_accuracy(accuracy)
         self.service = times.of_models(self.model_names)
         self.query_s = times.query_seconds(batch_size)
         self.capacity_qps = times.capacity(instances)
@@ -114,8 +118,27 @@ class Simulation(Scenario):
         """The metrics of a policy, by their keys."""
         queries = outcome.queries(self.load.warmup)
         metrics = serving_metrics(queries, outcome.lost, outcome.duplicates) | outcome.costs()
+        if self.accuracy is not None and not self.made[name].replaces_queries:  # those have codes of their own
+            overall = overall_accuracy(metrics, *self.accuracy)
+            metrics |= {} if overall is None else {OVERALL: overall}
         metrics |= {"instances": outcome.instances, "extra_instances": outcome.instances - self.instances}
         return {f"{SIMULATED}/{name}/{key}": value for key, value in metrics.items()}
+
+
+def _checked_accuracy(accuracy: Sequence[float] | None) -> tuple[float, float] | None:
+    """Available and degraded accuracy.
+
+    Raises:
+        SettingError: they are not two shares.
+    """
+    if accuracy is None:
+        return None
+    if len(accuracy) != 2 or not all(isinstance(one, int | float) and 0 <= one <= 1 for one in accuracy):
+        raise SettingError(
+            f"{{accuracy}}={list(accuracy)}: expected two shares from 0 to 1, of right answers among the base model's "
+            "own and among reconstructed ones, such as [0.95, 0.92]"
+        )
+    return accuracy[0], accuracy[1]
 
 
 def _refuse_processes(trace: list[Disturbance]) -> None:

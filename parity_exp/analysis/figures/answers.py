@@ -1,5 +1,7 @@
 """What clients got: where answers came from, and how good they were for how late they came."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,21 +17,32 @@ from parity_exp.recordings.measures import percentiles
 SOURCE_COLOURS = dict(zip(SOURCES, ("#8c9aa8", "#0072b2", "#cc79a7", "#e69f00", "#b2182b"), strict=True))
 
 
-def accuracy_against_tail(queries: QueriesByPolicy, looks: Looks | None = None) -> Figure:
-    """Accuracy of what clients got against p99 and p99.9, a point a policy: the best are at the upper left."""
+def accuracy_against_tail(
+    queries: QueriesByPolicy, looks: Looks | None = None, overall: Mapping[str, float] | None = None
+) -> Figure:
+    """Accuracy of what clients got against p99 and p99.9, a point a policy: the best are at the upper left.
+
+    Args:
+        queries: for each policy a row a query.
+        looks: what policies say of themselves.
+        overall: overall accuracy by policy, where answers were not compared with labels; policies without it are left
+            out.
+    """
+    if overall is not None:
+        queries = {policy: table for policy, table in queries.items() if policy in overall}
     figure = Figure(figsize=(9, 4.3), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     at = {policy: percentiles(table["latency_ms"].to_numpy()) for policy, table in queries.items()}
     for axis, name in zip(axes, ("p99", "p99.9"), strict=True):
         for policy, colour in policy_colours(queries, looks).items():
-            accuracy = float(queries[policy]["correct"].mean())
+            accuracy = float(queries[policy]["correct"].mean()) if overall is None else overall[policy]
             axis.plot(at[policy][name], accuracy, ls="", marker="o", ms=9, color=colour, label=policy)
         axis.set(xscale="log", xlabel=f"{name}, ms", title=f"Accuracy and {name}")
         axis.margins(0.12)
         milliseconds(axis.xaxis)
         clean(axis)
         axis.grid(axis="x", alpha=0.25)
-    axes[0].set_ylabel("accuracy of what clients got")
+    axes[0].set_ylabel("accuracy of what clients got" if overall is None else "overall accuracy, calculated")
     figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=4, loc="outside lower center")
     return figure
 

@@ -24,6 +24,7 @@ def serving_figures(
     slo_ms: float | None = None,
     instances: Mapping[str, float] | None = None,
     looks: Looks | None = None,
+    overall: Mapping[str, float] | None = None,
 ) -> dict[str, Figure]:
     """Every picture of a serving run by the name of its file; none of a run that has recorded nothing.
 
@@ -37,6 +38,7 @@ def serving_figures(
         slo_ms: the deadline.
         instances: for each policy how many it had, which tells its rows of the trace where clusters have several sizes.
         looks: what policies say of themselves: their colours, and which is the baseline.
+        overall: of a simulation, overall accuracy by policy, as far as it is known.
     """
     served = {policy: table for policy, table in queries.items() if not table.empty}
     if not served:
@@ -45,6 +47,8 @@ def serving_figures(
     if all("correct" in table for table in served.values()):  # of a simulation it is not known
         pictures["accuracy_against_tail"] = accuracy_against_tail(served, looks)
         pictures["accuracy_against_slo"] = accuracy_against_slo(served, slo_ms, looks)
+    elif overall:
+        pictures["accuracy_against_tail"] = accuracy_against_tail(served, looks, overall)
     pictures["answer_sources"] = answer_sources(served)
     pictures["latency_over_time"] = latency_over_time(served, slo_ms, looks)
     told = [policy for policy in served if policy in tasks and not tasks[policy].empty]

@@ -21,6 +21,7 @@ from parity_exp.analysis.pages.terms import OF_A_RUN, terms
 from parity_exp.analysis.runs.one_run import OneRun
 from parity_exp.analysis.tables.capacity import capacity_findings
 from parity_exp.recordings.names import PICTURE
+from parity_exp.recordings.overall_accuracy import OVERALL
 from parity_exp.recordings.reader import read_table
 from parity_exp.recordings.run_directory import RunDirectory
 
@@ -106,7 +107,13 @@ class RunPage(Page):
         if not there.intersection(captions.SERVING):
             had = {policy: values["instances"] for policy, values in run.policies.items() if "instances" in values}
             drawn = serving_figures(
-                run.recordings.queries, run.recordings.tasks, run.recordings.trace, run.slo_ms, had, run.looks
+                run.recordings.queries,
+                run.recordings.tasks,
+                run.recordings.trace,
+                run.slo_ms,
+                had,
+                run.looks,
+                {policy: values[OVERALL] for policy, values in run.policies.items() if OVERALL in values},
             )
             contents |= {name: png(figure) for name, figure in drawn.items()}
         ranks = {policy: rank for rank, policy in enumerate(run.recordings.queries)}

@@ -12,6 +12,7 @@ from parity_exp.analysis.tables.quality import score_name
 from parity_exp.policies.policy import SOURCES
 from parity_exp.recordings.costs import COSTS
 from parity_exp.recordings.measures import PER_MILLE, quality_of
+from parity_exp.recordings.overall_accuracy import OVERALL
 
 INTERVAL = "_ci95"
 """Ends the names of half-widths of confidence intervals over seeds."""
@@ -49,6 +50,8 @@ def percentile_table(policies: Mapping[str, Mapping[str, float]]) -> pd.DataFram
     }
     measured = dict.fromkeys(quality_of(values) for values in policies.values() if "accuracy" in values)
     quality = {score_name(key): key for key in (*measured, *(["accuracy"] if measured else ()))}
+    if any(OVERALL in values for values in policies.values()):
+        quality |= {"overall accuracy": OVERALL}
     what = {"gap ms": "gap_ms", **quality, **used, "lost": "lost"}
     return _table(policies, {"instances": "instances", **LATENCIES, **what})
 

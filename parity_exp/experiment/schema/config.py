@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
 from parity_exp.ranges import (
     MOST_INSTANCES,
@@ -175,6 +175,7 @@ CONFIG: dict[str, Any] = {
         "prefetch": Annotated[int, Ge(1), Le(10**6)],
         "seeds": Annotated[int, Ge(1), Le(10**5)],
         "processes": Annotated[int, Ge(1), Le(4096)] | None,
+        "accuracy": Annotated[Sequence[Share], MinLen(2), MaxLen(2)] | None,
     },
     "plan": {
         "slo_ms": OBJECTIVES,
