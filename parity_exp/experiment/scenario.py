@@ -10,6 +10,7 @@ from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import build_checked, is_systematic, new_non_systematic_code
 from parity_exp.experiment.schema import check_config
 from parity_exp.load import Load
+from parity_exp.policies.ejection import Ejection
 from parity_exp.policies.policy import Policy
 
 if TYPE_CHECKING:
@@ -58,7 +59,11 @@ def policy(config: DictConfig, name: str) -> Policy:
     code = non_systematic_code(config, name)
     if code is not None:
         counts |= {"order": code.order, "needed": code.needed}
-    return build_checked(config.redundancy[name], f"redundancy.{name}", kind, **counts)
+    node = config.redundancy[name]
+    made = build_checked(node, f"redundancy.{name}", kind, **counts)
+    if isinstance(node, DictConfig) and node.get("ejection") is not None:
+        made.ejection = build_checked(node.ejection, f"redundancy.{name}.ejection", Ejection)
+    return made
 
 
 def non_systematic_code(config: DictConfig, name: str) -> "NonSystematicCode | None":

@@ -128,6 +128,10 @@ class Desk:
         self._waiting: dict[Batch, None] = {}  # without deadlines: what has no answer yet
         self._placed = 0
         self.unanswered = 0
+        self._ejection = policy.ejection
+        self._ejected: set[int] = set()  # and those that come back when they have done what they have
+        if self._ejection is not None:
+            self._ejection.start([role.instances for role in self.roles])
         policy.start(self)
         for instance in range(len(self._of_instance)):
             self.up(instance)
@@ -176,12 +180,16 @@ class Desk:
         work.state = State.FINISHED
         work.result = result
         self._leave(work)
+        if self._ejection is not None:
+            self._eject(self._ejection.finished(work.instance, now_s - work.placed_s, now_s))
         self.policy.finished(work, now_s)
 
     def failed(self, work: Work, now_s: float) -> None:
         """A model raised; the instance goes on."""
         work.state = State.FAILED
         self._leave(work)
+        if self._ejection is not None:
+            self._eject(self._ejection.failed(work.instance, now_s))
         self.policy.failed(work, now_s)
 
     def refused(self, work: Work) -> None:
@@ -196,7 +204,10 @@ class Desk:
         self._refused[instance] += 1
         self._retry_s = min(self._retry_s, work.placed_s + RETRY_S)
         work.state = State.QUEUED
-        self._of_instance[instance].refused(work, instance)
+        if instance in self._ejected:
+            self._of_instance[instance].add(work, first=True)
+        else:
+            self._of_instance[instance].refused(work, instance)
         self._changed = True
 
     def down(self, instance: int, now_s: float, final: bool = False) -> None:
@@ -206,19 +217,29 @@ class Desk:
             return
         self._is_up[instance] = False
         self._refused[instance] = 0
-        self._of_instance[instance].down(instance)
+        if instance in self._ejected:
+            self._ejected.discard(instance)
+        else:
+            self._of_instance[instance].down(instance)
         self._changed = True
         lost, self._running[instance] = self._running[instance], set()
         for work in sorted(lost, key=lambda work: work.number):
             work.state = State.FAILED
+            if self._ejection is not None:
+                self._eject(self._ejection.failed(instance, now_s))
             self.policy.failed(work, now_s)
+        if self._ejection is not None:
+            self._end_panic(instance)
 
     def up(self, instance: int) -> None:
         """An instance is there, or there again."""
         if self._is_up[instance]:
             return
         self._is_up[instance] = True
-        self._of_instance[instance].up(instance)
+        if self._ejection is not None and instance in self._ejection.ejected:
+            self._ejected.add(instance)
+        else:
+            self._of_instance[instance].up(instance)
         self._changed = True
 
     @property
@@ -246,6 +267,8 @@ class Desk:
             self._send_batch(now_s)
         if self._retry_s <= now_s:
             self._retry()
+        if self._ejection is not None and self._ejection.due_s <= now_s:
+            self._take_back(self._ejection.back(now_s))
         while self._timers and self._timers[0][0] <= now_s:
             batch = heapq.heappop(self._timers)[2]
             if not batch.answered:
@@ -280,6 +303,8 @@ class Desk:
             first = deadlines[0][0]
         if self._retry_s < first:
             first = self._retry_s
+        if self._ejection is not None and self._ejection.due_s < first:
+            first = self._ejection.due_s
         return first
 
     def place(self, now_s: float) -> None:
@@ -365,17 +390,46 @@ class Desk:
     def _leave(self, work: Work) -> None:
         """Work has left its instance, which goes on."""
         self._running[work.instance].discard(work)
+        if work.instance in self._ejected:
+            assert self._ejection is not None
+            if work.instance not in self._ejection.ejected:
+                self._take_back([work.instance])
+            return
         self._of_instance[work.instance].freed(work.instance)
         if self._refused[work.instance]:
             self._forgive(work.instance)
         self._changed = True
+
+    def _eject(self, instances: list[int]) -> None:
+        """Give instances nothing more."""
+        for instance in instances:
+            if self._is_up[instance] and instance not in self._ejected:
+                self._refused[instance] = 0
+                self._of_instance[instance].down(instance)
+                self._ejected.add(instance)
+                self._changed = True
+
+    def _take_back(self, instances: list[int]) -> None:
+        """Use instances again; those that still have something, when they have done that."""
+        for instance in instances:
+            if instance in self._ejected and not self._running[instance]:
+                self._ejected.discard(instance)
+                self._of_instance[instance].up(instance)
+                self._changed = True
+
+    def _end_panic(self, gone: int) -> None:
+        """Where nobody of a role is there but who is ejected, they come back."""
+        assert self._ejection is not None
+        mine = self._of_instance[gone].instances
+        if not any(self._is_up[one] and one not in self._ejected for one in mine):
+            self._take_back(self._ejection.panic(gone))
 
     def _retry(self) -> None:
         """Offer work again to instances that refused some and have none."""
         self._retry_s = inf
         self._changed = True
         for instance, refused in enumerate(self._refused):
-            if refused and not self._running[instance]:
+            if refused and not self._running[instance] and instance not in self._ejected:
                 self._forgive(instance)
 
     def _forgive(self, instance: int) -> None:

@@ -51,6 +51,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar, Protocol
 
 from parity_exp.policies.answer_source import SOURCES, AnswerSource
+from parity_exp.policies.ejection import Ejection
 from parity_exp.policies.look import Look
 from parity_exp.policies.needs import Needs
 from parity_exp.policies.queues.queues import Queues
@@ -168,6 +169,9 @@ class Policy(ABC):
 
     false_alarm_rate: float | None = None
     """How often a sound group may be taken for a wrong one; None for policies that do not ask for ``suspects``."""
+
+    ejection: Ejection | None = None
+    """Ejects instances that fail or are slow, whatever the policy does: the desk asks it. Set on an object."""
 
     actions: Actions
 

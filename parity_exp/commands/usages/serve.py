@@ -18,7 +18,7 @@ USAGE = Usage(
         "pool.service_time_ms=0": "least time of a task; 0: the model's own",
         "pool.devices=cpu": "where instances compute",
     },
-    ("redundancy", "straggler", "load", "pool", "queue", "experiment/*", "trainer", "tracker"),
+    ("redundancy", "ejection", "straggler", "load", "pool", "queue", "experiment/*", "trainer", "tracker"),
     {
         "serve run=outputs/train/DATE/TIME": "the policies chosen otherwise, under network transfers",
         "serve -m run=outputs/train/DATE/TIME load.utilisation=0.5,0.7": "latency over load",

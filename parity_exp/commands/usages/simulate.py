@@ -18,7 +18,7 @@ USAGE = Usage(
         "simulate.calibrate=outputs/serve/DATE/TIME": "times as a served run has measured them",
         "plan.slo_ms=[100]": "find the fewest machines that keep plan.percentile below this",
     },
-    ("redundancy", "straggler", "load", "pool", "queue", "distribution", "experiment/*", "tracker"),
+    ("redundancy", "ejection", "straggler", "load", "pool", "queue", "distribution", "experiment/*", "tracker"),
     {
         "simulate pool.instances=1000 load.queries=1000000 redundancy=[parity]": "what nobody can rent",
         "simulate -m experiment=parm/fig9a": "a figure of the paper, at all its rates",

@@ -138,7 +138,10 @@ CONFIG: dict[str, Any] = {
     "redundancy": Named(
         Component(
             "parity_exp.policies.policy.Policy",
-            experiment={"code": CODE},
+            experiment={
+                "code": CODE,
+                "ejection": Component("parity_exp.policies.ejection.Ejection", optional=True, networks=False),
+            },
             program=frozenset({"k", "r", "order", "needed"}),
             networks=False,
         ),
