@@ -48,7 +48,9 @@ class ServingPlan:
         shared = scenario_arguments(self.config)
         stragglers = shared.pop("straggler")
         with naming_keys():
-            scenario = Scenario(**shared, stragglers=stragglers, longest_s=LONGEST_S)
+            code = experiment.code if experiment.systematic else None
+            needs = {} if code is None else dict.fromkeys(shared["policies"], code.needs)
+            scenario = Scenario(**shared, stragglers=stragglers, longest_s=LONGEST_S, needs=needs)
             check_served(scenario, self.pool())
         self.policies = scenario.policies
         self.needs_backup = scenario.needs_backup

@@ -1,9 +1,10 @@
 """Checked parity: answers go out as before, and a group whose outputs contradict each other is flagged afterwards."""
 
 from parity_exp.policies.checked_shared_parity import CheckedSharedParity
-from parity_exp.policies.checking import FALSE_ALARM_RATE, checked_rate
+from parity_exp.policies.checking import FALSE_ALARM_RATE, checked_rate, refuse_incomparable
 from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE
 from parity_exp.policies.look import Look
+from parity_exp.policies.needs import Needs
 from parity_exp.policies.parity import Parity
 from parity_exp.policies.parity_groups import WAIT_EXACT_MS, ParityGroups
 from parity_exp.policies.reconstructing import RECONSTRUCT, Reconstruct
@@ -55,3 +56,7 @@ class CheckedParity(Parity):
         super().__init__(k, r, reconstruct, delay_ms, percentile, margin, wait_exact_ms)
         self.false_alarm_rate = checked_rate(false_alarm_rate)
         self.groups = ParityGroups(k, r, "parity", compares=True, lateness=self.lateness, wait_exact_ms=wait_exact_ms)
+
+    def decodes_by(self, needs: Needs) -> None:
+        refuse_incomparable(needs)
+        super().decodes_by(needs)

@@ -1,10 +1,11 @@
 """Checked shared parity: shared parity that flags groups whose outputs contradict each other."""
 
 from parity_exp.policies.budget import TOKEN_RATIO
-from parity_exp.policies.checking import FALSE_ALARM_RATE, checked_rate
+from parity_exp.policies.checking import FALSE_ALARM_RATE, checked_rate, refuse_incomparable
 from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE
 from parity_exp.policies.hedging import IDLE_MARGIN
 from parity_exp.policies.look import Look
+from parity_exp.policies.needs import Needs
 from parity_exp.policies.parity_groups import WAIT_EXACT_MS, ParityGroups
 from parity_exp.policies.reconstructing import RECONSTRUCT, Reconstruct
 from parity_exp.policies.shared_parity import LOAD_LIMIT, RESERVE, SharedParity
@@ -69,3 +70,7 @@ class CheckedSharedParity(SharedParity):
         self.groups = ParityGroups(
             k, r, self.base_role, idle_only=True, compares=True, lateness=lateness, wait_exact_ms=wait_exact_ms
         )
+
+    def decodes_by(self, needs: Needs) -> None:
+        refuse_incomparable(needs)
+        super().decodes_by(needs)

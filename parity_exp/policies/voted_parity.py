@@ -1,7 +1,8 @@
 """Voted parity: answers are held until their group has been checked, and wrong ones are replaced."""
 
-from parity_exp.policies.checking import FALSE_ALARM_RATE, checked_rate
+from parity_exp.policies.checking import FALSE_ALARM_RATE, checked_rate, refuse_incomparable
 from parity_exp.policies.look import Look
+from parity_exp.policies.needs import Needs
 from parity_exp.policies.parity import Parity
 from parity_exp.policies.parity_groups import WAIT_EXACT_MS, ParityGroups
 from parity_exp.policies.policy import AnswerSource, Batch, Group, Work
@@ -59,6 +60,10 @@ class VotedParity(Parity):
             )
         self.wait_s = wait_s(wait_ms)
         self.groups = ParityGroups(k, r, "parity", keeps_parities=True, wait_exact_ms=wait_exact_ms)
+
+    def decodes_by(self, needs: Needs) -> None:
+        refuse_incomparable(needs)
+        super().decodes_by(needs)
 
     def finished(self, work: Work, now_s: float) -> None:
         group = work.group if work.batch is None else work.batch.group

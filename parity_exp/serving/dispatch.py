@@ -197,8 +197,9 @@ def is_finite(outputs: Tensor) -> bool:
     return math.isfinite(float(outputs.numpy().sum())) or bool(outputs.isfinite().all())
 
 
-def origin(response: Response) -> Iterator[int]:
-    """Numbers of the tasks whose outputs went into an answer."""
+def origin(response: Response, coder: GroupCoder | None) -> Iterator[int]:
+    """Numbers of the tasks whose outputs went into an answer; of reconstructions the coder knows which they are."""
     if response.source is AnswerSource.RECONSTRUCTED:
-        return (task.number for task in (*response.own, *response.parities) if task is not None)
+        assert coder is not None
+        return (task.number for task in coder.read(response) if task is not None)
     return (task.number for task in (response.work,) if task is not None)

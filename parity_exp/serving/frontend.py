@@ -198,7 +198,7 @@ class Frontend(Dispatch):
                 answers = [self.default_answer] * len(response.elements)
             else:
                 answers = self.answer(predictions).tolist()
-            corrupted = self.recorder.is_corrupted(origin(response))
+            corrupted = self.recorder.is_corrupted(origin(response, self.coder))
             now_s = time.monotonic() - self._zero_s
             for element, predicted in zip(response.elements, answers, strict=True):
                 query = response.batch.queries[element]

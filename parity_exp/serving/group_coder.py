@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from parity_exp.coding import Code, NonSystematicCode
 from parity_exp.devices.placement import on_device
 from parity_exp.policies.desk import Response
-from parity_exp.policies.policy import Group
+from parity_exp.policies.policy import Group, Work
 
 
 class GroupCoder(ABC):
@@ -60,6 +60,10 @@ class GroupCoder(ABC):
     def decode(self, response: Response, element: int) -> Tensor:
         """The reconstructed prediction of one element, ``(*output_shape)``."""
 
+    def read(self, response: Response) -> Sequence[Work | None]:
+        """What a reconstruction is made of; None where it has not come."""
+        return (*response.own, *response.parities)
+
     def metrics(self) -> dict[str, float]:
         """Medians in microseconds, and sums in seconds; without an encoding or a reconstruction there is none."""
         times = {name: values for name, values in (("encode", self.encode_s), ("decode", self.decode_s)) if values}
@@ -86,6 +90,9 @@ class ParityGroupCoder(GroupCoder):
         decoded = self.code.decoder.decode_group(own, parities, response.place)
         self.decode_s.append(time.perf_counter() - started_s)
         return decoded
+
+    def read(self, response: Response) -> Sequence[Work | None]:
+        return super().read(response) if self.code.decoder.reads_predictions else response.parities
 
 
 class WholeGroupCoder(GroupCoder):

@@ -92,7 +92,7 @@ class Cluster:
             self.seed,
             times=self.times,
             prefetch=self.prefetch,
-            needs=self.needs,
+            code={name: needs for name, needs in self.needs.items() if name in policies},
         )
 
 

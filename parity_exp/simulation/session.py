@@ -27,7 +27,6 @@ from parity_exp.scenario.given import (
     GivenNeeds,
     GivenPolicies,
     GivenStragglers,
-    needs_by_name,
     policies_by_name,
     stragglers_by_name,
 )
@@ -137,9 +136,8 @@ def simulate(
         restart=restart,
         measured=measured_times(measured) if isinstance(measured, str | Path) else measured,
     )
-    by_name = policies_by_name(policies, k, r)
     made = Simulation(
-        by_name,
+        policies_by_name(policies, k, r),
         load,
         stragglers_by_name(straggler),
         instances,
@@ -149,7 +147,7 @@ def simulate(
         seed,
         times=times,
         prefetch=prefetch,
-        needs=needs_by_name(code, by_name),
+        code=code,
         accuracy=accuracy,
     )
     if dry_run:

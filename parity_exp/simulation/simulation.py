@@ -6,13 +6,13 @@ from typing import Any
 from parity_exp.checks import SettingError, check_setting
 from parity_exp.disturbances.trace import GONE, KILL, SLOW, Disturbance, timelines
 from parity_exp.load import Load
-from parity_exp.policies.needs import Needs
 from parity_exp.policies.policy import Policy
 from parity_exp.process.parallel import Tell
 from parity_exp.ranges import Prefetch
 from parity_exp.recordings.measures import serving_metrics
 from parity_exp.recordings.metric_keys import SIMULATED
 from parity_exp.recordings.overall_accuracy import OVERALL, overall_accuracy
+from parity_exp.scenario.given import GivenNeeds, needs_by_name
 from parity_exp.scenario.scenario import Draw, MakeQueues, Scenario
 from parity_exp.simulation.amounts import Amounts
 from parity_exp.simulation.cluster import simulate
@@ -29,7 +29,7 @@ class Simulation(Scenario):
     Args:
         times: how long tasks and messages take.
         prefetch: tasks that an instance may hold at a time, the one it works at included.
-        needs: by policy what its code needs to give lost predictions back.
+        code: says what policies need to give lost predictions back; see :func:`parity_exp.simulate`.
         accuracy: of the base model's own predictions, and of reconstructed ones; None: nothing is known of them.
 
     The others are those of :class:`~parity_exp.scenario.Scenario`.
@@ -52,9 +52,10 @@ class Simulation(Scenario):
         *,
         times: Times,
         prefetch: int = 1,
-        needs: Mapping[str, Needs] | None = None,
+        code: GivenNeeds = None,
         accuracy: Sequence[float] | None = None,
     ) -> None:
+        needs = needs_by_name(code, policies)
         super().__init__(policies, load, stragglers, instances, batch_size, batch_window_ms, queue, seed, needs=needs)
         check_setting("prefetch", prefetch, Prefetch)
         self.times = times

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from parity_exp.coding import Chebyshev, Decoder, MLPDecoder, SubtractionDecoder
+from parity_exp.coding import Chebyshev, Decoder, MLPDecoder, PlacesDecoder, SubtractionDecoder
 from parity_exp.coding.consistency import Consistency, correctable
 from parity_exp.tasks import Classification, Localization
 
@@ -58,6 +58,17 @@ def test_up_to_r_wrong_outputs_are_noticed_and_half_as_many_are_found(
     assert wrong is not None
     if size <= r // 2 and not set(range(k)) <= set(places):
         assert wrong == places
+
+
+@pytest.mark.parametrize(("k", "r"), [(2, 2), (3, 2), (2, 4)])
+def test_with_places_apart_half_as_many_as_there_are_parity_outputs_are_found(k: int, r: int) -> None:
+    decoder = PlacesDecoder(k, r, (CLASSES,), torch.ones(r, k))
+    compared = consistency(decoder)
+    predictions, parities = outputs(decoder, 1, seed=3)
+    group = predictions[0], parities[0]
+    assert compared.wrong(*group) is None
+    for places in correctable(k, r):
+        assert compared.wrong(*spoil(group, places, seed=4)) == places
 
 
 @pytest.mark.parametrize("code", CODES)

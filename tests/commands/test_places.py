@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.conftest import Run, Trained, metrics, run_dirs
@@ -25,6 +26,13 @@ def test_a_convolutional_network_keeps_places_apart_and_any_number_of_losses_com
     served = metrics(run_dirs(folder, "serve")[0])
     assert served["serve/parity/lost"] == served["serve/shared_parity/lost"] == 0
     assert served["serve/parity/fraction/reconstructed"] > 0
+
+    for command in ("serve", "simulate"):
+        disturbed = ("load.queries=300", "load.utilisation=0.9", "straggler=[shuffle_heavy,crash_often]")
+        assert run(command, f"run={train}", "redundancy=[parity]", *disturbed) == 0
+        queries = pd.read_parquet(run_dirs(folder, command)[-1] / "queries-parity.parquet")
+        lost = queries[queries["source"] == "reconstructed"].groupby("group").size()
+        assert set(lost) == {1, 2, 3}, command
 
 
 @pytest.mark.parametrize(

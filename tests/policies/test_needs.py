@@ -3,7 +3,7 @@
 import pytest
 
 from parity_exp.coding import BestDecoder, PlacesDecoder, ResidualDecoder, SubtractionDecoder
-from parity_exp.policies import CheckedParity, Parity, SharedParity
+from parity_exp.policies import CheckedParity, CheckedSharedParity, Parity, SharedParity, VotedParity
 from parity_exp.policies.needs import Needs
 from parity_exp.policies.policy import TRIES, AnswerSource, Policy
 from tests.policies.desk_driver import Driver
@@ -181,6 +181,14 @@ def test_on_a_shared_pool_a_late_query_is_reconstructed_where_the_parity_output_
     assert driver.sources(range(2)) == [RECONSTRUCTED] * 2
     copies = [task for task in driver.placed if task.batch is not None and not task.low]
     assert len(copies) == 2, "nothing was hedged in earnest"
+
+
+@pytest.mark.parametrize("policy", [CheckedParity, CheckedSharedParity, VotedParity])
+def test_a_code_whose_outputs_cannot_be_compared_is_refused(policy: type[Policy]) -> None:
+    for needs in (Needs.one_for_one(3, 2), Needs(3, (3, 0, 0))):
+        policy(3, 2).decodes_by(needs)
+    with pytest.raises(ValueError, match="takes a code that gives 1 of 3 predictions back from 1 parity outputs"):
+        policy(3, 2).decodes_by(Needs(3, (3, 3, 0)))
 
 
 def test_what_is_no_choice_of_what_to_reconstruct_is_refused() -> None:
