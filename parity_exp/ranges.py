@@ -27,6 +27,7 @@ Few = Annotated[int, Ge(1), Le(1000)]
 SomeOrNone = Annotated[int, Ge(0), Le(1000)]
 Instance = Annotated[int, Ge(0), Le(10**6)]
 """Number of an instance in its cluster, or how many."""
+Frontends = Annotated[int, Ge(1), Le(100)]
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
 
 Positive = Annotated[float, Gt(0), Le(1e9)]

@@ -41,6 +41,9 @@ def scenario_arguments(config: DictConfig) -> dict[str, Any]:
         "batch_size": config.pool.batch_size,
         "batch_window_ms": config.pool.batch_window_ms,
         "seed": config.seed,
+        # Configs of earlier runs have one frontend and do not say so.
+        "frontends": config.get("frontends", 1),
+        "frontend_split": config.get("frontend_split", "random"),
     }
 
 

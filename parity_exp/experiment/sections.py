@@ -33,6 +33,8 @@ TABLE = (
     Section("load", "serving", ("serve", "simulate")),
     Section("pool", "serving", ("serve", "simulate")),
     Section("queue", "serving", ("serve", "simulate")),
+    Section("frontends", "serving", ("serve", "simulate")),
+    Section("frontend_split", "serving", ("serve", "simulate")),
     Section("backup", "serving", ("serve",)),
     Section("simulate", "serving", ("simulate",)),
     Section("plan", "serving", ("simulate",)),

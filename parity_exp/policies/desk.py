@@ -24,7 +24,7 @@ from math import inf
 from parity_exp.policies.answer_source import AnswerSource
 from parity_exp.policies.judge import Judge
 from parity_exp.policies.policy import Policy
-from parity_exp.policies.queues import Queues, RoundRobin, SingleQueue
+from parity_exp.policies.queues import Board, Queues, RoundRobin, SingleQueue
 from parity_exp.policies.role import Role
 from parity_exp.policies.work import Batch, Group, State, Work
 
@@ -75,12 +75,18 @@ class Desk:
         slo_s: deadline of a query, from its scheduled arrival; at the deadline it gets the default. Infinity: there is
             none.
         judge: compares outputs for policies that ask for it; the one of a simulation where it is left out.
+        seed: of what queues draw at random.
+        board: what instances know of themselves; of several frontends all have the same one.
+        frontend: which of the frontends this is.
+        frontends: how many there are; each has a desk.
 
     Attributes:
         placements: work for instances, to be taken away by the driver.
         responses: answers, likewise.
         roles: the kinds of instances, in the order of their numbers.
         unanswered: queries that have arrived and have no answer yet.
+        now_s: the time of the latest event.
+        listens: whether queues want to know of the end of work, when it was told and how long it took.
     """
 
     def __init__(
@@ -93,6 +99,11 @@ class Desk:
         window_s: float = 0.0,
         slo_s: float = inf,
         judge: Judge | None = None,
+        *,
+        seed: int = 0,
+        board: Board | None = None,
+        frontend: int = 0,
+        frontends: int = 1,
     ) -> None:
         self.policy = policy
         self.judge = judge or Judge()
@@ -102,13 +113,24 @@ class Desk:
         self.slo_s = slo_s
         self.placements: list[Work] = []
         self.responses: list[Response] = []
+        self.now_s = 0.0
+        self.seed = seed
+        self.frontend = frontend
+        self.frontends = frontends
+        self.board = Board(sum(role.instances for role in self.roles), frontends) if board is None else board
+        self._asked: deque[tuple[float, float, Queues, int]] = (
+            deque()
+        )  # probes on their way there, and on their way back
+        self._told: deque[tuple[float, Queues, int, int, float]] = deque()
         self._queues: dict[str, Queues] = {}
         self._of_instance: list[Queues] = []
         for role in self.roles:
             made = queues(role, len(self._of_instance), prefetch)
+            made.begin(self)
             made.leave_free(role.reserve)
             self._queues[role.name] = made
             self._of_instance += [made] * role.instances
+        self.listens = any(made.listens for made in self._queues.values())
         self._changed = True
         self._running: list[set[Work]] = [set() for _ in self._of_instance]
         self._refused = [0] * len(self._of_instance)
@@ -142,6 +164,11 @@ class Desk:
         return len(self._of_instance)
 
     @property
+    def share(self) -> float:
+        """What is this frontend's of the instances, if all frontends have as much to do."""
+        return self.instances / self.frontends
+
+    @property
     def held(self) -> list[tuple[str, ...]]:
         """For each instance the models it has to hold."""
         return [role.models for role in self.roles for _ in range(role.instances)]
@@ -160,6 +187,7 @@ class Desk:
             deadline_s: a deadline of its own, beside that of all; infinity: none.
             exact: only the base model's own prediction may answer it, or the default at its deadline.
         """
+        self.now_s = now_s
         self.unanswered += 1
         if exact:
             self._exact.append(len(self._forming))
@@ -175,19 +203,35 @@ class Desk:
         if deadline_s < self._close_batch_s:
             self._close_batch_s = deadline_s
 
-    def finished(self, work: Work, now_s: float, result: object = None) -> None:
-        """An instance has done its work."""
+    def finished(
+        self, work: Work, now_s: float, result: object = None, told_s: float | None = None, took_s: float | None = None
+    ) -> None:
+        """An instance has done its work.
+
+        Args:
+            work: that is done.
+            now_s: the time.
+            result: what came out.
+            told_s: when the instance said so; None: now.
+            took_s: how long it worked at it; None: that is not known.
+        """
+        self.now_s = now_s
         work.state = State.FINISHED
         work.result = result
         self._leave(work)
+        if self.listens:
+            self._of_instance[work.instance].ended(work, True, now_s if told_s is None else told_s, took_s)
         if self._ejection is not None:
             self._eject(self._ejection.finished(work.instance, now_s - work.placed_s, now_s))
         self.policy.finished(work, now_s)
 
     def failed(self, work: Work, now_s: float) -> None:
         """A model raised; the instance goes on."""
+        self.now_s = now_s
         work.state = State.FAILED
         self._leave(work)
+        if self.listens:
+            self._of_instance[work.instance].ended(work, False, now_s, None)
         if self._ejection is not None:
             self._eject(self._ejection.failed(work.instance, now_s))
         self.policy.failed(work, now_s)
@@ -212,6 +256,7 @@ class Desk:
 
     def down(self, instance: int, now_s: float, final: bool = False) -> None:
         """An instance is gone, with everything it had; if it is final, it does not come back."""
+        self.now_s = now_s
         self._is_gone[instance] = final
         if not self._is_up[instance]:
             return
@@ -225,6 +270,8 @@ class Desk:
         lost, self._running[instance] = self._running[instance], set()
         for work in sorted(lost, key=lambda work: work.number):
             work.state = State.FAILED
+            if self.listens:
+                self._of_instance[instance].ended(work, False, now_s, None)
             if self._ejection is not None:
                 self._eject(self._ejection.failed(instance, now_s))
             self.policy.failed(work, now_s)
@@ -248,7 +295,8 @@ class Desk:
 
         Nothing is due and no instance has work, and for those that may come back there is none.
         """
-        if self.wakes_s() < inf or self.placements or self.responses or any(self._running):
+        due = self._due_s()  # probes answer nobody
+        if due < inf or self.placements or self.responses or any(self._running):
             return False
         return not any(
             queues.holds_tasks and not up and not gone
@@ -262,7 +310,10 @@ class Desk:
             self.policy.expired(batch, now_s)
 
     def wake(self, now_s: float) -> None:
-        """Do what is due: a batching window that closes, timers, deadlines."""
+        """Do what is due: a batching window that closes, timers, deadlines, probes."""
+        self.now_s = now_s
+        if self._asked or self._told:
+            self._go_on_probing(now_s)
         if self._close_batch_s <= now_s:
             self._send_batch(now_s)
         if self._retry_s <= now_s:
@@ -285,6 +336,13 @@ class Desk:
 
     def wakes_s(self) -> float:
         """When :meth:`wake` has something to do, as far as is known; infinity when never."""
+        first = self._due_s()
+        if self._asked or self._told:
+            first = min(first, *(probes[0][0] for probes in (self._asked, self._told) if probes))
+        return first
+
+    def _due_s(self) -> float:
+        """The same without probes."""
         deadlines = self._deadlines
         while deadlines and deadlines[0][1].answered:
             deadlines.popleft()
@@ -369,7 +427,24 @@ class Desk:
     def agree(self, work: Work, other: Work) -> bool:
         return self.judge.agree(work, other)
 
+    # ---- of queues
+
+    def probe(self, queues: Queues, instance: int, delay_s: float) -> None:
+        """Ask an instance of its load and its latency: ``queues.probed`` is told after the delay, there and back."""
+        self._asked.append((self.now_s + delay_s / 2, self.now_s + delay_s, queues, instance))
+
     # ---- helpers
+
+    def _go_on_probing(self, now_s: float) -> None:
+        """Let probes come to their instances, or back; those of one discipline all take as long."""
+        asked, told, board = self._asked, self._told, self.board
+        while asked and asked[0][0] <= now_s:
+            _, back_s, queues, instance = asked.popleft()
+            if self._is_up[instance]:
+                told.append((back_s, queues, instance, board.load[instance], board.latency_s(instance)))
+        while told and told[0][0] <= now_s:
+            _, queues, instance, load, latency_s = told.popleft()
+            queues.probed(instance, load, latency_s)
 
     def _send_batch(self, now_s: float) -> None:
         batch = Batch(tuple(self._forming), now_s)

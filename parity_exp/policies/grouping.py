@@ -20,18 +20,21 @@ class Grouping:
         self.rows = rows
         self.filling: Group | None = None
         self.made = 0
+        self.first, self.step = 0, 1
 
     def start(self, policy: Policy) -> None:
         """Begin a run of a policy."""
         self._policy = policy
         self.filling = None
         self.made = 0
+        # Groups of several frontends have different numbers.
+        self.first, self.step = policy.actions.frontend, policy.actions.frontends
 
     def join(self, batch: Batch) -> Group:
         """Put a batch into the group that is filling; the group. With its k-th batch no group is filling any more."""
         group = self.filling
         if group is None:
-            group = self.filling = Group(self.made, self.rows)
+            group = self.filling = Group(self.first + self.made * self.step, self.rows)
             self.made += 1
         batch.group = group
         group.members.append(batch)

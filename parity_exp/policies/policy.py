@@ -97,6 +97,18 @@ class Actions(Protocol):
     def instances(self) -> int:
         """How many instances there are, of all roles together."""
 
+    @property
+    def share(self) -> float:
+        """How many of them are this frontend's, where several have as much to do; all where there is one."""
+
+    @property
+    def frontend(self) -> int:
+        """Which of the frontends this is, from 0."""
+
+    @property
+    def frontends(self) -> int:
+        """How many there are, each with a policy of its own; one unless chosen otherwise."""
+
     def dispatch(self, work: Work) -> None:
         """Queue new work for the instances of its role."""
 

@@ -125,7 +125,7 @@ class SharedParity(Parity):
     def start(self, actions: Actions) -> None:
         super().start(actions)
         self.hedging.start(self)
-        self.busyness = Busyness(actions.instances)
+        self.busyness = Busyness(actions.share)
         actions.queues(self.base_role).leave_free(min(self.reserve, actions.instances - 1))
 
     def arrived(self, batch: Batch, now_s: float) -> None:

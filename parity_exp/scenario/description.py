@@ -44,7 +44,8 @@ def describe(folder: Path, scenario: Scenario, more: Mapping[str, Any]) -> None:
         "batch_window_ms": scenario.window_s * 1e3,
     }
     policies = list(scenario.made.values())
-    counts = {"k": policies[0].k, "r": policies[0].r, "seed": scenario.seed}
+    counts: dict[str, Any] = {"k": policies[0].k, "r": policies[0].r, "seed": scenario.seed}
+    counts |= {"frontends": scenario.frontends, "frontend_split": scenario.frontend_split}
     run.write_config({**counts, **described, "pool": {**(described.get("pool") or {}), **pool}})
     run.write_environment(scenario.seed, [])
     with beside("descriptions of components"):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from parity_exp.load import LONGEST_S, Load
 from parity_exp.policies.needs import Needs
 from parity_exp.policies.policy import BACKUP, Policy, Role
 from parity_exp.policies.queues import Queues
-from parity_exp.ranges import MOST_INSTANCES, BatchSize, Delay, Few, Seed
+from parity_exp.ranges import MOST_INSTANCES, BatchSize, Delay, Few, Frontends, Seed
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ DAY_S = 86_400.0
 
 REHEARSAL_S = 1.0
 """Length of the straggler trace that is made to see whether it can be."""
+
+FrontendSplit = Literal["random", "round_robin"]
 
 MakeQueues = Callable[[Role, int, int], Queues]
 
@@ -74,6 +76,8 @@ class Scenario:
         queue: makes the queues of a role, as :class:`~parity_exp.policies.queues.SingleQueue` does.
         seed: what all random numbers follow from.
         longest_s: what takes longer to arrive is refused.
+        frontends: how many there are, each with a policy and queues of its own.
+        frontend_split: how queries come to them: ``random``, or ``round_robin``, in turn.
         needs: by policy what its code needs to give lost predictions back; policies without one go on as they are.
 
     Attributes:
@@ -99,6 +103,8 @@ class Scenario:
         seed: int,
         longest_s: float = LONGEST_S,
         needs: Mapping[str, Needs] | None = None,
+        frontends: int = 1,
+        frontend_split: FrontendSplit = "random",
     ) -> None:
         check_setting("load", load, Load)
         check_setting("instances", instances, Few if instances < 1 else int)
@@ -107,6 +113,8 @@ class Scenario:
         check_setting("batch_size", batch_size, BatchSize)
         check_setting("batch_window_ms", batch_window_ms, Delay)
         check_setting("seed", seed, Seed)
+        check_setting("frontends", frontends, Frontends)
+        check_setting("frontend_split", frontend_split, FrontendSplit)
         self.made = {name: _told(name, policy, (needs or {}).get(name)) for name, policy in policies.items()}
         self.load = load
         self.stragglers = stragglers
@@ -115,6 +123,8 @@ class Scenario:
         self.window_s = batch_window_ms / 1e3
         self.queue = queue
         self.seed = seed
+        self.frontends = frontends
+        self.frontend_split = frontend_split
         self.longest_s = longest_s
         self.slo_s = inf if load.slo_ms is None else load.slo_ms / 1e3
         self.warnings: list[str] = []
@@ -154,6 +164,12 @@ class Scenario:
     def needs_backup(self) -> bool:
         """Whether a policy wants the small model."""
         return BACKUP in self.model_names
+
+    def frontend_of(self, seed: int) -> np.ndarray:
+        """``(queries,)``, warm-up included: which frontend each query goes to."""
+        if self.frontend_split == "round_robin":
+            return np.arange(self.load.total) % self.frontends
+        return np.random.default_rng([seed, *b"frontends"]).integers(self.frontends, size=self.load.total)
 
     def draw(self, service_s: float, seed: int, capacity_qps: float | None = None) -> Draw:
         """Draw arrivals and stragglers.

@@ -117,7 +117,8 @@ class Dispatch(ABC):
                 if not event.corrupted and not is_finite(event.outputs):
                     what = "NaN" if event.outputs.isnan().any() else "infinity"
                     self.troubles.note(NOT_FINITE, task.model, event.instance, what)
-                self.desk.finished(task, now_s, event.outputs)
+                ended_s = event.finished_s - self._zero_s
+                self.desk.finished(task, now_s, event.outputs, ended_s, event.finished_s - event.started_s)
         elif isinstance(event, Raised):
             task = self.tasks.pop(event.task, None)
             if task is not None:

@@ -25,7 +25,7 @@ from parity_exp.recordings.metric_keys import PREFIX
 from parity_exp.recordings.recorder import Recorder
 from parity_exp.recordings.troubles import Troubles
 from parity_exp.scenario.result import Recorded
-from parity_exp.scenario.scenario import DAY_S, Draw, MakeQueues, Scenario
+from parity_exp.scenario.scenario import DAY_S, Draw, FrontendSplit, MakeQueues, Scenario
 from parity_exp.serving.absences import Absences
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.frontend import Frontend, Workload
@@ -107,12 +107,15 @@ class Serving(Scenario):
         pool: Pool,
         code_of: CodeOf,
         questions: Questions,
+        frontends: int = 1,
+        frontend_split: FrontendSplit = "random",
     ) -> None:
         codes = {name: code_of(name) for name in policies}
         needs = {name: code.needs for name, code in codes.items() if isinstance(code, Code)}
         super().__init__(
-            policies, load, stragglers, instances, batch_size, batch_window_ms, queue, seed, LONGEST_S, needs
-        )
+            policies, load, stragglers, instances, batch_size, batch_window_ms, queue, seed, LONGEST_S, needs,
+            frontends, frontend_split,
+        )  # fmt: skip
         check_served(self, pool)
         self.pool = pool
         self.code_of = code_of
@@ -186,8 +189,9 @@ class Serving(Scenario):
         recorder = Recorder(self.load.queries, self.load.warmup, task, default, questions.known)
         judge = OutputJudge(recorder, consistency)
         desk = Desk(
-            policy, self.instances, self.queue, pool.prefetch, self.batch_size, self.window_s, self.slo_s, judge
-        )
+            policy, self.instances, self.queue, pool.prefetch, self.batch_size, self.window_s, self.slo_s, judge,
+            seed=self.seed,
+        )  # fmt: skip
         held = desk.held
         trace = scene.worlds[len(held)]
         code = self.code_of(name) if policy.uses_groups else None
@@ -235,6 +239,11 @@ def check_served(scenario: Scenario, pool: Pool) -> None:
             raise SettingError(
                 f"{{policies.{name}}}: only `simulate` knows in advance how long tasks take; leave it out"
             )
+    if scenario.frontends > 1:
+        raise SettingError(
+            f"{{frontends}}={scenario.frontends}: instances are served by one frontend; take {{frontends}}=1, or "
+            "`simulate`"
+        )
     if scenario.load.service_times() is not None:
         raise SettingError(
             "{load}: it says how long queries take, from durations or sizes; instances run real models, so that is for "

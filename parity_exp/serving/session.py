@@ -20,11 +20,12 @@ from parity_exp.policies.policy import BACKUP, BASE, parity_model
 from parity_exp.policies.queues import SingleQueue
 from parity_exp.process import interrupts
 from parity_exp.process.interrupts import ctrl_c_waits
+from parity_exp.ranges import Frontends
 from parity_exp.recordings.metric_keys import PREFIX
 from parity_exp.scenario.folder import finished, looks_of, prepared, trace_table, write_draw
 from parity_exp.scenario.given import GivenPolicies, GivenStragglers, policies_by_name, stragglers_by_name
 from parity_exp.scenario.result import Recorded, ServingResult
-from parity_exp.scenario.scenario import MakeQueues
+from parity_exp.scenario.scenario import FrontendSplit, MakeQueues
 from parity_exp.serving.modules import GivenModel, served_models
 from parity_exp.serving.pool import Pool, ServedModel
 from parity_exp.serving.pools.local import LocalPool
@@ -57,6 +58,8 @@ def serve(
     batch_size: int = 1,
     batch_window_ms: float = 2.0,
     queue: MakeQueues = SingleQueue,
+    frontends: Frontends = 1,
+    frontend_split: FrontendSplit = "random",
     seed: int = 0,
     folder: str | Path | None = None,
     show_progress: bool = True,
@@ -109,7 +112,10 @@ def serve(
             long as those of large ones; it is closed in the end. None: processes of this machine.
         batch_size: queries in a batch at most.
         batch_window_ms: a batch that is not full is sent this long after its first query.
-        queue: makes the queues of instances, :class:`~parity_exp.policies.queues.SingleQueue` or ``RoundRobin``.
+        queue: makes the queues of instances, such as :class:`~parity_exp.policies.queues.SingleQueue`, or
+            ``functools.partial(PowerOfD, d=3)``.
+        frontends: how many there are, each with a policy and queues of its own; they meet in the instances.
+        frontend_split: how queries come to them: ``random``, or ``round_robin``, in turn.
         seed: what arrivals, stragglers and the order of queries follow from.
         folder: where to write the files of a run directory; None: nothing is written.
         show_progress: show a bar for each policy.
@@ -145,6 +151,8 @@ def serve(
             pool=LocalPool() if pool is None else pool,
             code_of=code_of,
             questions=questions,
+            frontends=frontends,
+            frontend_split=frontend_split,
         )
         _check_models(serving, served, code_of)
         consistencies = _consistencies(serving, given, normal_outputs)

@@ -24,7 +24,7 @@ from parity_exp.load import Load
 from parity_exp.policies.needs import Needs
 from parity_exp.policies.policy import BASE, AnswerSource, Policy
 from parity_exp.process.parallel import Interrupted, Tell
-from parity_exp.scenario.scenario import MakeQueues
+from parity_exp.scenario.scenario import FrontendSplit, MakeQueues
 from parity_exp.simulation.capacity_search import CapacitySearch, grows, percentile
 from parity_exp.simulation.outcome import Outcome
 from parity_exp.simulation.simulation import Simulation
@@ -62,6 +62,8 @@ class Cluster:
         times: how long tasks and messages take.
         prefetch: tasks that an instance may hold at a time.
         needs: by policy what its code needs to give lost predictions back.
+        frontends: how many there are.
+        frontend_split: how queries come to them.
     """
 
     policies: Mapping[str, Policy]
@@ -74,6 +76,8 @@ class Cluster:
     times: Times
     prefetch: int
     needs: Mapping[str, Needs] = field(default_factory=dict)
+    frontends: int = 1
+    frontend_split: FrontendSplit = "random"
 
     def simulation(self, policies: Mapping[str, Policy], base_instances: int, machines: int) -> Simulation:
         """The simulation of one size.
@@ -93,6 +97,8 @@ class Cluster:
             times=self.times,
             prefetch=self.prefetch,
             code={name: needs for name, needs in self.needs.items() if name in policies},
+            frontends=self.frontends,
+            frontend_split=self.frontend_split,
         )
 
 

@@ -7,6 +7,8 @@ The desk and the policy are those that serve real instances, and they see the sa
 - Events at the same time happen in this order: arrivals, then what was set off earlier. After each event the desk
   wakes and places, as in the frontend's loop.
 - A kill takes an instance at once and with everything it had, results on their way included; it comes back empty.
+- Several frontends have a desk each, with a policy and queues of its own; they meet in the instances alone. An
+  instance does what it was given by any of them in the order in which it was sent.
 - Only what is going on is kept: memory holds some fifty bytes a query and a task, and no object of one that is over.
 """
 
@@ -15,7 +17,7 @@ from array import array
 from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, cycle, islice
 from math import inf
 
 import numpy as np
@@ -23,7 +25,7 @@ import numpy as np
 from parity_exp.disturbances.trace import Disturbance
 from parity_exp.policies.desk import Desk
 from parity_exp.policies.policy import Policy, Role, Work
-from parity_exp.policies.queues import Queues, SingleQueue
+from parity_exp.policies.queues import Board, Queues, SingleQueue
 from parity_exp.simulation.losses import Loss, Returns, losses_of
 from parity_exp.simulation.outcome import DONE, RAISED, Outcome
 
@@ -35,12 +37,12 @@ NEVER = Loss(inf, -1)
 TELL = 2048
 """After so many events the progress is told again."""
 
-_Event = tuple[float, int, Work | None, int, int]
-"""When, a number that tells ties apart, the task, the instance and which of its lives; no task: it is up again."""
+_Event = tuple[float, int, Work | None, int, int, int]
+"""When, a number that tells ties apart, the task, the instance, which of its lives, the frontend; no task: it is up."""
 
 
 def simulate(
-    policy: Policy,
+    policy: Policy | Sequence[Policy],
     arrivals_s: Sequence[float] | np.ndarray,
     service: Service,
     base_instances: int,
@@ -57,6 +59,8 @@ def simulate(
     think_s: float | None = None,
     total: int | None = None,
     raises: Callable[[Work], bool] | None = None,
+    seed: int = 0,
+    frontend_of: Sequence[int] | np.ndarray | None = None,
     progress: Callable[[int], None] = lambda _: None,
     outcome: Outcome | None = None,
 ) -> Outcome:
@@ -66,7 +70,7 @@ def simulate(
     ``base_instances`` servers, first come, first served.
 
     Args:
-        policy: at the beginning of a run.
+        policy: at the beginning of a run; of several frontends one for each.
         arrivals_s: ``(queries,)``, scheduled arrivals in seconds, ascending; of a closed loop each client's first.
         service: how long a task takes, in seconds, injected delays included, such as
             :class:`~parity_exp.simulation.ServiceTimes`. It is asked once for each task that is placed.
@@ -81,6 +85,9 @@ def simulate(
         think_s: of a closed loop: a client's next query follows this long after its answer. None for open loops.
         total: queries of a closed loop, of all clients.
         raises: whether the model raises on a task, at its end. None: never.
+        seed: of what queues draw at random.
+        frontend_of: ``(queries,)``, of several frontends the number of the one that each query goes to; None: to each
+            in turn.
         progress: is told now and then how many queries have been answered.
         outcome: made by the caller, who wants to have it also after an interruption.
 
@@ -90,14 +97,23 @@ def simulate(
     due_s = array("d", np.asarray(arrivals_s, dtype=np.float64).tobytes())
     total = len(due_s) if total is None else total
     outcome = Outcome(total) if outcome is None else outcome
-    outcome.replaces_queries = policy.replaces_queries
-    desk = Desk(policy, base_instances, queues, prefetch, batch_size, window_s, slo_s)
-    losses = losses_of(trace, len(desk.held))
-    cluster = _Cluster(desk, outcome, service, restart_s, there_s, back_s, raises, iter(losses))
+    policies = [policy] if isinstance(policy, Policy) else list(policy)
+    outcome.replaces_queries = policies[0].replaces_queries
+    instances = sum(role.instances for role in policies[0].roles(base_instances))
+    board = Board(instances, len(policies), history=back_s is not None)
+    desks = [
+        Desk(
+            one, base_instances, queues, prefetch, batch_size, window_s, slo_s,
+            seed=seed, board=board, frontend=frontend, frontends=len(policies),
+        )
+        for frontend, one in enumerate(policies)
+    ]  # fmt: skip
+    cluster = _Cluster(desks, outcome, service, restart_s, there_s, back_s, raises, iter(losses_of(trace, instances)))
+    of = list(islice(cycle(range(len(desks))), total)) if frontend_of is None else np.asarray(frontend_of).tolist()
     collecting = gc.isenabled()
     gc.disable()  # what is over is freed by reference counts
     try:
-        cluster.run(due_s, total, think_s, progress)
+        cluster.run(due_s, total, think_s, of, progress)
     finally:
         cluster.close()
         if collecting:
@@ -110,7 +126,7 @@ class _Cluster:
 
     def __init__(
         self,
-        desk: Desk,
+        desks: Sequence[Desk],
         outcome: Outcome,
         service: Service,
         restart_s: Callable[[int, int], float],
@@ -119,72 +135,94 @@ class _Cluster:
         raises: Callable[[Work], bool] | None,
         losses: Iterator[Loss],
     ) -> None:
-        self.desk = desk
+        self.desks = desks
         self.outcome = outcome
         self.service = service
         self.there_s = there_s
         self.back_s = back_s
         self.raises = raises
         self.losses = losses
-        instances = outcome.instances = len(desk.held)
+        instances = outcome.instances = desks[0].instances
+        self.listens = desks[0].listens
         self.events: list[_Event] = []
         self.numbers = count()
+        self.tasks = 0
         self.done_s = [0.0] * instances  # when an instance is through with what it has
         self.heard_s = [0.0] * instances  # when its last message so far comes
         self.told_s = [0.0] * instances  # when the last message to it so far comes
         self.returns = Returns(restart_s, instances)
         self.deaths_s: list[list[float]] = [[] for _ in range(instances)]
 
-    def run(self, due_s: "array[float]", total: int, think_s: float | None, progress: Callable[[int], None]) -> None:
+    def run(
+        self,
+        due_s: "array[float]",
+        total: int,
+        think_s: float | None,
+        frontend_of: Sequence[int],
+        progress: Callable[[int], None],
+    ) -> None:
         """Serve until every query has its answer, or nothing will ever happen again."""
-        desk, events, outcome = self.desk, self.events, self.outcome
+        desks, events, outcome = self.desks, self.events, self.outcome
         loss = next(self.losses, NEVER)
         while loss.start_s <= 0 and loss.until_s is not None:  # not there from the beginning
             self._lose(loss)
             loss = next(self.losses, NEVER)
+        all_desks = range(len(desks))
         arrival_s = due_s[0] if total else inf
         sent = answered = turn = 0
+        wakes_s = [desk.wakes_s() for desk in desks]
+        wake_s = min(wakes_s)
         while answered < total:
             event_s = events[0][0] if events else inf
-            wake_s = desk.wakes_s()
+            touched: Sequence[int] = all_desks
             if arrival_s <= event_s and arrival_s <= wake_s and arrival_s <= loss.start_s:
                 now_s = arrival_s
                 if now_s == inf:
                     now_s = outcome.now_s
-                    if desk.is_stuck:
-                        desk.give_up(now_s)
-                    if not desk.responses:
+                    for desk in desks:
+                        if desk.is_stuck:
+                            desk.give_up(now_s)
+                    if not any(desk.responses for desk in desks):
                         break
                 else:
                     outcome.sent(sent, now_s)
-                    desk.arrive(sent, now_s, now_s)
+                    touched = (frontend_of[sent],)
+                    desks[touched[0]].arrive(sent, now_s, now_s)
                     sent += 1
                     arrival_s = due_s[sent] if sent < len(due_s) and sent < total else inf
             elif event_s <= wake_s and event_s <= loss.start_s:
                 now_s = event_s
-                self._handle(heappop(events))
+                event = heappop(events)
+                self._handle(event)
+                if event[2] is not None:
+                    touched = (event[5],)
             elif loss.start_s <= wake_s and loss is not NEVER:
                 now_s = loss.start_s
                 self._lose(loss)
                 loss = next(self.losses, NEVER)
             else:
                 now_s = wake_s
+                touched = (wakes_s.index(wake_s),)
             outcome.now_s = now_s
-            desk.wake(now_s)
-            desk.place(now_s)
-            if desk.placements:
-                for task in desk.placements:
-                    self._begin(task, now_s)
-                desk.placements.clear()
-            if desk.responses:
-                for response in desk.responses:
-                    answers = outcome.answered(response, now_s)
-                    answered += answers
-                    if think_s is not None:
-                        for _ in range(answers):
-                            insort(due_s, now_s + think_s, lo=sent)
-                        arrival_s = due_s[sent] if sent < total else inf
-                desk.responses.clear()
+            for frontend in touched:
+                desk = desks[frontend]
+                desk.wake(now_s)
+                desk.place(now_s)
+                if desk.placements:
+                    for task in desk.placements:
+                        self._begin(task, now_s, frontend)
+                    desk.placements.clear()
+                if desk.responses:
+                    for response in desk.responses:
+                        answers = outcome.answered(response, now_s)
+                        answered += answers
+                        if think_s is not None:
+                            for _ in range(answers):
+                                insort(due_s, now_s + think_s, lo=sent)
+                            arrival_s = due_s[sent] if sent < total else inf
+                    desk.responses.clear()
+                wakes_s[frontend] = desk.wakes_s()
+            wake_s = min(wakes_s)
             turn += 1
             if turn == TELL:
                 turn = 0
@@ -193,13 +231,15 @@ class _Cluster:
 
     def close(self) -> None:
         """Put on record what was lost with an instance and would have been noticed later only."""
-        for _, _, task, instance, life in self.events:
+        for _, _, task, instance, life, _ in self.events:
             if task is not None and life != len(self.deaths_s[instance]):
                 self.outcome.lost_task(task.number, self.deaths_s[instance][life])
 
-    def _begin(self, task: Work, now_s: float) -> None:
+    def _begin(self, task: Work, now_s: float, frontend: int) -> None:
         """An instance is given a task: when it will begin and end is known now."""
         instance = task.instance
+        task.number = self.tasks  # over all frontends
+        self.tasks += 1
         begin_s = now_s
         if self.there_s is not None:
             begin_s = self.told_s[instance] = max(self.told_s[instance], now_s + self.there_s(task))
@@ -210,27 +250,34 @@ class _Cluster:
         if self.back_s is not None:
             end_s = self.heard_s[instance] = max(self.heard_s[instance], end_s + self.back_s(task))
         life = len(self.deaths_s[instance])
-        heappush(self.events, (end_s, next(self.numbers), task, instance, life))
+        heappush(self.events, (end_s, next(self.numbers), task, instance, life, frontend))
 
     def _handle(self, event: _Event) -> None:
-        now_s, _, task, instance, life = event
+        now_s, _, task, instance, life, frontend = event
         deaths_s = self.deaths_s[instance]
         if task is None:
             if life == len(deaths_s):
-                self.desk.up(instance)
+                for desk in self.desks:
+                    desk.up(instance)
         elif life != len(deaths_s):
             self.outcome.lost_task(task.number, deaths_s[life])
         elif self.raises is not None and self.raises(task):
             self.outcome.ended(task.number, RAISED)
-            self.desk.failed(task, now_s)
+            self.desks[frontend].failed(task, now_s)
         else:
             self.outcome.ended(task.number, DONE)
-            self.desk.finished(task, now_s)
+            if self.listens:
+                begun_s, ended_s = self.outcome.span(task.number)
+                self.desks[frontend].finished(task, now_s, None, ended_s, ended_s - begun_s)
+            else:
+                self.desks[frontend].finished(task, now_s)
 
     def _lose(self, loss: Loss) -> None:
         instance, now_s = loss.instance, loss.start_s
         back_s = self.returns.after(loss)
         self.deaths_s[instance].append(now_s)
         self.done_s[instance] = self.heard_s[instance] = self.told_s[instance] = 0.0
-        self.desk.down(instance, now_s)
-        heappush(self.events, (back_s, next(self.numbers), None, instance, len(self.deaths_s[instance])))
+        for desk in self.desks:
+            desk.down(instance, now_s)
+        life = len(self.deaths_s[instance])
+        heappush(self.events, (back_s, next(self.numbers), None, instance, life, -1))

@@ -95,6 +95,10 @@ class Outcome:
         self._task_finished_s.append(finished_s)
         self._task_outcome.append(RUNNING)
 
+    def span(self, number: int) -> tuple[float, float]:
+        """When an instance began a task, and finished it."""
+        return self._task_started_s[number], self._task_finished_s[number]
+
     def ended(self, number: int, outcome: int) -> None:
         """The desk knows that a task is done or has raised."""
         self._task_outcome[number] = outcome

@@ -19,7 +19,7 @@ from parity_exp.policies.queues import SingleQueue
 from parity_exp.process.interrupts import ctrl_c_waits
 from parity_exp.process.parallel import Interrupted, in_parallel
 from parity_exp.process.side_channels import beside
-from parity_exp.ranges import Count, Delay, Positive, PositiveShare, Prefetch
+from parity_exp.ranges import Count, Delay, Frontends, Positive, PositiveShare, Prefetch
 from parity_exp.recordings.looks import Looks
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.scenario.folder import looks_of, prepared
@@ -31,7 +31,7 @@ from parity_exp.scenario.given import (
     policies_by_name,
     stragglers_by_name,
 )
-from parity_exp.scenario.scenario import MakeQueues
+from parity_exp.scenario.scenario import FrontendSplit, MakeQueues
 from parity_exp.simulation.capacity import Cluster, Found, Plan, search_sizes
 from parity_exp.simulation.measured_times import MeasuredTimes, measured_times
 from parity_exp.simulation.times import Times
@@ -126,6 +126,8 @@ def plan_capacity(
     batch_window_ms: float = 2.0,
     prefetch: Prefetch = 1,
     queue: MakeQueues = SingleQueue,
+    frontends: Frontends = 1,
+    frontend_split: FrontendSplit = "random",
     seed: int = 0,
     seeds: Count = 1,
     processes: Count | None = None,
@@ -181,7 +183,7 @@ def plan_capacity(
     by_name = policies_by_name(policies, k, r)
     cluster = Cluster(
         by_name, load, stragglers_at, batch_size, batch_window_ms, queue, seed, times, prefetch,
-        needs_by_name(code, by_name),
+        needs_by_name(code, by_name), frontends, frontend_split,
     )  # fmt: skip
     plan = Plan(
         cluster, instances, slo_ms, slo_times_p50, percentile, most_instances, least_utilisation, precision, seeds

@@ -18,7 +18,7 @@ from parity_exp.process import interrupts
 from parity_exp.process.interrupts import ctrl_c_waits
 from parity_exp.process.parallel import Interrupted, Tell, in_parallel
 from parity_exp.process.progress import progress
-from parity_exp.ranges import Count, Delay, Positive, Prefetch
+from parity_exp.ranges import Count, Delay, Frontends, Positive, Prefetch
 from parity_exp.recordings.metric_keys import SIMULATED, metrics_by_policy
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.recordings.writer import write_recordings
@@ -31,7 +31,7 @@ from parity_exp.scenario.given import (
     stragglers_by_name,
 )
 from parity_exp.scenario.result import Recorded, ServingResult
-from parity_exp.scenario.scenario import Draw, MakeQueues
+from parity_exp.scenario.scenario import Draw, FrontendSplit, MakeQueues
 from parity_exp.simulation.confidence import over_seeds
 from parity_exp.simulation.measured_times import MeasuredTimes, measured_times
 from parity_exp.simulation.outcome import Outcome
@@ -64,6 +64,8 @@ def simulate(
     batch_window_ms: float = 2.0,
     prefetch: Prefetch = 1,
     queue: MakeQueues = SingleQueue,
+    frontends: Frontends = 1,
+    frontend_split: FrontendSplit = "random",
     seed: int = 0,
     seeds: Count = 1,
     processes: Count | None = None,
@@ -108,7 +110,10 @@ def simulate(
         batch_size: queries in a batch at most.
         batch_window_ms: a batch that is not full is sent this long after its first query.
         prefetch: tasks that an instance may hold at a time, the one it works at included.
-        queue: makes the queues of instances, :class:`~parity_exp.policies.queues.SingleQueue` or ``RoundRobin``.
+        queue: makes the queues of instances, such as :class:`~parity_exp.policies.queues.SingleQueue`, or
+            ``functools.partial(PowerOfD, d=3)``.
+        frontends: how many there are, each with a policy and queues of its own; they meet in the instances.
+        frontend_split: how queries come to them: ``random``, or ``round_robin``, in turn.
         seed: what all random numbers follow from.
         seeds: simulations that differ by their seed alone, from ``seed`` on; of several there are means and intervals.
         processes: that simulate the seeds; None: one for each core.
@@ -149,6 +154,8 @@ def simulate(
         prefetch=prefetch,
         code=code,
         accuracy=accuracy,
+        frontends=frontends,
+        frontend_split=frontend_split,
     )
     if dry_run:
         return ServingResult("", {})

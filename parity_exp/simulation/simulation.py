@@ -13,7 +13,7 @@ from parity_exp.recordings.measures import serving_metrics
 from parity_exp.recordings.metric_keys import SIMULATED
 from parity_exp.recordings.overall_accuracy import OVERALL, overall_accuracy
 from parity_exp.scenario.given import GivenNeeds, needs_by_name
-from parity_exp.scenario.scenario import Draw, MakeQueues, Scenario
+from parity_exp.scenario.scenario import Draw, FrontendSplit, MakeQueues, Scenario
 from parity_exp.simulation.amounts import Amounts
 from parity_exp.simulation.cluster import simulate
 from parity_exp.simulation.drawn_ahead import DrawnAhead, DrawnForTasks
@@ -54,9 +54,14 @@ class Simulation(Scenario):
         prefetch: int = 1,
         code: GivenNeeds = None,
         accuracy: Sequence[float] | None = None,
+        frontends: int = 1,
+        frontend_split: FrontendSplit = "random",
     ) -> None:
         needs = needs_by_name(code, policies)
-        super().__init__(policies, load, stragglers, instances, batch_size, batch_window_ms, queue, seed, needs=needs)
+        super().__init__(
+            policies, load, stragglers, instances, batch_size, batch_window_ms, queue, seed,
+            needs=needs, frontends=frontends, frontend_split=frontend_split,
+        )  # fmt: skip
         check_setting("prefetch", prefetch, Prefetch)
         self.times = times
         self.prefetch = prefetch
@@ -80,16 +85,19 @@ class Simulation(Scenario):
 
     def simulate(self, name: str, draw: Draw, seed: int, outcome: Outcome, tell: Tell) -> None:
         """Simulate one policy; what happens goes to ``outcome``, also when interrupted."""
-        policy = self.policy(name)
+        # Who knows in advance what will be sees all queries.
+        frontends = 1 if self.made[name].needs_foresight else self.frontends
+        policies = [self.policy(name) for _ in range(frontends)]
         instances = self.sizes[name]
         trace = draw.worlds[instances]
         there_s, back_s = self._messages(seed)
         service = ServiceTimes(self.service, timelines(trace, instances), seed, self.amounts)
         restart_s = DrawnAhead(self.times.restart, [seed, *b"restart"]).at
-        if policy.needs_foresight:
-            policy.foresee = Foresight(service, trace, restart_s, instances)
+        for policy in policies:
+            if policy.needs_foresight:
+                policy.foresee = Foresight(service, trace, restart_s, instances)
         simulate(
-            policy,
+            policies,
             draw.arrivals_s,
             service,
             self.instances,
@@ -104,6 +112,8 @@ class Simulation(Scenario):
             slo_s=self.slo_s,
             think_s=self.load.think_s,
             total=self.load.total,
+            seed=seed,
+            frontend_of=self.frontend_of(seed) if frontends > 1 else None,
             progress=tell,
             outcome=outcome,
         )

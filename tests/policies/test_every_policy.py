@@ -24,8 +24,21 @@ from parity_exp.policies import (
     VotedReplication,
 )
 from parity_exp.policies.policy import TRIES, AnswerSource, Policy
-from parity_exp.policies.queues import Queues, RoundRobin, SingleQueue
+from parity_exp.policies.queues import (
+    C3,
+    JoinIdleQueue,
+    LeastOutstanding,
+    PowerOfD,
+    Prequal,
+    Queues,
+    RandomChoice,
+    RoundRobin,
+    SingleQueue,
+)
 from tests.policies.desk_driver import Driver, alive
+from tests.slow_cases import slow_but
+
+QUEUES = [SingleQueue, RoundRobin, RandomChoice, LeastOutstanding, PowerOfD, JoinIdleQueue, Prequal, C3]
 
 OWN, DEFAULT, ERROR = AnswerSource.OWN, AnswerSource.DEFAULT, AnswerSource.ERROR
 
@@ -67,7 +80,7 @@ PROMPT = POLICIES[:-2]
 
 
 @pytest.mark.parametrize("index", PROMPT)
-@pytest.mark.parametrize("queues", [SingleQueue, RoundRobin])
+@pytest.mark.parametrize("queues", slow_but([SingleQueue, RoundRobin], QUEUES))
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_queries_get_their_own_predictions_when_nothing_goes_wrong(
     index: int, queues: type[Queues], batch_size: int
@@ -82,7 +95,7 @@ def test_queries_get_their_own_predictions_when_nothing_goes_wrong(
 
 
 @pytest.mark.parametrize("index", POLICIES)
-@pytest.mark.parametrize("queues", [SingleQueue, RoundRobin])
+@pytest.mark.parametrize("queues", slow_but([SingleQueue, RoundRobin], QUEUES))
 def test_the_loss_of_all_instances_loses_no_query(index: int, queues: type[Queues]) -> None:
     driver = Driver(every_policy()[index], 2, queues=queues)
     driver.arrive(12)

@@ -107,7 +107,7 @@ class Doubting(Judge):
 def fingerprint(make: Callable[[int, int], Policy], monkeypatch: pytest.MonkeyPatch) -> str:
     digest = hashlib.sha256()
     original = cluster.Desk
-    monkeypatch.setattr(cluster, "Desk", lambda *arguments: original(*arguments, Doubting()))
+    monkeypatch.setattr(cluster, "Desk", lambda *arguments, **more: original(*arguments, Doubting(), **more))
     for number, world in enumerate(WORLDS):
         gaps, durations, chance = shares(3 * number), shares(3 * number + 1), shares(3 * number + 2)
         arrivals_s = [0.0]

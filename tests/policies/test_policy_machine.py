@@ -289,6 +289,18 @@ class Watched(Policy):
     def instances(self) -> int:
         return self.actions.instances
 
+    @property
+    def share(self) -> float:
+        return self.actions.share
+
+    @property
+    def frontend(self) -> int:
+        return self.actions.frontend
+
+    @property
+    def frontends(self) -> int:
+        return self.actions.frontends
+
     def queues(self, role: str) -> Queues:
         return self.actions.queues(role)
 

@@ -6,7 +6,7 @@ is here, once.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
@@ -17,6 +17,7 @@ from parity_exp.ranges import (
     Delay,
     Epochs,
     Few,
+    Frontends,
     Matches,
     NotNegative,
     Positive,
@@ -103,6 +104,8 @@ CONFIG: dict[str, Any] = {
     "k": Annotated[int, Ge(2), Le(1000)],
     "r": Few,
     "seed": Seed,
+    "frontends": Frontends,
+    "frontend_split": Literal["random", "round_robin"],
     "batch_groups": Annotated[int, Ge(1), Le(10**6)] | None,
     "sweep": Mapping[str, Any],
     "outputs": Text,

@@ -18,10 +18,10 @@ class Busyness:
     duration is a median, so that a few stragglers do not make the instances look busy.
 
     Args:
-        instances: how many there are.
+        instances: how many there are for what arrives; of several frontends each has a share of them.
     """
 
-    def __init__(self, instances: int) -> None:
+    def __init__(self, instances: float) -> None:
         self.instances = instances
         self.last_s: float | None = None
         self.gap_s = 0.0

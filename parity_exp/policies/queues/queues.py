@@ -1,9 +1,32 @@
 """What every queue discipline is: it takes work in, and says which instance is to do what next."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar, Protocol
 
+from parity_exp.policies.queues.board import Board
 from parity_exp.policies.role import Role
 from parity_exp.policies.work import State, Work
+
+
+class Surroundings(Protocol):
+    """What queues find around them.
+
+    Attributes:
+        now_s: the time.
+        board: what instances know of themselves.
+        frontend: which of the frontends this is.
+        frontends: how many there are.
+        seed: of what is drawn at random.
+    """
+
+    now_s: float
+    board: Board
+    frontend: int
+    frontends: int
+    seed: int
+
+    def probe(self, queues: "Queues", instance: int, delay_s: float) -> None:
+        """Ask an instance of its load and its latency: ``queues.probed`` is told after the delay, there and back."""
 
 
 class Queues(ABC):
@@ -21,10 +44,29 @@ class Queues(ABC):
         free: for each instance how much more it may be given; 0 while it is down.
     """
 
+    listens: ClassVar[bool] = False
+    """Whether it wants to know of the end of work: ``ended`` is called."""
+
     def __init__(self, role: Role, first: int, prefetch: int) -> None:
         self.instances = range(first, first + role.instances)
         self.prefetch = prefetch
         self.free = dict.fromkeys(self.instances, 0)
+
+    def begin(self, around: Surroundings) -> None:  # noqa: B027
+        """Begin a run."""
+
+    def ended(self, work: Work, finished: bool, told_s: float, took_s: float | None) -> None:  # noqa: B027
+        """Work has left its instance.
+
+        Args:
+            work: which was finished, has failed or is lost.
+            finished: whether it was.
+            told_s: when the instance said so.
+            took_s: how long it worked at it; None where that is not known.
+        """
+
+    def probed(self, instance: int, load: int, latency_s: float) -> None:  # noqa: B027
+        """A probe is back: what an instance's load was, and how long it thought that work would take; 0: no idea."""
 
     @abstractmethod
     def add(self, work: Work, first: bool = False) -> None:
