@@ -17,10 +17,10 @@ class DataError(UserError):
     """A data set that is missing, cut short or damaged.
 
     Args:
-        text: one line, in which ``{root}`` and ``{cache}`` stand for these settings of the data set.
+        text: one line, in which ``{root}``, ``{cache}`` and so on stand for these settings of the data set.
     """
 
-    SETTINGS = ("root", "cache")
+    SETTINGS = ("root", "cache", "path", "text", "label", "split", "encoding", "tokenizer", "vocabulary")
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

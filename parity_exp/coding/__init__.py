@@ -12,6 +12,7 @@ from parity_exp.coding.best_decoder import BestDecoder
 from parity_exp.coding.code import Code
 from parity_exp.coding.concatenation import ConcatenationEncoder
 from parity_exp.coding.decoder import Decoder
+from parity_exp.coding.embedding_addition import EmbeddingAdditionEncoder
 from parity_exp.coding.encoder import Encoder
 from parity_exp.coding.error_location import locate_errors
 from parity_exp.coding.generator import Cauchy, Chebyshev, Generator, Vandermonde, worst_condition_number
@@ -23,8 +24,10 @@ from parity_exp.coding.non_systematic import NonSystematicCode
 from parity_exp.coding.places import PlacesDecoder
 from parity_exp.coding.position_codes import Modulation, NoPositionCode, PositionCode, RandomSigns
 from parity_exp.coding.residual_decoder import ResidualDecoder
+from parity_exp.coding.side_by_side import SideBySideEncoder
 from parity_exp.coding.spline import SplineCode, smoothing_spline_matrix
 from parity_exp.coding.subtraction import SubtractionDecoder
+from parity_exp.coding.token_grid import TokenGrid
 
 __all__ = [
     "AdditionEncoder",
@@ -36,6 +39,7 @@ __all__ = [
     "ConcatenationEncoder",
     "ConvolutionalEncoder",
     "Decoder",
+    "EmbeddingAdditionEncoder",
     "Encoder",
     "Generator",
     "Grid",
@@ -49,8 +53,10 @@ __all__ = [
     "PositionCode",
     "RandomSigns",
     "ResidualDecoder",
+    "SideBySideEncoder",
     "SplineCode",
     "SubtractionDecoder",
+    "TokenGrid",
     "Vandermonde",
     "all_loss_patterns",
     "berrut_matrix",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from parity_exp.coding.encoder import Encoder
 from parity_exp.coding.grid import Grid
+from parity_exp.coding.side_by_side import SideBySideEncoder
 
 
 class ConcatenationEncoder(Encoder):
@@ -27,6 +28,7 @@ class ConcatenationEncoder(Encoder):
 
     keeps_queries_apart = True
     colour = "#cc6677"
+    of_tokens = SideBySideEncoder
 
     def __init__(self, k: int, r: int, query_shape: Sequence[int], generator: Tensor | None = None) -> None:
         super().__init__(k, r, query_shape, generator)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from parity_exp.coding.grid import Grid
+from parity_exp.coding.token_grid import TokenGrid
 
 
 class Encoder(nn.Module, ABC):
@@ -21,16 +22,19 @@ class Encoder(nn.Module, ABC):
     Args:
         k: queries in a coding group.
         r: parity queries of a group.
-        query_shape: shape of one query, ``(C, H, W)``.
+        query_shape: shape of one query, ``(C, H, W)``, or ``(L,)`` of token ids.
         generator: generator matrix ``(r, k)``; a row of ones when it is left out, which needs r = 1.
 
     Attributes:
         parity_shape: shape of one parity query; the input shape of the parity models.
         prepared_shape: shape of one query after :meth:`prepare`.
         grid: where each query of the group is in a parity query; None where queries are mixed.
+        of_tokens: what does for token ids what the class does for quantities: itself, another class, or None where
+            nothing does.
     """
 
     generator: Tensor
+    of_tokens: ClassVar["type[Encoder] | None"] = None
 
     keeps_queries_apart: ClassVar[bool] = False
     """Whether each query of a group stands at a place of its own in a parity query, which then has a grid."""
@@ -45,8 +49,15 @@ class Encoder(nn.Module, ABC):
         self.query_shape = tuple(query_shape)
         self.parity_shape = self.query_shape
         self.prepared_shape = self.query_shape
-        self.grid: Grid | None = None
+        self.grid: Grid | TokenGrid | None = None
         self.register_buffer("generator", row_of_ones(k, r) if generator is None else generator, persistent=False)
+
+    def see(self, base: nn.Module) -> None:
+        """See the trained base model once, before the code is trained; most encoders do not need to.
+
+        Raises:
+            ValueError: it lacks what the encoder takes from it.
+        """
 
     def prepare(self, queries: Tensor) -> Tensor:
         """Do what does not depend on a query's neighbours, ``(N, *query_shape) -> (N, *prepared_shape)``.

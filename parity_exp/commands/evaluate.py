@@ -21,7 +21,7 @@ def run(composed: DictConfig) -> float:
         raise ConfigError("run: evaluate needs the run directory of a `train`; give run=outputs/train/<date>/<time>")
     trained = RunDirectory.existing(composed.run, "run")
     config = overlaid(stored_config(trained, "run", composed), resolved(composed), changed_by("evaluate"), "run")
-    experiment = Experiment(config)
+    experiment = Experiment(config, trained=trained)
     parts = load_trained(experiment, trained, "run")
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
     claim("evaluate", resolved(composed), directory, experiment.data_facts)

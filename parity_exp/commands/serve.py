@@ -24,7 +24,7 @@ def run(composed: DictConfig) -> float:
     trained = RunDirectory.existing(composed.run, "run")
     stored = stored_config(trained, "run", composed, SERVED)
     config = overlaid(stored, resolved(composed), changed_by("serve"), "run", SERVED)
-    experiment = Experiment(config)
+    experiment = Experiment(config, trained=trained)
     plan = ServingPlan(experiment)
     load_trained(experiment, trained, "run")
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)

@@ -24,7 +24,7 @@ def run(composed: DictConfig) -> float:
     if resumed:
         asked = resumed_config(asked, composed, directory)
     config = code_settled(asked)
-    experiment = Experiment(config)
+    experiment = Experiment(config, trained=directory if resumed else None)
     experiment.rehearse()
     claim("train", asked, directory, experiment.data_facts, MAY_DIFFER if resumed else None)
     with tracked("train", config, directory, resumed) as tracker:

@@ -11,12 +11,16 @@ from parity_exp.data.image_folders import CatVDog, ImageFolder
 from parity_exp.data.modules import BaseDataModule, GroupBatch, GroupDataModule, LabelledBatch
 from parity_exp.data.speech_commands import SpeechCommands
 from parity_exp.data.tensors import StoredData, TensorData
+from parity_exp.data.text_folder import TextFolder
+from parity_exp.data.text_table import TextTable
+from parity_exp.data.tokeniser import PADDING, Tokeniser
 from parity_exp.data.torchvision_datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
 
 __all__ = [
     "CIFAR10",
     "CIFAR100",
     "MNIST",
+    "PADDING",
     "Augmentation",
     "BaseDataModule",
     "Batches",
@@ -40,6 +44,9 @@ __all__ = [
     "Splits",
     "StoredData",
     "TensorData",
+    "TextFolder",
+    "TextTable",
+    "Tokeniser",
     "coding_groups",
     "covering_groups",
 ]

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from parity_exp.checks import SettingError
 from parity_exp.data.augmentation import Augmentation
+from parity_exp.data.queries_as_text import Texts
 from parity_exp.errors import DataError
 from parity_exp.ranges import Count, Positive, Seed, Text
 from parity_exp.tasks import Classification, Task
@@ -35,8 +36,9 @@ class Samples:
     """Queries and their true labels.
 
     Attributes:
-        inputs: ``(N, C, H, W)``, float32; or kept small as uint8, which stands for [0, 1] in steps of 1/255, or as
-            float16. Those may be a memory-mapped file. :func:`as_floats` gives float32 for all of them.
+        inputs: ``(N, C, H, W)``, or ``(N, L)`` token ids, float32; or kept small as uint8, which stands for [0, 1] in
+            steps of 1/255, or as float16. Those may be a memory-mapped file. :func:`as_floats` gives float32 for all of
+            them.
         labels: ``(N,)`` int64 for classes, ``(N, 4)`` float32 for boxes.
         digest: hash of inputs and labels, where it is known without reading them all.
     """
@@ -78,6 +80,8 @@ class Splits:
         mean: per channel, subtracted from inputs.
         std: per channel, inputs are divided by it.
         augmentation: random change of training inputs, before normalisation; none if not given.
+        texts: how queries became token ids, where they are such; None: their numbers are quantities, of which sums and
+            means make sense.
     """
 
     train: Samples
@@ -87,10 +91,11 @@ class Splits:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentation: Augmentation | None = None
+    texts: Texts | None = None
 
     @property
     def query_shape(self) -> tuple[int, ...]:
-        """Shape of one query, ``(C, H, W)``."""
+        """Shape of one query, ``(C, H, W)``, or ``(L,)`` of token ids."""
         return tuple(self.train.inputs.shape[1:])
 
     def normalise(self, inputs: Tensor) -> Tensor:
@@ -117,6 +122,8 @@ class Splits:
         task = type(self.task)
         content = (self.mean, self.std, self.augmentation, f"{task.__module__}.{task.__qualname__}", self.task.outputs)
         digest = hashlib.blake2b(repr(content).encode())
+        if self.texts is not None:
+            digest.update(f"{self.texts.size} token ids".encode())
         for samples in (self.train, self.validation):
             digest.update(samples.fingerprint().encode())
         return digest.hexdigest()[:32]
@@ -177,6 +184,18 @@ class Dataset(ABC):
         Raises:
             DataError: the data are missing or damaged.
         """
+
+    def texts(self) -> Texts | None:
+        """How queries became token ids; None where they are numbers of another kind, as those of images."""
+        return None
+
+    def adopt(self, run: Path) -> None:
+        """Take from a run directory what training has fixed of how queries are made; most data sets have nothing there.
+
+        Args:
+            run: of a trained run.
+        """
+        return
 
     def look(self) -> Path | None:
         """Find the data set's files, without a download, and check them as far as that is quick.
@@ -239,6 +258,7 @@ class Dataset(ABC):
             mean=self.mean,
             std=self.std,
             augmentation=self.augmentation,
+            texts=self.texts(),
         )
 
     def _check(self, split: str, samples: Samples, task: Task, shape: tuple[int, ...]) -> None:

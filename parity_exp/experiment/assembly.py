@@ -20,12 +20,13 @@ from parity_exp.experiment.codes import code_of, generator_of, trained_parts
 from parity_exp.experiment.components import build, is_systematic, new_non_systematic_code
 from parity_exp.experiment.keys import key_of
 from parity_exp.experiment.machine import machine_of, processes
-from parity_exp.experiment.networks import architecture_of, new_labelled_network, new_parity_networks
+from parity_exp.experiment.networks import architecture_for, architecture_of, new_labelled_network, new_parity_networks
 from parity_exp.experiment.rehearsal import with_keys
 from parity_exp.experiment.result_facts import base_facts, coded_facts, config_facts, content_facts
 from parity_exp.experiment.schema import check_config
 from parity_exp.models import load_weights
 from parity_exp.process.quiet import quiet_libraries
+from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.tasks import Task
 from parity_exp.training import (
     CodedModel,
@@ -48,12 +49,13 @@ class Experiment:
     Args:
         config: the resolved config.
         splits: the data, where they have been read already.
+        trained: the run directory whose networks are used, which may say how queries are made; None: of none yet.
 
     Raises:
         ConfigError: a value is not what the schema says.
     """
 
-    def __init__(self, config: DictConfig, splits: Splits | None = None) -> None:
+    def __init__(self, config: DictConfig, splits: Splits | None = None, trained: RunDirectory | None = None) -> None:
         quiet_libraries()
         load_backends()
         check_config(config)
@@ -62,6 +64,7 @@ class Experiment:
         self.r: int = config.r
         self.seed: int = config.seed
         self._read = splits
+        self._trained = trained
         if not config.parity.trainable and self.architecture("parity") != self.architecture("base"):
             raise ConfigError(
                 "parity.trainable=false runs the base model on parity queries, so parity.architecture must be the base "
@@ -80,6 +83,8 @@ class Experiment:
 
     def _load(self) -> Splits:
         dataset: Dataset = build(self.config.dataset, "dataset")
+        if self._trained is not None:
+            dataset.adopt(self._trained.path)
         try:
             splits = dataset.load()
             splits.normalise(splits.train.inputs[:1])  # what does not fit the channels is refused here
@@ -109,8 +114,12 @@ class Experiment:
     # ---- networks
 
     def architecture(self, section: str) -> DictConfig:
-        """The architecture of ``base``, ``parity`` or ``backup``."""
+        """The architecture of ``base``, ``parity`` or ``backup``, as the config has it."""
         return architecture_of(self.config, section)
+
+    def fitted_architecture(self, section: str) -> DictConfig:
+        """The same with what it leaves open about the data."""
+        return architecture_for(self.config, section, self.splits)
 
     def new_base_network(self, section: str = "base") -> nn.Module:
         """A network that learns labels, ``base`` or ``backup``, with random weights."""
@@ -118,7 +127,7 @@ class Experiment:
 
     def new_parity_networks(self) -> list[nn.Module]:
         """r networks that take the encoder's parity queries, with random weights."""
-        return new_parity_networks(self.config, self.code)
+        return new_parity_networks(self.config, self.code, self.splits)
 
     def predictions(self, base: nn.Module, inputs: Tensor) -> Tensor:
         """The base model's predictions for inputs as the data set has them, on the CPU."""

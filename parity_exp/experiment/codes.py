@@ -1,5 +1,6 @@
 """From the sections generator, encoder, decoder and code of a config to a code, and which of its parts are trained."""
 
+import inspect
 import pydoc
 from typing import Any
 
@@ -10,7 +11,7 @@ from parity_exp.coding import Code, Decoder, Encoder, precision
 from parity_exp.data import Splits
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import build, build_checked
-from parity_exp.experiment.networks import architecture_of
+from parity_exp.experiment.networks import architecture_of, new_labelled_network
 from parity_exp.training.coded_model import DECODER, ENCODER, PARITY
 from parity_exp.training.seeded import CODE_WEIGHTS, seeded
 
@@ -39,8 +40,13 @@ def code_of(config: DictConfig, splits: Splits, generator: Tensor) -> Code:
     shape, outputs = splits.query_shape, (splits.task.outputs,)
     counts = {"k": config.k, "r": config.r, "generator": generator}
     with seeded(config.seed, CODE_WEIGHTS):
-        encoder = build(_encoder_node(config), "encoder", query_shape=shape, **counts)
+        encoder = build(_encoder_node(config, splits), "encoder", query_shape=shape, **counts)
         decoder = build(_decoder_node(config, encoder), "decoder", output_shape=outputs, **counts)
+    if not config.parity.trainable and encoder.parity_shape != encoder.query_shape:
+        raise ConfigError(
+            f"parity.trainable=false: the base model reads queries of shape {encoder.query_shape}, and parity queries "
+            f"of encoder ({type(encoder).__name__}) have the shape {encoder.parity_shape}; set parity.trainable=true"
+        )
     _check_extra_outputs(config, decoder)
     _check_places(config, encoder, decoder)
     for key, part in ((ENCODER, encoder), (DECODER, decoder)):
@@ -65,12 +71,39 @@ def _is_trainable(config: DictConfig, key: str, part: nn.Module) -> bool:
     return bool(list(part.parameters())) if trainable is None else bool(trainable)
 
 
-def _encoder_node(config: DictConfig) -> Any:
-    """The encoder's config, in which what it leaves open about the parity models is as their class declares it."""
+def _encoder_node(config: DictConfig, splits: Splits) -> Any:
+    """The encoder's config, in which what it leaves open about the parity models is as their class declares it.
+
+    Raises:
+        ConfigError: it adds up quantities, and the data are token ids.
+    """
     if not isinstance(config.encoder, DictConfig):
         return config.encoder  # making it says what is wrong
+    node = OmegaConf.to_container(config.encoder) if splits.texts is None else _of_tokens(config, splits)
     declared = getattr(_parity_architecture(config), "convolutional", True)
-    return OmegaConf.create(_filled(OmegaConf.to_container(config.encoder), "convolutional", bool(declared)))
+    return OmegaConf.create(_filled(node, "convolutional", bool(declared)))
+
+
+def _of_tokens(config: DictConfig, splits: Splits) -> Any:
+    """The config of the encoder that does for token ids what the chosen one does for quantities."""
+    target = config.encoder.get("_target_")
+    chosen = pydoc.locate(str(target))
+    if not isinstance(chosen, type):
+        return config.encoder  # likewise
+    kind = getattr(chosen, "of_tokens", None)
+    if kind is None:
+        raise ConfigError(
+            f"encoder ({target}): it calculates with a query's numbers, and those of dataset={config.dataset.name} are "
+            "token ids; choose encoder=concat, which lays them side by side, or encoder=addition, which adds embeddings"
+        )
+    node: Any = OmegaConf.to_container(config.encoder)
+    node["_target_"] = f"{kind.__module__}.{kind.__qualname__}"
+    arguments = inspect.signature(kind).parameters
+    if "vocabulary" in arguments and splits.texts is not None:
+        node["vocabulary"] = splits.texts.size
+    if "width" in arguments:
+        node["width"] = getattr(new_labelled_network(config, "base", splits), "width", 1)
+    return node
 
 
 def _decoder_node(config: DictConfig, encoder: Encoder) -> Any:

@@ -85,7 +85,7 @@ def stored_experiment(
     config = stored_config(run, "trained", OmegaConf.create({"trust": list(trust)}))
     for place, value in (changed or {}).items():
         OmegaConf.update(config, place, value, force_add=True)
-    return Experiment(config, splits)
+    return Experiment(config, splits, run)
 
 
 def begin(run: RunDirectory, experiment: Experiment, content: Mapping[str, str], command: str = "train") -> None:

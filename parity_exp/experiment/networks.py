@@ -1,18 +1,21 @@
 """From the architectures of a config to networks that fit the data and the code."""
 
 import math
+import pydoc
 from typing import Any
 
 from hydra.utils import get_object
 from omegaconf import DictConfig
 from torch import nn
 
-from parity_exp.coding import Code
+from parity_exp.coding import Code, Decoder
+from parity_exp.coding.token_grid import TokenGrid
 from parity_exp.data import Splits
 from parity_exp.errors import ConfigError
 from parity_exp.experiment import library_errors
 from parity_exp.experiment.components import build
 from parity_exp.models.places import places_apart
+from parity_exp.models.token_places import TokensApart, TokensTogether
 from parity_exp.training.networks import UnfitNetworkError, fitting
 from parity_exp.training.seeded import BASE_WEIGHTS, PARITY_WEIGHTS, seeded
 
@@ -22,22 +25,46 @@ def architecture_of(config: DictConfig, section: str) -> DictConfig:
     return config[section].architecture or config.architecture
 
 
+def architecture_for(config: DictConfig, section: str, splits: Splits) -> DictConfig:
+    """The same with what it leaves open about the data.
+
+    Raises:
+        ConfigError: it takes quantities, and the data are token ids.
+    """
+    node = architecture_of(config, section)
+    if splits.texts is None:
+        return node
+    target = node.get("_target_")
+    if getattr(pydoc.locate(str(target)), "reads_tokens", True) is False:
+        key = "architecture" if config[section].architecture is None else f"{section}.architecture"
+        raise ConfigError(
+            f"{key} ({target}): it calculates with a query's numbers, and those of dataset={config.dataset.name} are "
+            "token ids; choose architecture=text_transformer or architecture=transformers_encoder"
+        )
+    if "vocabulary" in node and node.vocabulary is None:
+        node = node.copy()
+        node.vocabulary = splits.texts.size
+    return node
+
+
 def new_labelled_network(config: DictConfig, section: str, splits: Splits) -> nn.Module:
     """A network that learns labels, ``base`` or ``backup``, with random weights."""
     key = "architecture" if section == "base" else f"{section}.architecture"
     with seeded(config[section].seed, BASE_WEIGHTS):
-        return _network(architecture_of(config, section), key, splits.query_shape, splits.task.outputs)
+        return _network(architecture_for(config, section, splits), key, splits.query_shape, splits.task.outputs)
 
 
-def new_parity_networks(config: DictConfig, code: Code) -> list[nn.Module]:
+def new_parity_networks(config: DictConfig, code: Code, splits: Splits) -> list[nn.Module]:
     """r networks for a code's parity queries, with random weights."""
     with seeded(config.seed, PARITY_WEIGHTS):
-        return [_parity_network(config, code) for _ in range(config.r)]
+        return [_parity_network(config, code, splits) for _ in range(config.r)]
 
 
-def _parity_network(config: DictConfig, code: Code) -> nn.Module:
-    architecture, key = architecture_of(config, "parity"), "parity.architecture"
+def _parity_network(config: DictConfig, code: Code, splits: Splits) -> nn.Module:
+    architecture, key = architecture_for(config, "parity", splits), "parity.architecture"
     encoder, decoder = code.encoder, code.decoder
+    if isinstance(encoder.grid, TokenGrid):
+        return _token_network(architecture, key, encoder.grid, decoder)
     if not decoder.by_place:
         return _network(architecture, key, encoder.parity_shape, decoder.parity_outputs)
     assert encoder.grid is not None
@@ -50,6 +77,17 @@ def _parity_network(config: DictConfig, code: Code) -> nn.Module:
     settings = getattr(get_object(architecture._target_), "cell_settings", None)
     network = places_apart(make, encoder.grid, encoder.parity_shape, outputs, settings)
     return _fitting(network, architecture, key, encoder.parity_shape, decoder.parity_outputs)
+
+
+def _token_network(architecture: DictConfig, key: str, grid: TokenGrid, decoder: Decoder) -> nn.Module:
+    apart = decoder.by_place
+    outputs = math.prod(decoder.output_shape) if apart else decoder.parity_outputs
+    network = build(architecture, key, input_shape=(grid.length,), outputs=outputs)
+    try:
+        places = TokensApart(network, grid) if apart else TokensTogether(network, grid)
+    except ValueError as error:
+        raise ConfigError(f"{key} ({architecture.get('_target_')}): {error}") from None
+    return _fitting(places, architecture, key, (grid.k * grid.length,), decoder.parity_outputs)
 
 
 def _network(architecture: DictConfig, key: str, shape: tuple[int, ...], outputs: int) -> nn.Module:

@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from parity_exp.coding import Code, NonSystematicCode
+from parity_exp.coding.token_grid import TokenGrid
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.components import build_checked, for_the_class
@@ -19,7 +20,7 @@ from parity_exp.models import load_weights
 from parity_exp.policies.policy import BACKUP, BASE, parity_model
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.scenario import Scenario
-from parity_exp.serving.load_model import load_model, load_places_apart
+from parity_exp.serving.load_model import load_model, load_places_apart, load_token_places
 from parity_exp.serving.pool import Pool, ServedModel
 from parity_exp.serving.serving import LONGEST_S, check_served
 from parity_exp.tracking import Tracker
@@ -125,7 +126,7 @@ class ServingPlan:
         shape, outputs = experiment.splits.query_shape, experiment.task.outputs
 
         def node(section: str) -> Any:
-            return OmegaConf.to_container(for_the_class(experiment.architecture(section), "architecture"))
+            return OmegaConf.to_container(for_the_class(experiment.fitted_architecture(section), "architecture"))
 
         def served(section: str, path: object, query_shape: tuple[int, ...], outputs: int) -> ServedModel:
             load = partial(load_model, node(section), query_shape, outputs, str(path))
@@ -134,6 +135,10 @@ class ServingPlan:
         def served_parity(path: str) -> ServedModel:
             encoder, decoder = experiment.code.encoder, experiment.code.decoder
             query_shape = encoder.parity_shape
+            if isinstance(encoder.grid, TokenGrid):
+                numbers = outputs if decoder.by_place else decoder.parity_outputs
+                load_tokens = partial(load_token_places, node("parity"), encoder.grid, decoder.by_place, numbers, path)
+                return ServedModel(load_tokens, query_shape, (decoder.parity_outputs,), path)
             if not decoder.by_place:
                 section = "parity" if self.config.parity.trainable else "base"
                 return served(section, path, query_shape, decoder.parity_outputs)

@@ -64,7 +64,7 @@ def phase_of_run(name: str, run_dir: Path, folder: Path, history: Path) -> Fitte
     """One process's part in a phase: everything comes from the run directory's config."""
     run = RunDirectory(run_dir)
     config: DictConfig = read_config(run)
-    experiment = Experiment(config)
+    experiment = Experiment(config, trained=run)
     if name == CODED:
         return train_coded(experiment.coded_model, experiment.study, run, folder, history)
     return train_labelled(experiment.labelled_model(name), experiment.splits, experiment.machine, folder, history)

@@ -8,7 +8,9 @@ from parity_exp.models.initialisation import Default, FromBase, Initialisation, 
 from parity_exp.models.lenet import LeNet
 from parity_exp.models.mlp import MLP
 from parity_exp.models.prediction import predict
+from parity_exp.models.text_transformer import TextTransformer
 from parity_exp.models.torchvision_networks import MobileNetV2, ResNet, TorchvisionNetwork
+from parity_exp.models.transformers_encoder import TransformersEncoder
 from parity_exp.models.vgg import VGG11
 
 __all__ = [
@@ -22,7 +24,9 @@ __all__ = [
     "Paper",
     "ResNet",
     "Split",
+    "TextTransformer",
     "TorchvisionNetwork",
+    "TransformersEncoder",
     "load_weights",
     "origin_of",
     "predict",

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from parity_exp.coding import Encoder
 from parity_exp.models.places import PlacesApart
+from parity_exp.models.token_places import TokensTogether
 
 _NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -87,7 +88,7 @@ class FromBase(Initialisation):
     """
 
     def __call__(self, network: nn.Module, base: nn.Module, encoder: Encoder, row: int, centre: Tensor) -> None:
-        if isinstance(network, PlacesApart):
+        if isinstance(network, PlacesApart | TokensTogether):
             network.start_from(base, encoder.query_shape)
             return
         different = _first_difference(network, base)
@@ -110,7 +111,7 @@ class Split(Initialisation):
     """
 
     def __call__(self, network: nn.Module, base: nn.Module, encoder: Encoder, row: int, centre: Tensor) -> None:
-        if isinstance(network, PlacesApart):
+        if isinstance(network, PlacesApart | TokensTogether):
             network.start_from(base, encoder.query_shape)
             return
         if _first_difference(network, base) is not None:

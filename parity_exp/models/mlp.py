@@ -23,6 +23,7 @@ class MLP(nn.Module):
     """
 
     convolutional = False
+    reads_tokens = False
 
     def __init__(self, input_shape: Sequence[int], outputs: int, hidden: Sequence[Width] = (200, 100)) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from parity_exp.coding.grid import Grid
+from parity_exp.coding.token_grid import TokenGrid
 
 NetworkFactory = Callable[..., nn.Module]
 """Makes a network from ``input_shape`` and ``outputs``, and other settings of its class."""
@@ -22,10 +23,10 @@ class PlacesApart(nn.Module):
         grid: where places are.
     """
 
-    def __init__(self, network: nn.Module, grid: Grid) -> None:
+    def __init__(self, network: nn.Module, grid: Grid | TokenGrid) -> None:
         super().__init__()
         self.network = network
-        self.grid = grid
+        self.grid: Any = grid
 
     def start_from(self, base: nn.Module, image_shape: Sequence[int]) -> None:
         """Take the base model's weights, as far as they fit.

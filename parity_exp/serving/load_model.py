@@ -11,8 +11,10 @@ from typing import Any
 from torch import nn
 
 from parity_exp.coding.grid import Grid
+from parity_exp.coding.token_grid import TokenGrid
 from parity_exp.models.checkpoint import load_weights
 from parity_exp.models.places import places_apart
+from parity_exp.models.token_places import TokensApart, TokensTogether
 
 TARGET, PARTIAL, ARGUMENTS, RECURSIVE, CONVERT = "_target_", "_partial_", "_args_", "_recursive_", "_convert_"
 """Keys that say how an object is made and are no arguments of its class."""
@@ -65,6 +67,33 @@ def load_places_apart(
     """
     settings = getattr(_named(architecture[TARGET]), "cell_settings", None)
     network = places_apart(partial(made, architecture), grid, shape, outputs, settings)
+    load_weights(path, network, "checkpoint", content)
+    return network.eval()
+
+
+def load_token_places(
+    architecture: Mapping[str, Any],
+    grid: TokenGrid,
+    apart: bool,
+    outputs: int,
+    path: str,
+    content: bytes | memoryview | None = None,
+) -> nn.Module:
+    """A parity model of token ids side by side, in evaluation mode.
+
+    Args:
+        architecture: as for :func:`load_model`.
+        grid: where places are.
+        apart: whether places are kept apart.
+        outputs: numbers in the prediction of one place, or of all together.
+        path: the checkpoint.
+        content: what is in it, on machines that do not have the file.
+
+    Raises:
+        CheckpointError: it is missing, unreadable, or of another network.
+    """
+    shared = made(architecture, input_shape=(grid.length,), outputs=outputs)
+    network = TokensApart(shared, grid) if apart else TokensTogether(shared, grid)
     load_weights(path, network, "checkpoint", content)
     return network.eval()
 

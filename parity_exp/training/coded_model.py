@@ -71,7 +71,12 @@ class CodedModel:
         return networks
 
     def module(self, base: nn.Module, splits: Splits) -> CodedModule:
-        """What is trained, given the trained base model."""
+        """What is trained, given the trained base model.
+
+        Raises:
+            ValueError: the base model lacks what the encoder takes from it.
+        """
+        self.code.encoder.see(base)
         networks = self.first_networks(base, splits)
         parts: dict[str, list[nn.Module]] = {
             ENCODER: [self.code.encoder],

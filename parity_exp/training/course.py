@@ -40,6 +40,8 @@ def train_study(study: Study, training: Training, seed: int = 0) -> Course:
         seed: of the grouping that validation quality is measured on.
     """
     splits, machine, run = study.splits, study.machine, training.run
+    for name, content in (splits.texts.files if splits.texts is not None else {}).items():
+        write_text(run.path / name, content)
     base = obtain_labelled(study.base, splits, machine, training)
     if isinstance(study.coded, WholeCode):
         chosen = choose_settings(study.coded.make, base, splits, machine.device, study.coded.seed)

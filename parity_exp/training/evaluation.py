@@ -50,6 +50,7 @@ class Examples:
         decoded: ``(B, k, *out)``, each reconstructed as if it alone was lost.
         labels: ``(B, k, *label)``.
         name: what people call one of the parity queries.
+        texts: what the queries say, a row a group, where they are texts; None: they are pictures.
     """
 
     queries: Tensor
@@ -58,6 +59,7 @@ class Examples:
     decoded: Tensor
     labels: Tensor
     name: str = "parity query"
+    texts: Sequence[Sequence[str]] | None = None
 
 
 class Evaluator:

@@ -1,7 +1,7 @@
 """Measure a code with its trained networks on a split: metrics, tables, and some groups to look at."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 import torch
@@ -79,7 +79,11 @@ class Measured:
 
     def examples(self) -> Examples:
         """The first groups of the grouping."""
-        return self.evaluator.examples(self.splits.test, self.predictions, self.seed, EXAMPLE_GROUPS)
+        taken = self.evaluator.examples(self.splits.test, self.predictions, self.seed, EXAMPLE_GROUPS)
+        texts = self.splits.texts
+        if texts is None:
+            return taken
+        return replace(taken, texts=[[texts.text(query) for query in group] for group in taken.queries])
 
 
 def measure(parts: TrainedParts, splits: Splits, device: torch.device, how: Measuring) -> Measured:

@@ -6,6 +6,8 @@ Every function returns a Matplotlib figure and leaves saving to the caller.
 """
 
 from collections.abc import Sequence
+from itertools import product
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,8 @@ from parity_exp.training.evaluation import Examples
 
 AVAILABLE, DEGRADED, RECONSTRUCTION = "#3b6ea5", "#d9822b", "#5a9367"
 ROUNDING = 1e-3
+LINES = 5
+"""Of a text that are shown."""
 COLOURS = {"degraded": DEGRADED, "reconstruction": RECONSTRUCTION}
 
 
@@ -97,6 +101,8 @@ def groups(examples: Examples, task: Task, mean: Sequence[float], std: Sequence[
 
     Where predictions are places in the image, the base model's own one is drawn with a line, the rebuilt one dashed.
     """
+    if examples.texts is not None:
+        return text_groups(examples, task)
     rows, k = examples.labels.shape[:2]
     r = examples.parity_queries.shape[1]
     figure = Figure(figsize=(1.55 * (k + r) + 0.3, 1.95 * rows + 0.3), layout="constrained")
@@ -117,6 +123,27 @@ def groups(examples: Examples, task: Task, mean: Sequence[float], std: Sequence[
         axes[0, place].set_title(f"query {place + 1}", fontsize=9)
     for parity in range(r):
         axes[0, k + parity].set_title(examples.name if r == 1 else f"{examples.name} {parity + 1}", fontsize=9)
+    return figure
+
+
+def text_groups(examples: Examples, task: Task) -> Figure:
+    """Coding groups of texts, one a row: how each query begins, and what comes back when its prediction is lost."""
+    assert examples.texts is not None
+    rows, k = examples.predictions.shape[:2]
+    figure = Figure(figsize=(2.4 * k + 0.3, 1.6 * rows + 0.3), layout="constrained")
+    axes = figure.subplots(rows, k, squeeze=False)
+    own, back = examples.predictions, examples.decoded
+    same = task.scores(back, task.answer(own))["accuracy"] > 0
+    for row, place in product(range(rows), range(k)):
+        axis = axes[row, place]
+        words = wrap(" ".join(examples.texts[row][place].split()).replace("$", r"\$"), 30)
+        shown = "\n".join([*words[:LINES], *(["..."] if len(words) > LINES else [])])
+        axis.text(0.03, 0.96, shown, va="top", fontsize=7, family="monospace", transform=axis.transAxes)
+        axis.set(xticks=[], yticks=[])
+        caption = task.caption(own[row, place], back[row, place], examples.labels[row, place])
+        axis.set_xlabel(caption, color="#2c6e3f" if same[row, place] else "#b03a2e", fontsize=8)
+    for place in range(k):
+        axes[0, place].set_title(f"query {place + 1}", fontsize=9)
     return figure
 
 
