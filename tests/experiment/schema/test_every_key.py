@@ -25,7 +25,8 @@ BAD = (*NUMBERS, True, None, TEXT, "", [], [-1], [0], [HUGE], [TEXT], [None], {}
 
 TEXTS = {
     "outputs", "run", "runs", "resume", "checkpoint", "calibrate", "root", "cache", "path", "name", "entity", "address",
-    "project", "tags", "devices", "accelerator", "strategy",
+    "project", "tags", "devices", "accelerator", "strategy", "text", "label", "split", "separator", "encoding",
+    "tokenizer",
 }  # fmt: skip
 """Keys whose text is free: files, folders, names, and what other libraries make of it."""
 
