@@ -16,8 +16,8 @@ from parity_exp.ranges import Width
 class BestDecoder(Decoder):
     """Keeps places apart where the networks can, and otherwise corrects a linear reconstruction.
 
-    Making one gives a :class:`PlacesDecoder` or a :class:`ResidualDecoder`: with convolutional networks and queries
-    side by side, places apart lose least (measured: docs/results/recipes.md).
+    Making one gives a :class:`PlacesDecoder` or a :class:`ResidualDecoder`: with queries side by side, places apart
+    lose least (measured: docs/results/recipes.md).
 
     Args:
         apart: whether the encoder lays queries side by side, and the parity models' architecture can see a part of an

@@ -1,6 +1,7 @@
 """From the sections generator, encoder, decoder and code of a config to a code, and which of its parts are trained."""
 
 import inspect
+import math
 import pydoc
 from typing import Any
 
@@ -11,7 +12,7 @@ from parity_exp.coding import Code, Decoder, Encoder, precision
 from parity_exp.data import Splits
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import build, build_checked
-from parity_exp.experiment.networks import architecture_of, new_labelled_network
+from parity_exp.experiment.networks import architecture_of, keeps_places_apart, new_labelled_network
 from parity_exp.training.coded_model import DECODER, ENCODER, PARITY
 from parity_exp.training.seeded import CODE_WEIGHTS, seeded
 
@@ -41,7 +42,7 @@ def code_of(config: DictConfig, splits: Splits, generator: Tensor) -> Code:
     counts = {"k": config.k, "r": config.r, "generator": generator}
     with seeded(config.seed, CODE_WEIGHTS):
         encoder = build(_encoder_node(config, splits), "encoder", query_shape=shape, **counts)
-        decoder = build(_decoder_node(config, encoder), "decoder", output_shape=outputs, **counts)
+        decoder = build(_decoder_node(config, encoder, outputs), "decoder", output_shape=outputs, **counts)
     if not config.parity.trainable and encoder.parity_shape != encoder.query_shape:
         raise ConfigError(
             f"parity.trainable=false: the base model reads queries of shape {encoder.query_shape}, and parity queries "
@@ -106,13 +107,21 @@ def _of_tokens(config: DictConfig, splits: Splits) -> Any:
     return node
 
 
-def _decoder_node(config: DictConfig, encoder: Encoder) -> Any:
+def _decoder_node(config: DictConfig, encoder: Encoder, outputs: tuple[int, ...]) -> Any:
     """The decoder's config, in which is filled in whether places can be kept apart."""
     if not isinstance(config.decoder, DictConfig):
         return config.decoder
-    apart = encoder.grid is not None and config.parity.trainable
-    apart = apart and getattr(_parity_architecture(config), "sees_places", False)
-    return OmegaConf.create(_filled(OmegaConf.to_container(config.decoder), "apart", bool(apart)))
+    node = OmegaConf.to_container(config.decoder)
+    if not _is_open(node, "apart") or not config.parity.trainable:
+        return OmegaConf.create(_filled(node, "apart", False))
+    return OmegaConf.create(_filled(node, "apart", keeps_places_apart(config, encoder, math.prod(outputs))))
+
+
+def _is_open(node: Any, key: str) -> bool:
+    """Whether a key is null somewhere in plain values."""
+    if isinstance(node, dict):
+        return any((name == key and one is None) or _is_open(one, key) for name, one in node.items())
+    return isinstance(node, list) and any(_is_open(one, key) for one in node)
 
 
 def _parity_architecture(config: DictConfig) -> object:

@@ -4,17 +4,18 @@ import math
 import pydoc
 from typing import Any
 
+import torch
 from hydra.utils import get_object
 from omegaconf import DictConfig
 from torch import nn
 
-from parity_exp.coding import Code, Decoder
+from parity_exp.coding import Code, Decoder, Encoder, Grid
 from parity_exp.coding.token_grid import TokenGrid
 from parity_exp.data import Splits
 from parity_exp.errors import ConfigError
 from parity_exp.experiment import library_errors
 from parity_exp.experiment.components import build
-from parity_exp.models.places import places_apart
+from parity_exp.models.places import CannotKeepPlacesApartError, PlacesApart, places_apart
 from parity_exp.models.token_places import TokensApart, TokensTogether
 from parity_exp.training.networks import UnfitNetworkError, fitting
 from parity_exp.training.seeded import BASE_WEIGHTS, PARITY_WEIGHTS, seeded
@@ -68,15 +69,47 @@ def _parity_network(config: DictConfig, code: Code, splits: Splits) -> nn.Module
     if not decoder.by_place:
         return _network(architecture, key, encoder.parity_shape, decoder.parity_outputs)
     assert encoder.grid is not None
+    outputs = math.prod(decoder.output_shape)
+    try:
+        network = _places_apart(architecture, key, encoder.grid, encoder.parity_shape, outputs)
+    except CannotKeepPlacesApartError as error:
+        raise ConfigError(
+            f"{key} ({architecture.get('_target_')}) cannot keep places apart: {error}; choose decoder=residual"
+        ) from None
+    return _fitting(network, architecture, key, encoder.parity_shape, decoder.parity_outputs)
 
+
+def keeps_places_apart(config: DictConfig, encoder: Encoder, outputs: int) -> bool:
+    """Whether the parity models' architecture can keep places apart, as it declares or as a try shows.
+
+    A class says ``sees_places = False`` where it is not worth it. What says nothing has to have convolutions.
+    """
+    architecture = architecture_of(config, "parity")
+    declared = getattr(pydoc.locate(str(architecture.get("_target_"))), "sees_places", None)
+    if encoder.grid is None or declared is False:
+        return False
+    if isinstance(encoder.grid, TokenGrid):
+        return bool(declared)
+    arguments = architecture, "parity.architecture", encoder.grid, encoder.parity_shape, outputs
+    for device in ("meta", "cpu"):  # some classes compute with their weights, which the first does not have
+        try:
+            with torch.device(device), torch.random.fork_rng(devices=[]):
+                network = _places_apart(*arguments)
+        except CannotKeepPlacesApartError:
+            continue
+        except (ConfigError, NotImplementedError, RuntimeError, TypeError):
+            continue  # making it in earnest says what is wrong
+        return bool(declared) or any(isinstance(part, nn.Conv2d) for part in network.modules())
+    return False
+
+
+def _places_apart(architecture: DictConfig, key: str, grid: Grid, shape: tuple[int, ...], outputs: int) -> PlacesApart:
     def make(**arguments: Any) -> nn.Module:
         network: nn.Module = build(architecture, key, **arguments)
         return network
 
-    outputs = math.prod(decoder.output_shape)
     settings = getattr(get_object(architecture._target_), "cell_settings", None)
-    network = places_apart(make, encoder.grid, encoder.parity_shape, outputs, settings)
-    return _fitting(network, architecture, key, encoder.parity_shape, decoder.parity_outputs)
+    return places_apart(make, grid, shape, outputs, settings)
 
 
 def _token_network(architecture: DictConfig, key: str, grid: TokenGrid, decoder: Decoder) -> nn.Module:

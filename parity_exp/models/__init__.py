@@ -12,6 +12,7 @@ from parity_exp.models.text_transformer import TextTransformer
 from parity_exp.models.torchvision_networks import MobileNetV2, ResNet, TorchvisionNetwork
 from parity_exp.models.transformers_encoder import TransformersEncoder
 from parity_exp.models.vgg import VGG11
+from parity_exp.models.vision_transformer import VisionTransformer
 
 __all__ = [
     "MLP",
@@ -27,6 +28,7 @@ __all__ = [
     "TextTransformer",
     "TorchvisionNetwork",
     "TransformersEncoder",
+    "VisionTransformer",
     "load_weights",
     "origin_of",
     "predict",

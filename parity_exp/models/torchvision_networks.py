@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 import torch
 import torch.nn.functional as F
 import torchvision
-from annotated_types import Gt, Le
+from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
+from torchvision.models import resnet
 
 from parity_exp.ranges import Text
 
@@ -31,6 +32,8 @@ class ResNet(nn.Module):
         input_shape: ``(C, H, W)``.
         outputs: numbers in one prediction.
         depth: 18, 34, 50, 101 or 152.
+        width: channels of the first of its four stages; each further stage has twice as many. Of depth 50 and more
+            these are the channels within blocks, and four times as many between them. 64 is torchvision's network.
 
     Shapes: ``(B, C, H, W) -> (B, outputs)``.
     """
@@ -38,12 +41,18 @@ class ResNet(nn.Module):
     convolutional = True
     sees_places = True
 
-    def __init__(self, input_shape: Sequence[int], outputs: int, depth: Literal[18, 34, 50, 101, 152] = 18) -> None:
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        outputs: int,
+        depth: Literal[18, 34, 50, 101, 152] = 18,
+        width: Annotated[int, Ge(1), Le(1024)] = 64,
+    ) -> None:
         super().__init__()
-        self.network = _build(f"resnet{depth}", num_classes=outputs)
-        channels, height, width = input_shape
-        if min(height, width) < SMALL_IMAGE:
-            self.network.conv1 = nn.Conv2d(channels, 64, 3, stride=1, padding=1, bias=False)
+        self.network = _resnet(depth, width, outputs)
+        channels, height, image_width = input_shape
+        if min(height, image_width) < SMALL_IMAGE:
+            self.network.conv1 = nn.Conv2d(channels, width, 3, stride=1, padding=1, bias=False)
             self.network.maxpool = nn.Identity()
         else:
             _fit_first_layer(self.network, channels)
@@ -94,11 +103,16 @@ class TorchvisionNetwork(nn.Module):
 
     Shapes: ``(B, C, H, W) -> (B, outputs)``.
 
+    Attributes:
+        enlarges: whether the network gets images enlarged.
+        seen_size: height and width of an image as the network gets it.
+
     Raises:
         ValueError: an unknown name, with the nearest known ones.
     """
 
     convolutional = True
+    sees_places = True
 
     def __init__(self, input_shape: Sequence[int], outputs: int, name: Text, **options: Any) -> None:
         super().__init__()
@@ -112,6 +126,7 @@ class TorchvisionNetwork(nn.Module):
         self.network = _build(name, num_classes=outputs, **options)
         _fit_first_layer(self.network, input_shape[0])
         self.enlarges = not _takes(self.network, input_shape)
+        self.seen_size = (IMAGENET_SIDE, IMAGENET_SIDE) if self.enlarges else (input_shape[1], input_shape[2])
 
     def forward(self, queries: Tensor) -> Tensor:
         if self.enlarges:
@@ -135,6 +150,32 @@ def _takes(network: nn.Module, shape: Sequence[int]) -> bool:
 
 def _build(name: Text, **options: Any) -> nn.Module:
     network: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    return network
+
+
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+"""Blocks of a ResNet's four stages, by depth."""
+
+
+def _resnet(depth: int, width: int, outputs: int) -> nn.Module:
+    """torchvision's ResNet, of which every layer has ``width`` channels for each 64 that it usually has.
+
+    torchvision has a setting for what is within bottlenecks only.
+    """
+    if width == 64:
+        return _build(f"resnet{depth}", num_classes=outputs)
+    block = resnet.BasicBlock if depth < 50 else resnet.Bottleneck
+    network = resnet.ResNet(block, [1, 1, 1, 1], num_classes=outputs)
+    network.inplanes = width
+    network.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+    network.bn1 = nn.BatchNorm2d(width)
+    for stage, blocks in enumerate(BLOCKS[depth]):
+        channels, stride = width * 2**stage, 1 if stage == 0 else 2
+        setattr(network, f"layer{stage + 1}", network._make_layer(block, channels, blocks, stride=stride))
+    network.fc = nn.Linear(8 * width * block.expansion, outputs)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return network
 
 

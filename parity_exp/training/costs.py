@@ -7,10 +7,10 @@ from statistics import median
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from parity_exp.coding import Code
 from parity_exp.devices.placement import on_device
+from parity_exp.models.operations import operations_of
 
 REPEATS = 200
 """Encodings and decodings that are timed; the median counts."""
@@ -74,9 +74,7 @@ def _parameters(module: nn.Module) -> float:
 
 
 def _flops(run: Callable[[], object]) -> float:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        run()
-    return float(counter.get_total_flops())
+    return float(operations_of(run))
 
 
 def _microseconds(run: Callable[[], object]) -> float:

@@ -20,6 +20,7 @@ from parity_exp.models import (
     ResNet,
     Split,
     TorchvisionNetwork,
+    VisionTransformer,
 )
 from parity_exp.models.initialisation import UnlikeBaseError
 
@@ -33,6 +34,7 @@ ARCHITECTURES = {
     "resnet18": ResNet,
     "mobilenet_v2": partial(MobileNetV2, width=0.25),
     "torchvision": partial(TorchvisionNetwork, name="squeezenet1_1"),
+    "vit": VisionTransformer,
 }
 
 
@@ -222,3 +224,19 @@ def test_networks_with_other_layers_start_from_the_base_model_unsplit() -> None:
     base, parity = LeNet((1, 16, 16), 3, hidden=9), LeNet((1, 16, 16), 3, hidden=9)
     Split()(parity, base, AdditionEncoder(2, 1, (1, 16, 16)), 0, torch.zeros(3))
     assert all(torch.equal(a, b) for a, b in zip(base.parameters(), parity.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50])
+def test_a_width_changes_every_layer_of_a_resnet(depth: int) -> None:
+    usual, narrow = ResNet((1, 28, 28), 10, depth), ResNet((1, 28, 28), 10, depth, width=16)  # type: ignore[arg-type]
+    theirs, mine = usual.state_dict(), narrow.state_dict()
+    assert theirs.keys() == mine.keys()
+    for name, weight in theirs.items():
+        if name.endswith(("conv2.weight", "bn1.weight")):
+            assert [size // 4 for size in weight.shape[:2]] == list(mine[name].shape[:2])
+    assert outputs_of(narrow, (1, 28, 28)) == (2, 10)
+    wide = torchvision.models.get_model(f"resnet{depth}", num_classes=10)
+    large = ResNet((3, 64, 64), 10, depth, width=64)  # type: ignore[arg-type]
+    assert {n: w.shape for n, w in large.network.state_dict().items()} == {
+        n: w.shape for n, w in wide.state_dict().items()
+    }
