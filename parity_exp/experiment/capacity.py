@@ -38,7 +38,7 @@ def plan_arguments(config: DictConfig) -> dict[str, Any]:
     per_instance = _growing(config)
     grown = Grown(config, per_instance)
     arguments = simulation_arguments(grown.config(config.pool.instances))
-    del arguments["accuracy"]  # a plan is about time alone
+    del arguments["accuracy"], arguments["interrupt_ms"]  # a plan is about instances as they are, and time alone
     objectives = {name: OmegaConf.to_object(OmegaConf.create({"it": section.get(name)}))["it"] for name in OBJECTIVES}  # type: ignore[call-overload,index]
     if per_instance:
         arguments["straggler"] = grown

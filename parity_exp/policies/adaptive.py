@@ -125,6 +125,10 @@ class Adaptive(SharedParity):
         self.resting.took(work.instance, now_s - work.placed_s, now_s, self.rests)
         super().finished(work, now_s)
 
+    def stopped(self, work: Work, now_s: float) -> None:
+        self.resting.took(work.instance, now_s - work.placed_s, now_s, self.rests)
+        super().stopped(work, now_s)
+
     def failed(self, work: Work, now_s: float) -> None:
         self.resting.slowness.failed()
         super().failed(work, now_s)

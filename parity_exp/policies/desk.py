@@ -79,9 +79,11 @@ class Desk:
         board: what instances know of themselves; of several frontends all have the same one.
         frontend: which of the frontends this is.
         frontends: how many there are; each has a desk.
+        interrupts: whether instances can be interrupted.
 
     Attributes:
         placements: work for instances, to be taken away by the driver.
+        stops: work that instances are to stop at, likewise; none where they cannot.
         responses: answers, likewise.
         roles: the kinds of instances, in the order of their numbers.
         unanswered: queries that have arrived and have no answer yet.
@@ -104,6 +106,7 @@ class Desk:
         board: Board | None = None,
         frontend: int = 0,
         frontends: int = 1,
+        interrupts: bool = False,
     ) -> None:
         self.policy = policy
         self.judge = judge or Judge()
@@ -111,7 +114,9 @@ class Desk:
         self.batch_size = batch_size
         self.window_s = window_s
         self.slo_s = slo_s
+        self.interrupts = interrupts
         self.placements: list[Work] = []
+        self.stops: list[Work] = []
         self.responses: list[Response] = []
         self.now_s = 0.0
         self.seed = seed
@@ -236,6 +241,12 @@ class Desk:
             self._eject(self._ejection.failed(work.instance, now_s))
         self.policy.failed(work, now_s)
 
+    def stopped(self, work: Work, now_s: float) -> None:
+        """An instance has stopped at work, as it was told; it goes on."""
+        work.state = State.CANCELLED
+        self._leave(work)
+        self.policy.stopped(work, now_s)
+
     def refused(self, work: Work) -> None:
         """An instance did not take work: queue it again, and give that instance nothing until it has done some.
 
@@ -248,6 +259,7 @@ class Desk:
         self._refused[instance] += 1
         self._retry_s = min(self._retry_s, work.placed_s + RETRY_S)
         work.state = State.QUEUED
+        work.stopping = False
         if instance in self._ejected:
             self._of_instance[instance].add(work, first=True)
         else:
@@ -391,6 +403,11 @@ class Desk:
         if work.state is State.QUEUED:
             work.state = State.CANCELLED
             self._queues[work.role].cancelled(work)
+
+    def stop(self, work: Work) -> None:
+        if self.interrupts and work.state is State.PLACED and not work.stopping:
+            work.stopping = True
+            self.stops.append(work)
 
     def respond(self, batch: Batch, source: AnswerSource, work: Work | None) -> None:
         if batch.answered:

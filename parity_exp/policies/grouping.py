@@ -83,6 +83,9 @@ class Grouping:
             self.filling = None
         group.over = True
         self.drop_queued(group)
+        for work in group.pending:
+            if work is not None and work.state is State.PLACED:
+                self._policy.actions.stop(work)  # nobody needs it any more
         # Cut the circles of references, so that memory is free at once.
         for batch in group.members:
             batch.group = None

@@ -81,6 +81,10 @@ class Hedged(EqualResources):
         self.hedging.took(now_s - work.placed_s)
         super().finished(work, now_s)
 
+    def stopped(self, work: Work, now_s: float) -> None:
+        self.hedging.lateness.took(now_s - work.placed_s)  # it would have taken longer still
+        super().stopped(work, now_s)
+
     def failed(self, work: Work, now_s: float) -> None:
         self.hedging.budget.failed()
         super().failed(work, now_s)

@@ -156,6 +156,8 @@ class ParityGroups(Grouping):
             self._policy.actions.respond(batch, AnswerSource.RECONSTRUCTED, work)
             if batch.answered:
                 self._policy.cancel_queued(batch)
+                if not self.keeps_parities:
+                    self._policy.stop_running(batch)
         # What is left are last elements of batches longer than the shortest of the group: parity does not cover them.
         if not self.keeps_parities:
             self.drop_queued(group)

@@ -32,7 +32,7 @@ Rules for a policy:
 - Events come in one at a time, in the order of time. A policy may call its actions while it handles one.
 - Who drives a policy (:class:`parity_exp.policies.desk.Desk`) keeps the queues and the deadlines. It places queued work
   on an instance when one is free, it never places cancelled work, and it delivers exactly one of ``finished`` and
-  ``failed`` for everything that was placed.
+  ``failed`` for everything that was placed; or, of what the policy has asked to ``stop``, perhaps ``stopped``.
 - A policy may respond to a batch as often as it likes: only the first answer to a query counts. It must see to it
   that one comes, whatever instances do, and let go of batches and groups that are over, so that memory stays bounded.
   Garbage collection may be off, so what is over must not be part of a circle of references.
@@ -114,6 +114,12 @@ class Actions(Protocol):
 
     def cancel(self, work: Work) -> None:
         """Take work out of its queue; what an instance has already is not disturbed."""
+
+    def stop(self, work: Work) -> None:
+        """Have an instance stop at work that it was given, where instances can be interrupted; else nothing happens.
+
+        It may be done before it hears of that. Otherwise ``stopped`` follows, and neither ``finished`` nor ``failed``.
+        """
 
     def respond(self, batch: Batch, source: AnswerSource, work: Work | None) -> None:
         """Answer the queries of a batch that have no answer yet.
@@ -262,6 +268,11 @@ class Policy(ABC):
             batch.hopeless = True
             self.given_up(batch, work)
 
+    def stopped(self, work: Work, now_s: float) -> None:
+        """An instance has stopped at work, as the policy wanted: it has no result."""
+        if work.batch is not None and work in work.batch.under_way:
+            work.batch.under_way.remove(work)
+
     def given_up(self, batch: Batch, work: Work) -> None:
         """Nothing that would answer the batch is under way, and trying again makes no sense."""
         self.actions.respond(batch, AnswerSource.ERROR, work)
@@ -272,6 +283,7 @@ class Policy(ABC):
     def expired(self, batch: Batch, now_s: float) -> None:
         """The deadline has passed, and all queries of the batch have got an answer: spare the work still queued."""
         self.cancel_queued(batch)
+        self.stop_running(batch)
 
     # ---- for subclasses
 
@@ -279,6 +291,7 @@ class Policy(ABC):
         """Answer a batch with what a piece of work says, and cancel what is queued for it."""
         self.actions.respond(batch, AnswerSource.OWN, work)
         self.cancel_queued(batch)
+        self.stop_running(batch)
 
     def dispatch(self, work: Work) -> None:
         """Dispatch work that answers its batch directly."""
@@ -292,6 +305,13 @@ class Policy(ABC):
             if work.state is State.QUEUED:
                 self.actions.cancel(work)
         batch.under_way = [work for work in batch.under_way if work.state is State.PLACED]
+
+    def stop_running(self, batch: Batch) -> None:
+        """Stop what instances still do for a batch that has its answer, where they can be interrupted."""
+        if batch.answered:
+            for work in batch.under_way:
+                if work.state is State.PLACED:
+                    self.actions.stop(work)
 
     def cancel_tasks(self, batch: Batch) -> None:
         """What :meth:`cancel_queued` was called in the last release."""

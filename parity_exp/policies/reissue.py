@@ -69,6 +69,10 @@ class Reissue(EqualResources):
         self.best.took(now_s - work.placed_s)
         super().finished(work, now_s)
 
+    def stopped(self, work: Work, now_s: float) -> None:
+        self.best.took(now_s - work.placed_s)  # it would have taken longer still
+        super().stopped(work, now_s)
+
     def timer(self, batch: Batch, now_s: float) -> None:
         if len(batch.under_way) == 1 and batch.under_way[0].state is State.PLACED and batch.tries + 1 < TRIES:
             self.dispatch(Work(BASE, "base", batch, tries=batch.tries, urgent=self.urgent))

@@ -100,12 +100,13 @@ class Work:
         instance: where it was placed; -1 until then, and while it is queued.
         placed_s: when.
         number: counts placements from 0; -1 before.
+        stopping: an instance has been told to stop it.
         result: what came out; opaque to policies, None in a simulation.
     """
 
     __slots__ = (
-        "batch", "group", "instance", "low", "model", "number", "placed_s", "result", "role", "row", "state", "tries",
-        "urgent",
+        "batch", "group", "instance", "low", "model", "number", "placed_s", "result", "role", "row", "state",
+        "stopping", "tries", "urgent",
     )  # fmt: skip
 
     def __init__(
@@ -131,6 +132,7 @@ class Work:
         self.instance = -1
         self.placed_s = 0.0
         self.number = -1
+        self.stopping = False
         self.result: Any = None
 
     def again(self) -> "Work":

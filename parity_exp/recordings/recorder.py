@@ -29,7 +29,7 @@ CLASSES = Classification(())
 
 TASKS = columns.TASKS | columns.SPOILT
 
-Outcome = Literal["done", "raised", "lost"]
+Outcome = Literal["done", "raised", "lost", "stopped"]
 
 NOT_SENT, WAITING = -2, -1  # states of a query without an answer, beside the sources
 

@@ -8,6 +8,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from parity_exp.recordings.costs import Given
 from parity_exp.recordings.recorder import Outcome, Recorder
 from parity_exp.recordings.troubles import DIED, HUNG, NOT_FINITE, RAISED, Troubles
 from parity_exp.serving.group_coder import GroupCoder
-from parity_exp.serving.pool import Down, Finished, Pool, Raised, Up
+from parity_exp.serving.pool import Down, Event, Finished, Pool, Raised, Stopped
 
 HANGS_S, HANGS_TIMES = 1.0, 20.0
 """A task hangs that is under way for longer than this, and than so many typical ones, when the run ends."""
@@ -62,6 +63,8 @@ class Dispatch(ABC):
         self.given = Given()
         self.troubles = Troubles() if troubles is None else troubles
         self.cpu_s = 0.0
+        self._told_s: dict[int, float] = {}  # when instances were told to stop at tasks
+        self._stopping_s: list[float] = []
         self._answered = 0
         self._zero_s = math.inf
 
@@ -88,6 +91,14 @@ class Dispatch(ABC):
             else:
                 self.desk.refused(task)
 
+    def _stop(self, now_s: float) -> None:
+        """Tell instances to stop at what nobody needs any more."""
+        stops, self.desk.stops = self.desk.stops, []
+        for task in stops:
+            if task.number in self.tasks:
+                self._told_s[task.number] = now_s
+                self.pool.interrupt(task.instance, task.number)
+
     def _count(self, task: Work) -> None:
         """Count the queries that an instance was given: for the first time, as parity queries, or once more."""
         if task.batch is None:
@@ -107,7 +118,7 @@ class Dispatch(ABC):
 
     # ---- from instances
 
-    def _handle(self, event: Finished | Raised | Down | Up, now_s: float) -> None:
+    def _handle(self, event: Event, now_s: float) -> None:
         if isinstance(event, Finished):
             task = self.tasks.pop(event.task, None)
             if task is not None:
@@ -125,6 +136,12 @@ class Dispatch(ABC):
                 self.troubles.note(RAISED, task.model, event.instance, event.error)
                 self._record(task, math.nan, now_s, "raised")
                 self.desk.failed(task, now_s)
+        elif isinstance(event, Stopped):
+            task = self.tasks.pop(event.task, None)
+            if task is not None:
+                self._stopping_s.append(now_s - self._told_s.pop(event.task, now_s))
+                self._record(task, event.started_s - self._zero_s, event.finished_s - self._zero_s, "stopped")
+                self.desk.stopped(task, now_s)
         elif isinstance(event, Down):
             if not event.on_demand:
                 self.troubles.note(HUNG if event.hung else DIED, "", event.instance, event.reason)
@@ -185,10 +202,16 @@ class Dispatch(ABC):
     def metrics(self) -> dict[str, float]:
         """What answering has cost, warm-up included: :meth:`Given.costs`, and what encoding and decoding took.
 
-        ``frontend_us`` is the frontend's CPU time a query, encoding and decoding included.
+        ``frontend_us`` is the frontend's CPU time a query, encoding and decoding included. Where instances were told to
+        stop: ``stopped_tasks``, ``stopped_in_vain`` (they were done before), and ``stop_us``, the median time from the
+        order until the frontend hears that the instance is free.
         """
         costs = {"frontend_us": self.cpu_s / max(self._answered, 1) * 1e6}
         costs |= self.given.costs(self._answered, self.desk.policy.replaces_queries)
+        if self.pool.interrupts:
+            costs |= {"stopped_tasks": len(self._stopping_s), "stopped_in_vain": len(self._told_s)}
+        if self._stopping_s:
+            costs["stop_us"] = median(self._stopping_s) * 1e6
         costs |= self.troubles.metrics() | self.recorder.not_finite_metrics()
         return costs | (self.coder.metrics() if self.coder is not None else {})
 

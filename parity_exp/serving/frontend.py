@@ -147,6 +147,8 @@ class Frontend(Dispatch):
                 desk.give_up(now_s)
             if desk.placements:
                 self._send()
+            if desk.stops:
+                self._stop(now_s)
             if desk.responses:
                 self._respond()
                 if self._answered == total:

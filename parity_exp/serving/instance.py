@@ -27,6 +27,7 @@ import torch
 
 from parity_exp.recordings.error_text import MAX_TEXT
 from parity_exp.serving.passes.losses import loss
+from parity_exp.serving.stop_orders import StopError, StopOrders
 from parity_exp.serving.transport import (
     ANSWER,
     ASSIGNMENT,
@@ -36,6 +37,7 @@ from parity_exp.serving.transport import (
     INLINE,
     RAISED,
     READY,
+    STOPPED,
     TASK,
     Parcel,
     Slots,
@@ -48,7 +50,13 @@ HEARTBEAT_S = 0.25
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_TIMERSLACK = 1, 15, 29
 
 
-def main(connection: socket.socket, slots: Slots | None, inline_bytes: int, parcel: Parcel) -> NoReturn:
+def main(
+    connection: socket.socket,
+    slots: Slots | None,
+    inline_bytes: int,
+    parcel: Parcel,
+    orders: socket.socket | None = None,
+) -> NoReturn:
     """Run an instance; ends the process.
 
     Args:
@@ -56,6 +64,7 @@ def main(connection: socket.socket, slots: Slots | None, inline_bytes: int, parc
         slots: shared memory for what does not fit in a message.
         inline_bytes: size of the numbers in a message at most.
         parcel: a pickled :class:`Assignment`. It is unpickled here, where a failure can be reported.
+        orders: where orders to stop at tasks come from; None: there are none.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection.setblocking(True)
@@ -74,13 +83,15 @@ def main(connection: socket.socket, slots: Slots | None, inline_bytes: int, parc
     _say_ready(connection, worker)
     try:
         with torch.inference_mode():
-            _serve(connection, slots, inline_bytes, worker)
+            _serve(connection, slots, inline_bytes, worker, StopOrders(orders))
     except BaseException as error:
         _fail(connection, worker.loss(error) or text_of(error))
     os._exit(0)
 
 
-def _serve(connection: socket.socket, slots: Slots | None, inline_bytes: int, worker: Worker) -> None:
+def _serve(
+    connection: socket.socket, slots: Slots | None, inline_bytes: int, worker: Worker, orders: StopOrders
+) -> None:
     """Work on tasks until the frontend is gone."""
     # Memory of torch's own, so that the numbers in a message are aligned.
     room = worker.room(TASK.size + inline_bytes)
@@ -108,7 +119,10 @@ def _serve(connection: socket.socket, slots: Slots | None, inline_bytes: int, wo
             else:
                 queries = slots.queries(slot, shape)
                 out = slots.outputs(slot, (count, *served.output_shape))
-            outputs, corrupted = worker.work(model, queries, started_s, zero_s, out)
+            outputs, corrupted = worker.work(model, queries, started_s, zero_s, out, task, orders)
+        except StopError:
+            _send(connection, ANSWER.pack(STOPPED, False, slot, count, task, started_s, time.monotonic()))
+            continue
         except BaseException as error:
             lost = worker.loss(error)
             if lost is not None:

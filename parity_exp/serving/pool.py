@@ -78,6 +78,16 @@ class Raised:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """An instance has stopped at a task, as it was told; there are no outputs."""
+
+    instance: int
+    task: int
+    started_s: float
+    finished_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Down:
     """An instance died, or hung and was killed; every task it had is gone.
 
@@ -103,7 +113,7 @@ class Up:
     instance: int
 
 
-Event = Finished | Raised | Down | Up
+Event = Finished | Raised | Stopped | Down | Up
 
 
 class Pool(Checked, ABC):
@@ -117,6 +127,9 @@ class Pool(Checked, ABC):
     """
 
     prefetch: int = 1
+
+    interrupts: bool = False
+    """Whether instances can be told to stop at a task that they have."""
 
     service_time_ms: float = 0.0
     """A task takes at least that long."""
@@ -191,6 +204,9 @@ class Pool(Checked, ABC):
     @abstractmethod
     def kill(self, instance: int) -> None:
         """Kill an instance without warning (SIGKILL), as a straggler model's crash does; it is restarted."""
+
+    def interrupt(self, instance: int, task: int) -> None:
+        """Tell an instance to stop at a task, where ``interrupts`` says that it can; it may be done before it hears."""
 
     def disturber(self, rows: Iterable[Disturbance], helpers: Mapping[str, Helper], seed: int) -> Disturber:
         """Who carries out a straggler trace on this pool's instances; to be made after the start.

@@ -190,7 +190,7 @@ class Serving(Scenario):
         judge = OutputJudge(recorder, consistency)
         desk = Desk(
             policy, self.instances, self.queue, pool.prefetch, self.batch_size, self.window_s, self.slo_s, judge,
-            seed=self.seed,
+            seed=self.seed, interrupts=pool.interrupts,
         )  # fmt: skip
         held = desk.held
         trace = scene.worlds[len(held)]

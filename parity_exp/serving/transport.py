@@ -37,7 +37,7 @@ Behind it: float32 numbers where the kind is FINISHED and there is no slot; UTF-
 and where it is READY, what users should know, a line each.
 """
 
-HEARTBEAT, READY, FAILED, FINISHED, RAISED = range(5)
+HEARTBEAT, READY, FAILED, FINISHED, RAISED, STOPPED = range(6)
 
 ASSIGNMENT = 2**16 - 1
 """In the place of a model: not a task, but another assignment, whose descriptors come with the next message."""

@@ -19,6 +19,9 @@ from parity_exp.serving.passes import Acceleration, Hardware, Passes
 from parity_exp.serving.passes.hardware import PlainHardware
 from parity_exp.serving.passes.losses import loss
 from parity_exp.serving.pool import ServedModel
+from parity_exp.serving.stop_orders import StopOrders
+
+NO_ORDERS = StopOrders(None)
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,14 @@ class Worker:
         return [passes.note for passes in self._passes if passes.note is not None]
 
     def work(
-        self, model: int, queries: Tensor, started_s: float, zero_s: float, out: Tensor | None = None
+        self,
+        model: int,
+        queries: Tensor,
+        started_s: float,
+        zero_s: float,
+        out: Tensor | None = None,
+        task: int = -1,
+        orders: StopOrders | None = None,
     ) -> tuple[Tensor, bool]:
         """Do a task, and take as long as it has to take.
 
@@ -114,11 +124,18 @@ class Worker:
             started_s: when the task began, in this machine's ``time.monotonic()``.
             zero_s: when the timeline begins, likewise; NaN for not yet.
             out: where the outputs are to be in the end, ``(n, *output_shape)``, float32 on the CPU.
+            task: number of the task.
+            orders: may stop it; None: nothing does.
 
         Returns:
             ``(n, *output_shape)``, float32 on the CPU, good until the next task, and whether a fault of the timeline
             has spoilt them; ``out`` where that is given.
+
+        Raises:
+            StopError: an order has come to stop; before the model runs, or while there is nothing to do but wait.
         """
+        orders = orders or NO_ORDERS
+        orders.check(task)
         assignment = self.assignment
         outputs = self._passes[model](queries, out)
         factor, extra_s, fault = 1.0, 0.0, None
@@ -131,7 +148,7 @@ class Worker:
                 outputs = out.copy_(outputs)
         if assignment.service_time_s or factor != 1 or extra_s:
             spent_s = max(assignment.service_time_s, time.monotonic() - started_s)
-            _sleep_until(started_s + spent_s * factor + extra_s)
+            orders.sleep_until(started_s + spent_s * factor + extra_s, task)
         return outputs, fault is not None
 
     def room(self, size: int) -> Tensor:
@@ -187,8 +204,3 @@ def text_of(error: BaseException) -> str:
         return one_line("".join(traceback.format_exception_only(error)))
     except Exception:  # what a user's exception does when it is asked for its text is not ours to know
         return one_line(type(error).__name__)
-
-
-def _sleep_until(deadline_s: float) -> None:
-    while (left_s := deadline_s - time.monotonic()) > 0:
-        time.sleep(left_s)

@@ -59,6 +59,7 @@ def simulate(
     think_s: float | None = None,
     total: int | None = None,
     raises: Callable[[Work], bool] | None = None,
+    interrupt_s: float | None = None,
     seed: int = 0,
     frontend_of: Sequence[int] | np.ndarray | None = None,
     progress: Callable[[int], None] = lambda _: None,
@@ -85,6 +86,8 @@ def simulate(
         think_s: of a closed loop: a client's next query follows this long after its answer. None for open loops.
         total: queries of a closed loop, of all clients.
         raises: whether the model raises on a task, at its end. None: never.
+        interrupt_s: instances, which have one task at a time then (``prefetch`` of 1, one frontend), stop at work that
+            is not needed any more, and are free so long after they were told. None: they cannot.
         seed: of what queues draw at random.
         frontend_of: ``(queries,)``, of several frontends the number of the one that each query goes to; None: to each
             in turn.
@@ -105,10 +108,13 @@ def simulate(
         Desk(
             one, base_instances, queues, prefetch, batch_size, window_s, slo_s,
             seed=seed, board=board, frontend=frontend, frontends=len(policies),
+            interrupts=interrupt_s is not None,
         )
         for frontend, one in enumerate(policies)
     ]  # fmt: skip
-    cluster = _Cluster(desks, outcome, service, restart_s, there_s, back_s, raises, iter(losses_of(trace, instances)))
+    cluster = _Cluster(
+        desks, outcome, service, restart_s, there_s, back_s, raises, iter(losses_of(trace, instances)), interrupt_s
+    )
     of = list(islice(cycle(range(len(desks))), total)) if frontend_of is None else np.asarray(frontend_of).tolist()
     collecting = gc.isenabled()
     gc.disable()  # what is over is freed by reference counts
@@ -134,6 +140,7 @@ class _Cluster:
         back_s: Callable[[Work], float] | None,
         raises: Callable[[Work], bool] | None,
         losses: Iterator[Loss],
+        interrupt_s: float | None,
     ) -> None:
         self.desks = desks
         self.outcome = outcome
@@ -142,6 +149,10 @@ class _Cluster:
         self.back_s = back_s
         self.raises = raises
         self.losses = losses
+        self.interrupt_s = interrupt_s
+        self.event_of: dict[int, int] = {}  # where instances can be interrupted, the event at the end of each task
+        self.void: set[int] = set()  # events that will not be
+        self.stops: set[int] = set()  # events at which a task has been stopped
         instances = outcome.instances = desks[0].instances
         self.listens = desks[0].listens
         self.events: list[_Event] = []
@@ -212,6 +223,10 @@ class _Cluster:
                     for task in desk.placements:
                         self._begin(task, now_s, frontend)
                     desk.placements.clear()
+                if desk.stops:
+                    for task in desk.stops:
+                        self._stop(task, now_s, frontend)
+                    desk.stops.clear()
                 if desk.responses:
                     for response in desk.responses:
                         answers = outcome.answered(response, now_s)
@@ -231,8 +246,8 @@ class _Cluster:
 
     def close(self) -> None:
         """Put on record what was lost with an instance and would have been noticed later only."""
-        for _, _, task, instance, life, _ in self.events:
-            if task is not None and life != len(self.deaths_s[instance]):
+        for _, number, task, instance, life, _ in self.events:
+            if number not in self.void and task is not None and life != len(self.deaths_s[instance]):
                 self.outcome.lost_task(task.number, self.deaths_s[instance][life])
 
     def _begin(self, task: Work, now_s: float, frontend: int) -> None:
@@ -250,10 +265,36 @@ class _Cluster:
         if self.back_s is not None:
             end_s = self.heard_s[instance] = max(self.heard_s[instance], end_s + self.back_s(task))
         life = len(self.deaths_s[instance])
-        heappush(self.events, (end_s, next(self.numbers), task, instance, life, frontend))
+        number = next(self.numbers)
+        if self.interrupt_s is not None:
+            self.event_of[task.number] = number
+        heappush(self.events, (end_s, number, task, instance, life, frontend))
+
+    def _stop(self, task: Work, now_s: float, frontend: int) -> None:
+        """An instance is told to stop at a task, unless it will be done before it could."""
+        assert self.interrupt_s is not None
+        instance, end_s = task.instance, now_s + self.interrupt_s
+        if end_s >= self.done_s[instance]:
+            return
+        self.void.add(self.event_of[task.number])
+        self.done_s[instance] = end_s
+        number = self.event_of[task.number] = next(self.numbers)
+        self.stops.add(number)
+        heappush(self.events, (end_s, number, task, instance, len(self.deaths_s[instance]), frontend))
 
     def _handle(self, event: _Event) -> None:
-        now_s, _, task, instance, life, frontend = event
+        now_s, number, task, instance, life, frontend = event
+        if self.interrupt_s is not None and task is not None:
+            if number in self.void:
+                self.void.remove(number)
+                return
+            self.event_of.pop(task.number, None)
+            if number in self.stops:
+                self.stops.remove(number)
+                if life == len(self.deaths_s[instance]):
+                    self.outcome.stopped_task(task.number, now_s)
+                    self.desks[frontend].stopped(task, now_s)
+                    return
         deaths_s = self.deaths_s[instance]
         if task is None:
             if life == len(deaths_s):

@@ -14,8 +14,8 @@ from parity_exp.recordings.costs import Given
 
 WAITING, NOT_SENT = -1, -2  # states of a query without an answer, beside the sources
 
-RUNNING, DONE, RAISED, LOST = range(-1, 3)
-OUTCOMES = np.array(["done", "raised", "lost"])
+RUNNING, DONE, RAISED, LOST, STOPPED = range(-1, 4)
+OUTCOMES = np.array(["done", "raised", "lost", "stopped"])
 
 
 class Outcome:
@@ -107,6 +107,11 @@ class Outcome:
         """A task's instance was killed at a time."""
         self._task_finished_s[number] = now_s
         self._task_outcome[number] = LOST
+
+    def stopped_task(self, number: int, now_s: float) -> None:
+        """An instance has stopped at a task, as it was told."""
+        self._task_finished_s[number] = now_s
+        self._task_outcome[number] = STOPPED
 
     # ---- afterwards
 
@@ -206,10 +211,13 @@ class Outcome:
         first = int(size[own][places].sum())
         given = Given(first, parity=int(size[~own].sum()), repeated=int(size[own].sum()) - first)
         answered = int(np.count_nonzero(self.source >= 0))
-        return given.costs(answered, self.replaces_queries) | {"busy": self._busy()}
+        stopped = np.count_nonzero(np.frombuffer(self._task_outcome, dtype=np.int8) == STOPPED)
+        stops = {"stopped_tasks": float(stopped)} if stopped else {}
+        return given.costs(answered, self.replaces_queries) | {"busy": self._busy()} | stops
 
     def _busy(self) -> float:
         """Share of the time that instances worked, the mean over instances, from 0 to the end of the run."""
-        done = np.frombuffer(self._task_outcome, dtype=np.int8) == DONE
+        outcome = np.frombuffer(self._task_outcome, dtype=np.int8)
+        done = (outcome == DONE) | (outcome == STOPPED)
         worked_s = np.frombuffer(self._task_finished_s)[done] - np.frombuffer(self._task_started_s)[done]
         return float(worked_s.sum()) / (self.now_s * self.instances) if self.now_s else 0.0

@@ -63,6 +63,7 @@ def simulate(
     batch_size: int = 1,
     batch_window_ms: float = 2.0,
     prefetch: Prefetch = 1,
+    interrupt_ms: Delay | None = None,
     queue: MakeQueues = SingleQueue,
     frontends: Frontends = 1,
     frontend_split: FrontendSplit = "random",
@@ -114,6 +115,8 @@ def simulate(
             ``functools.partial(PowerOfD, d=3)``.
         frontends: how many there are, each with a policy and queues of its own; they meet in the instances.
         frontend_split: how queries come to them: ``random``, or ``round_robin``, in turn.
+        interrupt_ms: instances stop at what nobody needs any more, and are free so long after it has become so; None:
+            they cannot, and only what is queued is cancelled.
         seed: what all random numbers follow from.
         seeds: simulations that differ by their seed alone, from ``seed`` on; of several there are means and intervals.
         processes: that simulate the seeds; None: one for each core.
@@ -156,6 +159,7 @@ def simulate(
         accuracy=accuracy,
         frontends=frontends,
         frontend_split=frontend_split,
+        interrupt_ms=interrupt_ms,
     )
     if dry_run:
         return ServingResult("", {})

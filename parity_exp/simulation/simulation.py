@@ -8,7 +8,7 @@ from parity_exp.disturbances.trace import GONE, KILL, SLOW, Disturbance, timelin
 from parity_exp.load import Load
 from parity_exp.policies.policy import Policy
 from parity_exp.process.parallel import Tell
-from parity_exp.ranges import Prefetch
+from parity_exp.ranges import Delay, Prefetch
 from parity_exp.recordings.measures import serving_metrics
 from parity_exp.recordings.metric_keys import SIMULATED
 from parity_exp.recordings.overall_accuracy import OVERALL, overall_accuracy
@@ -30,6 +30,7 @@ class Simulation(Scenario):
         times: how long tasks and messages take.
         prefetch: tasks that an instance may hold at a time, the one it works at included.
         code: says what policies need to give lost predictions back; see :func:`parity_exp.simulate`.
+        interrupt_ms: how long after it was told an instance has stopped at work; None: instances cannot.
         accuracy: of the base model's own predictions, and of reconstructed ones; None: nothing is known of them.
 
     The others are those of :class:`~parity_exp.scenario.Scenario`.
@@ -56,6 +57,7 @@ class Simulation(Scenario):
         accuracy: Sequence[float] | None = None,
         frontends: int = 1,
         frontend_split: FrontendSplit = "random",
+        interrupt_ms: float | None = None,
     ) -> None:
         needs = needs_by_name(code, policies)
         super().__init__(
@@ -65,6 +67,18 @@ class Simulation(Scenario):
         check_setting("prefetch", prefetch, Prefetch)
         self.times = times
         self.prefetch = prefetch
+        check_setting("interrupt_ms", interrupt_ms, Delay | None)
+        if interrupt_ms is not None and prefetch > 1:
+            raise SettingError(
+                f"{{interrupt_ms}}={interrupt_ms:g}: with {{prefetch}}={prefetch} instances have tasks behind the one "
+                "that they work at, and when those would begin is not simulated; take {prefetch}=1"
+            )
+        if interrupt_ms is not None and frontends > 1:
+            raise SettingError(
+                f"{{interrupt_ms}}={interrupt_ms:g}: with {{frontends}}={frontends} tasks of several wait at an "
+                "instance, and when those would begin is not simulated; take {frontends}=1"
+            )
+        self.interrupt_s = None if interrupt_ms is None else interrupt_ms / 1e3
         self.accuracy = _checked_accuracy(accuracy)
         self.service = times.of_models(self.model_names)
         self.query_s = times.query_seconds(batch_size)
@@ -114,6 +128,7 @@ class Simulation(Scenario):
             total=self.load.total,
             seed=seed,
             frontend_of=self.frontend_of(seed) if frontends > 1 else None,
+            interrupt_s=self.interrupt_s,
             progress=tell,
             outcome=outcome,
         )

@@ -77,6 +77,12 @@ class Driver:
         self.desk.failed(task, self.now_s)
         self.settle()
 
+    def stop(self, task: Work) -> None:
+        """Let an instance stop at a task, as it was told."""
+        self.running[task.instance].remove(task)
+        self.desk.stopped(task, self.now_s)
+        self.settle()
+
     def fail_until_given_up(self, query: int, model: str = "base", tries: int = 5) -> None:
         """Let a model raise on a query as often as it is tried."""
         for _ in range(tries):

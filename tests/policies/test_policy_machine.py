@@ -211,6 +211,10 @@ class Watched(Policy):
         self.policy.failed(task, now_s)
         assert self.allowed.total() == 0, "a task was lost and not sent again"
 
+    def stopped(self, task: Work, now_s: float) -> None:
+        self.expect({}, (), now_s)
+        self.policy.stopped(task, now_s)
+
     def timer(self, batch: Batch, now_s: float) -> None:
         assert not batch.answered
         assert any(at_s <= now_s for at_s in self.timers_s[batch])
@@ -281,6 +285,10 @@ class Watched(Policy):
         assert task.state is State.QUEUED
         self.cancelled.add(task)
         self.actions.cancel(task)
+
+    def stop(self, task: Work) -> None:
+        assert task.state is State.PLACED
+        self.actions.stop(task)
 
     def respond(self, batch: Batch, source: AnswerSource, task: Work | None) -> None:
         self.actions.respond(batch, source, task)
@@ -359,6 +367,7 @@ class PolicyMachine(RuleBasedStateMachine):
             batch_size=draw(st.integers(1, 3), label="batch size"),
             window_s=self.window_s,
             slo_s=self.slo_s,
+            interrupts=draw(st.booleans(), label="interrupts"),
         )
         self.arrived_s: list[float] = []
 
@@ -392,6 +401,14 @@ class PolicyMachine(RuleBasedStateMachine):
             for task in self.driver.on_instances():
                 if (task.batch, task.group, task.model) == (work.batch, work.group, work.model):
                     self.driver.fail(task)
+
+    @precondition(lambda self: self.hold is not None and self.hold.desk.stops)
+    @rule(which=st.integers(0, 50))
+    def stop(self, which: int) -> None:
+        stops = self.driver.desk.stops
+        task = stops.pop(which % len(stops))
+        if task.state is State.PLACED:
+            self.driver.stop(task)
 
     @rule(which=st.integers(0, 50), count=st.integers(1, 3))
     def kill(self, which: int, count: int) -> None:
@@ -466,6 +483,7 @@ class PolicyMachine(RuleBasedStateMachine):
         assert desk.wakes_s() == float("inf")
         driver.placed.clear()
         driver.responses.clear()
+        desk.stops.clear()
         self.watched.cancelled.clear()
         self.watched.timers_s.clear()
         self.watched.about = ()

@@ -179,6 +179,7 @@ CONFIG: dict[str, Any] = {
         "restart": DISTRIBUTION,
         "restart_ms": Delay,
         "prefetch": Annotated[int, Ge(1), Le(10**6)],
+        "interrupt_ms": Delay | None,
         "seeds": Annotated[int, Ge(1), Le(10**5)],
         "processes": Annotated[int, Ge(1), Le(4096)] | None,
         "accuracy": Annotated[Sequence[Share], MinLen(2), MaxLen(2)] | None,

@@ -38,7 +38,7 @@ from parity_exp.ranges import NotNegative, Prefetch, ServiceTime, Text, Timeout
 from parity_exp.recordings.error_text import MAX_TEXT
 from parity_exp.serving import instance as instance_process
 from parity_exp.serving.passes.acceleration import AUTO, Acceleration
-from parity_exp.serving.pool import Finished, Raised, ServedModel
+from parity_exp.serving.pool import Finished, Raised, ServedModel, Stopped
 from parity_exp.serving.pools.devices import place
 from parity_exp.serving.pools.keeper import Birth, Keeper
 from parity_exp.serving.pools.restarts import Restarts
@@ -51,6 +51,7 @@ from parity_exp.serving.pools.supervised import (
     held_models,
     identity,
 )
+from parity_exp.serving.stop_orders import ORDER, orders_channel
 from parity_exp.serving.transport import (
     ANSWER,
     FAILED,
@@ -58,6 +59,7 @@ from parity_exp.serving.transport import (
     INLINE,
     RAISED,
     READY,
+    STOPPED,
     TASK,
     Parcel,
     Slots,
@@ -83,6 +85,7 @@ class _Life(Life):
     free_slots: list[int]
     inline_bytes: int
     held: dict[str, HeldModel]
+    orders: socket.socket | None = None
     tasks: deque[HeldModel] = field(default_factory=deque)
 
     @property
@@ -97,6 +100,8 @@ class LocalPool(SupervisedPool[_Life]):
         devices: ``auto`` (all visible GPUs in turn, the CPU where there is none), ``cpu``, or a list of devices.
         pin_cores: keep each instance on one core, in turn.
         prefetch: tasks that an instance may hold at a time, the one it works at included.
+        interrupts: an instance stops at a task that nobody needs any more, before it begins and while it sleeps, for
+            ``service_time_ms`` or an injected delay; not while a model computes.
         service_time_ms: a task takes at least that long: the instance sleeps for the rest, and so a small model
             behaves like a large one. 0 for none.
         shared_memory_kb: queries and outputs of a task that are larger go through shared memory.
@@ -132,6 +137,7 @@ class LocalPool(SupervisedPool[_Life]):
         tf32: bool = True,
         cudnn_benchmark: bool = False,
         channels_last: bool | Literal["auto"] = AUTO,
+        interrupts: bool = False,
     ) -> None:
         super().__init__(
             prefetch,
@@ -152,6 +158,7 @@ class LocalPool(SupervisedPool[_Life]):
         )
         self.devices = devices
         self.pin_cores = pin_cores
+        self.interrupts = interrupts
         self.shared_memory_kb = shared_memory_kb
         self._by_descriptor: dict[int, Spot[_Life]] = {}
         self._buffer = bytearray()
@@ -288,6 +295,8 @@ class LocalPool(SupervisedPool[_Life]):
         for spot in self._instances:
             if spot.life is not None:
                 spot.life.channel.close()
+                if spot.life.orders is not None:
+                    spot.life.orders.close()
                 spot.life = None
         if self._keeper is not None:
             self._keeper.close()
@@ -322,6 +331,12 @@ class LocalPool(SupervisedPool[_Life]):
             life.task_since_s = time.monotonic() - self._away_s
         life.tasks.append(held)
         return True
+
+    def interrupt(self, instance: int, task: int) -> None:
+        life = self._open[instance]
+        if life is not None and life.orders is not None:
+            with suppress(OSError):  # full, or its end is about to be found out: then it goes on, or is gone
+                life.orders.send(ORDER.pack(task))
 
     wakes = True
 
@@ -395,6 +410,13 @@ class LocalPool(SupervisedPool[_Life]):
                 if slot != INLINE:
                     life.free_slots.append(slot)
                 events.append(Raised(spot.index, task, buffer[ANSWER.size : size].decode(errors="replace")))
+            elif kind == STOPPED:
+                tasks.popleft()
+                life.task_since_s = now_s - self._away_s
+                life.worked = True
+                if slot != INLINE:
+                    life.free_slots.append(slot)
+                events.append(Stopped(spot.index, task, started_s, finished_s))
             elif kind == READY:
                 self._is_ready(spot, life, buffer[ANSWER.size : size].decode(errors="replace").splitlines())
             elif kind == FAILED:
@@ -414,15 +436,17 @@ class LocalPool(SupervisedPool[_Life]):
         inline_bytes = int(min(self.shared_memory_kb * 1024, room_bytes)) // 4 * 4
         self._buffer.extend(bytes(max(0, ANSWER.size + max(inline_bytes, 4 * MAX_TEXT) - len(self._buffer))))
         slots = self._slots(spot, inline_bytes)
+        orders, heard = orders_channel() if self.interrupts else (None, None)
         birth = Birth(
             instance_process.main,
-            (theirs, slots, inline_bytes, spot.assignment),
+            (theirs, slots, inline_bytes, spot.assignment, heard),
             name=f"instance {spot.index}",
-            belongings=[theirs] if slots is None else [theirs, slots],
+            belongings=[one for one in (theirs, slots, heard) if one is not None],
         )
         spot.life = _Life(
             assignment=spot.assignment,
             channel=ours,
+            orders=orders,
             slots=slots,
             free_slots=list(range(self.prefetch)) if slots else [],
             inline_bytes=inline_bytes,
@@ -470,6 +494,8 @@ class LocalPool(SupervisedPool[_Life]):
         self._epoll.unregister(life.channel)
         del self._by_descriptor[life.channel.fileno()]
         life.channel.close()
+        if life.orders is not None:
+            life.orders.close()
 
     def _hear_of_ends(self, now_s: float) -> None:
         assert self._keeper is not None
