@@ -65,6 +65,7 @@ class Dispatch(ABC):
         self.cpu_s = 0.0
         self._told_s: dict[int, float] = {}  # when instances were told to stop at tasks
         self._stopping_s: list[float] = []
+        self._stopped_in_vain = 0
         self._answered = 0
         self._zero_s = math.inf
 
@@ -119,6 +120,8 @@ class Dispatch(ABC):
     # ---- from instances
 
     def _handle(self, event: Event, now_s: float) -> None:
+        if isinstance(event, Finished | Raised) and self._told_s.pop(event.task, None) is not None:
+            self._stopped_in_vain += 1
         if isinstance(event, Finished):
             task = self.tasks.pop(event.task, None)
             if task is not None:
@@ -146,6 +149,7 @@ class Dispatch(ABC):
             if not event.on_demand:
                 self.troubles.note(HUNG if event.hung else DIED, "", event.instance, event.reason)
             for number in [number for number, task in self.tasks.items() if task.instance == event.instance]:
+                self._told_s.pop(number, None)
                 self._record(self.tasks.pop(number), math.nan, now_s, "lost")
             self.desk.down(event.instance, now_s, event.final)
         else:
@@ -209,7 +213,7 @@ class Dispatch(ABC):
         costs = {"frontend_us": self.cpu_s / max(self._answered, 1) * 1e6}
         costs |= self.given.costs(self._answered, self.desk.policy.replaces_queries)
         if self.pool.interrupts:
-            costs |= {"stopped_tasks": len(self._stopping_s), "stopped_in_vain": len(self._told_s)}
+            costs |= {"stopped_tasks": len(self._stopping_s), "stopped_in_vain": self._stopped_in_vain}
         if self._stopping_s:
             costs["stop_us"] = median(self._stopping_s) * 1e6
         costs |= self.troubles.metrics() | self.recorder.not_finite_metrics()

@@ -156,6 +156,7 @@ class Watched(Policy):
         super().__init__(policy.k, policy.r)
         self.decodes_by(policy.needs)
         self.policy = policy
+        self.replaces_queries = policy.replaces_queries
         self.allowed: Counter[tuple[str, int]] = Counter()
         self.about: tuple[Batch | Group, ...] = ()
         self.rows: set[tuple[int, int]] = set()
