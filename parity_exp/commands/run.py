@@ -25,5 +25,5 @@ def run(composed: DictConfig) -> float:
     with tracked("train", config, directory) as tracker:
         metrics = train_and_evaluate(experiment, directory, tracker)
     with tracked("serve", config, directory) as tracker:
-        metrics |= serve_run(plan, directory, directory, directory, tracker, metrics)
+        metrics |= serve_run(plan, directory, dict.fromkeys(plan.backups, directory), directory, tracker, metrics)
     return metrics[f"serve/{plan.policies[-1]}/latency_ms/p99.9"]

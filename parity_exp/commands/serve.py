@@ -12,7 +12,6 @@ from parity_exp.experiment.served import serve_run
 from parity_exp.experiment.serving import ServingPlan
 from parity_exp.experiment.stored import stored_config
 from parity_exp.experiment.trained_run import load_trained, warn_if_unfinished
-from parity_exp.policies.policy import BACKUP
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.training import belongs
 
@@ -28,11 +27,14 @@ def run(composed: DictConfig) -> float:
     plan = ServingPlan(experiment)
     load_trained(experiment, trained, "run")
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
-    # The run's own small model, where it has one and nobody asks for another.
-    has_backup = plan.needs_backup and belongs(experiment.labelled_model(BACKUP), trained.checkpoint(BACKUP))
+    experiment.base_weights = trained.checkpoint("base")
     claim("serve", resolved(composed), directory, experiment.data_facts)
     warn_if_unfinished(trained)
     with tracked("serve", config, directory) as tracker:
-        backup = trained if has_backup else directory
-        metrics = serve_run(plan, trained, backup, directory, tracker, {})
+        # The run's own small models, where it has them and nobody asks for others.
+        backups = {
+            name: trained if belongs(experiment.labelled_model(name), trained.checkpoint(name)) else directory
+            for name in plan.backups
+        }
+        metrics = serve_run(plan, trained, backups, directory, tracker, {})
     return metrics[f"serve/{plan.policies[-1]}/latency_ms/p99.9"]

@@ -36,6 +36,7 @@ def train_and_evaluate(experiment: Experiment, directory: RunDirectory, tracker:
     """Train what is not trained yet, measure it on the test split, and return the metrics."""
     listener = pruned(tracker.epoch, experiment.task.quality)
     training = training_in(experiment, directory, listener)
+    experiment.base_weights = directory.checkpoint("base")
     study = keeping_choices(experiment, directory)
     trained = train_and_measure(study, training, experiment.measuring)
     trained.publish(directory, tracker, experiment.config.dataset.name, experiment.k, experiment.r)

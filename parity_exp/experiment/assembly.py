@@ -5,6 +5,7 @@ distributed phase.
 """
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from parity_exp.coding import Code, NonSystematicCode, precision
 from parity_exp.data import Dataset, Splits
 from parity_exp.devices.backends import load_backends
 from parity_exp.errors import ConfigError, DataError
+from parity_exp.experiment.backups import BACKUPS, backup_architecture, imitation_of, new_multiplexed_network
 from parity_exp.experiment.codes import code_of, generator_of, trained_parts
 from parity_exp.experiment.components import build, is_systematic, new_non_systematic_code
 from parity_exp.experiment.keys import key_of
@@ -24,7 +26,9 @@ from parity_exp.experiment.networks import architecture_for, architecture_of, ne
 from parity_exp.experiment.rehearsal import with_keys
 from parity_exp.experiment.result_facts import base_facts, coded_facts, config_facts, content_facts
 from parity_exp.experiment.schema import check_config
+from parity_exp.files.identity import digest_of_weights
 from parity_exp.models import load_weights
+from parity_exp.policies.policy import BACKUP, MULTIPLEXED
 from parity_exp.process.quiet import quiet_libraries
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.tasks import Task
@@ -51,6 +55,9 @@ class Experiment:
         splits: the data, where they have been read already.
         trained: the run directory whose networks are used, which may say how queries are made; None: of none yet.
 
+    Attributes:
+        base_weights: where the trained base model is that small models learn from; whoever trains these sets it.
+
     Raises:
         ConfigError: a value is not what the schema says.
     """
@@ -63,6 +70,7 @@ class Experiment:
         self.k: int = config.k
         self.r: int = config.r
         self.seed: int = config.seed
+        self.base_weights: Path | None = None
         self._read = splits
         self._trained = trained
         if not config.parity.trainable and self.architecture("parity") != self.architecture("base"):
@@ -114,16 +122,23 @@ class Experiment:
     # ---- networks
 
     def architecture(self, section: str) -> DictConfig:
-        """The architecture of ``base``, ``parity`` or ``backup``, as the config has it."""
-        return architecture_of(self.config, section)
+        """The architecture of ``base``, ``parity``, ``backup`` or ``multiplexed_backup``."""
+        return self._backup_architecture if section == BACKUP else architecture_of(self.config, section)
+
+    @cached_property
+    def _backup_architecture(self) -> DictConfig:
+        return backup_architecture(self.config, self.splits)
 
     def fitted_architecture(self, section: str) -> DictConfig:
         """The same with what it leaves open about the data."""
-        return architecture_for(self.config, section, self.splits)
+        narrowed = section == BACKUP and self.config.backup.get("share") is not None
+        return self.architecture(section) if narrowed else architecture_for(self.config, section, self.splits)
 
     def new_base_network(self, section: str = "base") -> nn.Module:
-        """A network that learns labels, ``base`` or ``backup``, with random weights."""
-        return new_labelled_network(self.config, section, self.splits)
+        """A network that learns labels, ``base``, ``backup`` or ``multiplexed_backup``, with random weights."""
+        if section == MULTIPLEXED:
+            return new_multiplexed_network(self.config, self.splits)
+        return new_labelled_network(self.config, section, self.splits, self.fitted_architecture(section))
 
     def new_parity_networks(self) -> list[nn.Module]:
         """r networks that take the encoder's parity queries, with random weights."""
@@ -166,10 +181,23 @@ class Experiment:
     def study(self) -> Study:
         """What is trained on what."""
         coded: CodedModel | WholeCode = self.coded_model if self.systematic else WholeCode(self._whole_code, self.seed)
-        return Study(self.splits, self.labelled_model("base"), coded, self.machine)
+        backups = [self.labelled_model(section) for section in self.config.evaluation.get("backups") or ()]
+        return Study(self.splits, self.labelled_model("base"), coded, self.machine, backups)
+
+    def trained_base(self) -> nn.Module:
+        """The base model with the weights that :attr:`base_weights` names."""
+        assert self.base_weights is not None, "whoever trains a small model says where the base model is"
+        base = self.new_base_network()
+        load_weights(self.base_weights, base, "base model of the run")
+        return base
 
     def labelled_model(self, section: str) -> LabelledModel:
-        """How the base model comes about, or the ``backup``, the small one of an approximate backup."""
+        """How the base model comes about, or a small one of an approximate backup.
+
+        Args:
+            section: ``base``, ``backup`` or ``multiplexed_backup``. Of the last two :attr:`base_weights` has to be
+                known when they are trained.
+        """
         settings = self.config[section]
         given: Any = settings.checkpoint
 
@@ -185,6 +213,7 @@ class Experiment:
             seed=settings.seed,
             given=None if given is None else load,
             facts=lambda: self.base_facts(section),
+            imitation=imitation_of(self.config, section, self.trained_base) if section in BACKUPS else None,
         )
 
     @cached_property
@@ -244,6 +273,8 @@ class Experiment:
                 processes(self.config.trainer)
                 self.warn_of_precision("trainer.precision", self.config.trainer.precision)
             rehearse(self.study)
+            for section in self.config.evaluation.get("backups") or ():
+                rehearse_labelled(self.labelled_model(section), self.splits, self.machine)
 
     def rehearse_network(self, section: str) -> nn.Module:
         """Find out whether ``base`` or ``backup`` can be had as its section says; return it, untrained unless given.
@@ -272,7 +303,15 @@ class Experiment:
         """Everything that determines the trained base model, or the backup."""
         count = processes(self.config.trainer)
         machine = {"processes": count, "device": self.device.type, "torch": torch.__version__}
-        return base_facts(self._facts, section, self.architecture(section), self.data_facts["the data"], machine)
+        facts = base_facts(self._facts, section, self.architecture(section), self.data_facts["the data"], machine)
+        if section not in BACKUPS:
+            return facts
+        if section == MULTIPLEXED:
+            facts["k"] = self.k
+        imitation = imitation_of(self.config, section, self.trained_base)
+        return (
+            facts if imitation is None else facts | {"the base model": digest_of_weights(imitation.base().state_dict())}
+        )
 
     def coded_facts(self, base: nn.Module) -> dict[str, Any]:
         """Everything that determines the trained code, but how long it is trained and on what machine."""

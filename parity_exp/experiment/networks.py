@@ -48,11 +48,21 @@ def architecture_for(config: DictConfig, section: str, splits: Splits) -> DictCo
     return node
 
 
-def new_labelled_network(config: DictConfig, section: str, splits: Splits) -> nn.Module:
-    """A network that learns labels, ``base`` or ``backup``, with random weights."""
+def new_labelled_network(
+    config: DictConfig, section: str, splits: Splits, architecture: DictConfig | None = None
+) -> nn.Module:
+    """A network that learns labels, ``base`` or ``backup``, with random weights.
+
+    Args:
+        config: the resolved config.
+        section: of the network.
+        splits: the data set.
+        architecture: None takes the section's own.
+    """
     key = "architecture" if section == "base" else f"{section}.architecture"
+    node = architecture_for(config, section, splits) if architecture is None else architecture
     with seeded(config[section].seed, BASE_WEIGHTS):
-        return _network(architecture_for(config, section, splits), key, splits.query_shape, splits.task.outputs)
+        return _network(node, key, splits.query_shape, splits.task.outputs)
 
 
 def new_parity_networks(config: DictConfig, code: Code, splits: Splits) -> list[nn.Module]:
@@ -68,7 +78,22 @@ def _parity_network(config: DictConfig, code: Code, splits: Splits) -> nn.Module
         return _token_network(architecture, key, encoder.grid, decoder)
     if not decoder.by_place:
         return _network(architecture, key, encoder.parity_shape, decoder.parity_outputs)
-    assert encoder.grid is not None
+    return places_network(architecture, key, code)
+
+
+def places_network(architecture: DictConfig, key: str, code: Code) -> PlacesApart:
+    """A network that keeps the places of a code's parity queries apart, with random weights.
+
+    Args:
+        architecture: of what all places share.
+        key: its name in the config, for messages.
+        code: its encoder lays queries side by side, its decoder reads each at its own place.
+
+    Raises:
+        ConfigError: the architecture cannot.
+    """
+    encoder, decoder = code.encoder, code.decoder
+    assert isinstance(encoder.grid, Grid)
     outputs = math.prod(decoder.output_shape)
     try:
         network = _places_apart(architecture, key, encoder.grid, encoder.parity_shape, outputs)
@@ -76,7 +101,8 @@ def _parity_network(config: DictConfig, code: Code, splits: Splits) -> nn.Module
         raise ConfigError(
             f"{key} ({architecture.get('_target_')}) cannot keep places apart: {error}; choose decoder=residual"
         ) from None
-    return _fitting(network, architecture, key, encoder.parity_shape, decoder.parity_outputs)
+    _fitting(network, architecture, key, encoder.parity_shape, decoder.parity_outputs)
+    return network
 
 
 def keeps_places_apart(config: DictConfig, encoder: Encoder, outputs: int) -> bool:

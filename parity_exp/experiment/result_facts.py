@@ -97,13 +97,14 @@ def base_facts(
 
     Args:
         facts: of the whole config.
-        section: ``base`` or ``backup``.
+        section: ``base``, ``backup`` or ``multiplexed_backup``.
         architecture: its own, or that of all.
         data: hash of the samples.
         machine: how many ``processes`` train, on what ``device``, and with which ``torch``.
     """
     others = {*NOT_OF_BASE, "base", "backup"} - {section}
-    found = ("architecture", f"{section}.architecture", f"{section}.checkpoint", *MACHINE)
+    found = ("architecture", f"{section}.architecture", f"{section}.checkpoint", f"{section}.share", *MACHINE)
+    facts = {key: value for key, value in facts.items() if (key, value) != ("backup.distillation", 0.0)}
     node = OmegaConf.create({"architecture": architecture})
     return without(facts, [*others, *found]) | {
         **config_facts(node),

@@ -36,6 +36,7 @@ TABLE = (
     Section("frontends", "serving", ("serve", "simulate")),
     Section("frontend_split", "serving", ("serve", "simulate")),
     Section("backup", "serving", ("serve",)),
+    Section("multiplexed_backup", "serving", ("serve",)),
     Section("simulate", "serving", ("simulate",)),
     Section("plan", "serving", ("simulate",)),
     Section("seed", "code", ("serve", "simulate")),

@@ -14,7 +14,7 @@ from parity_exp.tracking import Tracker
 def serve_run(
     plan: ServingPlan,
     trained: RunDirectory,
-    backup: RunDirectory,
+    backups: Mapping[str, RunDirectory],
     run: RunDirectory,
     tracker: Tracker,
     earlier: Mapping[str, float],
@@ -24,12 +24,12 @@ def serve_run(
     Args:
         plan: how to serve; the experiment's code has its trained encoder and decoder.
         trained: whose checkpoints.
-        backup: where the small model of an approximate backup is, or is to be.
+        backups: where each small model of an approximate backup is, or is to be.
         run: where to write.
         tracker: is told everything.
         earlier: metrics of what the job has done before.
     """
-    given = plan.arguments(trained, backup, run, tracker)
+    given = plan.arguments(trained, backups, run, tracker)
     chosen = given.pop("earlier")
     with naming_keys():
         result = serve(**given, earlier={**earlier, **chosen})

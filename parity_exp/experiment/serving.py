@@ -1,15 +1,17 @@
 """From a config and a trained run to the arguments of ``parity_exp.serve``."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from omegaconf import OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
-from parity_exp.coding import Code, NonSystematicCode
+from parity_exp.coding import Code, Grid, NonSystematicCode
 from parity_exp.coding.token_grid import TokenGrid
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
+from parity_exp.experiment.backups import BACKUPS, multiplexed_code
 from parity_exp.experiment.components import build_checked, for_the_class
 from parity_exp.experiment.keys import naming_keys
 from parity_exp.experiment.scenario import non_systematic_code, policy, scenario_arguments
@@ -17,13 +19,14 @@ from parity_exp.experiment.several_processes import obtain_labelled_of
 from parity_exp.experiment.trained_run import normal_outputs_of
 from parity_exp.experiment.untrained_codes import choose_settings
 from parity_exp.models import load_weights
-from parity_exp.policies.policy import BACKUP, BASE, parity_model
+from parity_exp.policies.policy import BACKUP, BASE, MULTIPLEXED, parity_model
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.scenario import Scenario
 from parity_exp.serving.load_model import load_model, load_places_apart, load_token_places
 from parity_exp.serving.pool import Pool, ServedModel
 from parity_exp.serving.serving import LONGEST_S, check_served
 from parity_exp.tracking import Tracker
+from parity_exp.training.measuring import stand_in_scores
 
 
 class ServingPlan:
@@ -36,7 +39,7 @@ class ServingPlan:
 
     Attributes:
         policies: their names, in the order of the run.
-        needs_backup: whether a policy wants the small model.
+        backups: small models that policies want, by the names of their sections.
 
     Raises:
         ConfigError: a value that cannot be.
@@ -54,13 +57,13 @@ class ServingPlan:
             scenario = Scenario(**shared, stragglers=stragglers, longest_s=LONGEST_S, needs=needs)
             check_served(scenario, self.pool())
         self.policies = scenario.policies
-        self.needs_backup = scenario.needs_backup
+        self.backups = [section for section in BACKUPS if section in scenario.model_names]
         self._compares = any(one.false_alarm_rate is not None for one in scenario.made.values())
         self._check_models(scenario)
         if experiment.systematic:
             experiment.warn_of_precision("pool.precision", self.config.pool.get("precision", "float32"))
-        if self.needs_backup:
-            experiment.rehearse_network("backup")
+        for section in self.backups:
+            experiment.rehearse_network(section)
 
     def _check_models(self, scenario: Scenario) -> None:
         """Refuse policies that want models which no run of this code has.
@@ -68,7 +71,7 @@ class ServingPlan:
         Raises:
             ConfigError: with the policy and the model.
         """
-        there = {BASE, BACKUP, *self._parity_models}
+        there = {BASE, *BACKUPS, *self._parity_models}
         for name in self.policies:
             wanted = {model for role in scenario.policy(name).roles(scenario.instances) for model in role.models}
             if missing := sorted(wanted - there):
@@ -88,13 +91,13 @@ class ServingPlan:
         return build_checked(self.config.pool, "pool", Pool)  # type: ignore[type-abstract]
 
     def arguments(
-        self, trained: RunDirectory, backup: RunDirectory, run: RunDirectory, tracker: Tracker
+        self, trained: RunDirectory, backups: Mapping[str, RunDirectory], run: RunDirectory, tracker: Tracker
     ) -> dict[str, Any]:
         """Arguments of :func:`parity_exp.serve`, by name; trains and chooses what is left to be.
 
         Args:
             trained: whose checkpoints; the experiment's code has their encoder and decoder.
-            backup: where the small model of an approximate backup is, or is to be.
+            backups: where each small model of an approximate backup is, or is to be.
             run: where the config, and the tables of searches, go.
             tracker: is told how the small model's training goes.
 
@@ -102,13 +105,13 @@ class ServingPlan:
             ConfigError: a value that cannot be.
         """
         experiment = self.experiment
-        if self.needs_backup:
-            obtain_labelled_of(experiment, BACKUP, backup, tracker.epoch)
-        chosen = self._choose_settings(trained, run)
+        experiment.base_weights = trained.checkpoint(BASE)
+        small = {name: obtain_labelled_of(experiment, name, backups[name], tracker.epoch) for name in self.backups}
+        chosen = self._choose_settings(trained, run) | self._qualities(small)
         splits = experiment.splits
         arguments = scenario_arguments(self.config)
         return arguments | {
-            "models": self._models(trained, backup),
+            "models": self._models(trained, backups),
             "queries": splits.normalise(splits.test.inputs),
             "labels": splits.test.labels,
             "code": self._codes(),
@@ -120,7 +123,7 @@ class ServingPlan:
             "earlier": chosen,
         }
 
-    def _models(self, trained: RunDirectory, backup: RunDirectory) -> dict[str, ServedModel]:
+    def _models(self, trained: RunDirectory, backups: Mapping[str, RunDirectory]) -> dict[str, ServedModel]:
         """Everything that instances can hold, by name."""
         experiment = self.experiment
         shape, outputs = experiment.splits.query_shape, experiment.task.outputs
@@ -132,32 +135,54 @@ class ServingPlan:
             load = partial(load_model, node(section), query_shape, outputs, str(path))
             return ServedModel(load, query_shape, (outputs,), str(path))
 
+        def served_places(section: str, code: Code, path: str) -> ServedModel:
+            encoder, decoder = code.encoder, code.decoder
+            assert isinstance(encoder.grid, Grid)  # otherwise such a decoder is refused
+            load = partial(load_places_apart, node(section), encoder.grid, encoder.parity_shape, outputs, path)
+            return ServedModel(load, encoder.parity_shape, (decoder.parity_outputs,), path)
+
         def served_parity(path: str) -> ServedModel:
-            encoder, decoder = experiment.code.encoder, experiment.code.decoder
-            query_shape = encoder.parity_shape
+            code = experiment.code
+            encoder, decoder = code.encoder, code.decoder
             if isinstance(encoder.grid, TokenGrid):
                 numbers = outputs if decoder.by_place else decoder.parity_outputs
                 load_tokens = partial(load_token_places, node("parity"), encoder.grid, decoder.by_place, numbers, path)
-                return ServedModel(load_tokens, query_shape, (decoder.parity_outputs,), path)
-            if not decoder.by_place:
-                section = "parity" if self.config.parity.trainable else "base"
-                return served(section, path, query_shape, decoder.parity_outputs)
-            assert encoder.grid is not None  # otherwise such a decoder is refused
-            load = partial(load_places_apart, node("parity"), encoder.grid, query_shape, outputs, path)
-            return ServedModel(load, query_shape, (decoder.parity_outputs,), path)
+                return ServedModel(load_tokens, encoder.parity_shape, (decoder.parity_outputs,), path)
+            if decoder.by_place:
+                return served_places("parity", code, path)
+            section = "parity" if self.config.parity.trainable else "base"
+            return served(section, path, encoder.parity_shape, decoder.parity_outputs)
 
         models = {BASE: served("base", trained.checkpoint("base"), shape, outputs)}
         for name in self._parity_models:
             models[name] = served_parity(str(trained.checkpoint(name)))
-        if self.needs_backup:
-            models[BACKUP] = served("backup", backup.checkpoint("backup"), shape, outputs)
+        if BACKUP in self.backups:
+            models[BACKUP] = served(BACKUP, backups[BACKUP].checkpoint(BACKUP), shape, outputs)
+        if MULTIPLEXED in self.backups:
+            path = str(backups[MULTIPLEXED].checkpoint(MULTIPLEXED))
+            models[MULTIPLEXED] = served_places(MULTIPLEXED, multiplexed_code(self.config, experiment.splits), path)
         return models
+
+    def _qualities(self, small: Mapping[str, nn.Module]) -> dict[str, float]:
+        """How good small models are on test queries; see :func:`parity_exp.training.measuring.stand_in_scores`."""
+        experiment, metrics = self.experiment, dict[str, float]()
+        test, task = experiment.splits.test, experiment.task
+        own = None
+        for name, network in small.items():
+            if own is None:
+                own = experiment.predictions(experiment.trained_base(), test.inputs)
+            scores = stand_in_scores(experiment.predictions(network, test.inputs), own, test.labels, task)
+            metrics |= {f"test/{name}/{score}": value for score, value in scores.items()}
+        return metrics
 
     def _codes(self) -> dict[str, Code | NonSystematicCode]:
         """The code of each policy that uses groups."""
         codes: dict[str, Code | NonSystematicCode] = {}
         for name in self.policies:
-            if policy(self.config, name).uses_groups:
+            made = policy(self.config, name)
+            if made.multiplexes:
+                codes[name] = multiplexed_code(self.config, self.experiment.splits)
+            elif made.uses_groups:
                 codes[name] = non_systematic_code(self.config, name) or self.experiment.code
         return codes
 

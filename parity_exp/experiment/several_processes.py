@@ -11,6 +11,7 @@ from torch import nn
 
 from parity_exp.errors import UserError
 from parity_exp.experiment.assembly import Experiment
+from parity_exp.experiment.backups import base_weights_of
 from parity_exp.experiment.explanations import explanation
 from parity_exp.experiment.machine import processes
 from parity_exp.experiment.stored import read_config
@@ -27,7 +28,7 @@ def obtain_labelled_of(experiment: Experiment, section: str, run: RunDirectory, 
 
     Args:
         experiment: says how it is trained.
-        section: ``base``, or ``backup`` for the small model of an approximate backup.
+        section: ``base``, or one of the small models, ``backup`` and ``multiplexed_backup``.
         run: where it is to be.
         listener: is told each epoch.
     """
@@ -65,6 +66,7 @@ def phase_of_run(name: str, run_dir: Path, folder: Path, history: Path) -> Fitte
     run = RunDirectory(run_dir)
     config: DictConfig = read_config(run)
     experiment = Experiment(config, trained=run)
+    experiment.base_weights = base_weights_of(config, run)
     if name == CODED:
         return train_coded(experiment.coded_model, experiment.study, run, folder, history)
     return train_labelled(experiment.labelled_model(name), experiment.splits, experiment.machine, folder, history)

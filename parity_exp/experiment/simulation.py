@@ -51,6 +51,7 @@ def simulation_arguments(config: DictConfig) -> dict[str, Any]:
         for name in ("service_time", "network", "restart")
     }
     times |= {name: section.get(name) for name in ("backup_ratio", "network_ms", "restart_ms")}
+    times["multiplexed_ratio"] = section.get("multiplexed_ratio", 1.0)  # configs of before there was one lack it
     if section.get("calibrate") is not None:
         times["measured"] = measured_times(section.calibrate, "simulate.calibrate")
     else:

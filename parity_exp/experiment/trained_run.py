@@ -1,6 +1,7 @@
 """The trained networks and the code of a run directory, for the commands that measure or serve it again."""
 
 import logging
+from dataclasses import replace
 
 import torch
 
@@ -31,7 +32,10 @@ def load_trained(experiment: Experiment, trained: RunDirectory, key: str) -> Tra
         parts = TrainedParts(base, experiment.new_parity_networks(), experiment.code)
     else:
         parts = TrainedParts(base, [], experiment.non_systematic_code)
-    return load_parts(parts, trained, key)
+    backups = {
+        section: experiment.new_base_network(section) for section in experiment.config.evaluation.get("backups") or ()
+    }
+    return load_parts(replace(parts, backups=backups), trained, key)
 
 
 def normal_outputs_of(experiment: Experiment, trained: RunDirectory) -> tuple[torch.Tensor, torch.Tensor]:

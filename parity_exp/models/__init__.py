@@ -7,6 +7,7 @@ from parity_exp.models.checkpoint import load_weights, origin_of, save_weights
 from parity_exp.models.initialisation import Default, FromBase, Initialisation, Paper, Split
 from parity_exp.models.lenet import LeNet
 from parity_exp.models.mlp import MLP
+from parity_exp.models.multiplexed import Multiplexed, multiplexing
 from parity_exp.models.prediction import predict
 from parity_exp.models.text_transformer import TextTransformer
 from parity_exp.models.torchvision_networks import MobileNetV2, ResNet, TorchvisionNetwork
@@ -22,6 +23,7 @@ __all__ = [
     "Initialisation",
     "LeNet",
     "MobileNetV2",
+    "Multiplexed",
     "Paper",
     "ResNet",
     "Split",
@@ -30,6 +32,7 @@ __all__ = [
     "TransformersEncoder",
     "VisionTransformer",
     "load_weights",
+    "multiplexing",
     "origin_of",
     "predict",
     "save_weights",

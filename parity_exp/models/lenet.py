@@ -33,6 +33,7 @@ class LeNet(nn.Module):
 
     convolutional = True
     sees_places = True
+    widths = ("channels", "hidden")
 
     @staticmethod
     def cell_settings(grid: Grid) -> dict[str, tuple[int, int]]:

@@ -24,6 +24,7 @@ class MLP(nn.Module):
 
     convolutional = False
     reads_tokens = False
+    widths = ("hidden",)
 
     def __init__(self, input_shape: Sequence[int], outputs: int, hidden: Sequence[Width] = (200, 100)) -> None:
         super().__init__()

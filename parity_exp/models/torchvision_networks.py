@@ -40,6 +40,7 @@ class ResNet(nn.Module):
 
     convolutional = True
     sees_places = True
+    widths = ("width",)
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class MobileNetV2(nn.Module):
 
     convolutional = True
     sees_places = True
+    widths = ("width",)
 
     def __init__(self, input_shape: Sequence[int], outputs: int, width: Annotated[float, Gt(0), Le(16)] = 1.0) -> None:
         super().__init__()

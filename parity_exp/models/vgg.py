@@ -1,9 +1,10 @@
 """VGG-11 with batch normalisation, for images of any size."""
 
+import math
 from collections.abc import Sequence
 from typing import Annotated
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from parity_exp.ranges import Width
@@ -23,12 +24,14 @@ class VGG11(nn.Module):
         outputs: numbers in one prediction.
         hidden: width of the head's hidden layer.
         dropout: probability of dropping a hidden unit of the head.
+        width: factor of the number of channels.
 
     Shapes: ``(B, C, H, W) -> (B, outputs)``.
     """
 
     convolutional = True
     sees_places = True
+    widths = ("width", "hidden")
 
     def __init__(
         self,
@@ -36,20 +39,22 @@ class VGG11(nn.Module):
         outputs: int,
         hidden: Width = 512,
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.5,
+        width: Annotated[float, Gt(0), Le(16)] = 1.0,
     ) -> None:
         super().__init__()
-        channels, height, width = input_shape
+        channels, *sides = input_shape
         layers: list[nn.Module] = []
         for stage in STAGES:
-            for units in stage:
+            for whole in stage:
+                units = max(1, round(width * whole))
                 layers += [nn.Conv2d(channels, units, 3, padding=1), nn.BatchNorm2d(units), nn.ReLU()]
                 channels = units
-            if min(height, width) >= 2:
+            if min(sides) >= 2:
                 layers.append(nn.MaxPool2d(2))
-                height, width = height // 2, width // 2
+                sides = [side // 2 for side in sides]
         self.features = nn.Sequential(*layers)
         self.head = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels * height * width, hidden), nn.ReLU(), nn.Dropout(dropout),
+            nn.Flatten(), nn.Linear(channels * math.prod(sides), hidden), nn.ReLU(), nn.Dropout(dropout),
             nn.Linear(hidden, outputs),
         )  # fmt: skip
 

@@ -48,8 +48,8 @@ class Response:
         work: that gave it or completed it; None at a deadline.
         group: number of the coding group, -1 without one.
         place: the batch's place in its group.
-        own: for a reconstruction: finished work of each member, or None.
-        parities: for a reconstruction: finished work of each row, or None.
+        own: for a reconstruction, and what a small model says of a group: finished work of each member, or None.
+        parities: likewise: finished work of each row, or None.
     """
 
     batch: Batch
@@ -555,7 +555,7 @@ class Desk:
             self.responses.append(Response(batch, elements, source, work))
             return
         place = group.members.index(batch)
-        if source is AnswerSource.RECONSTRUCTED:
+        if source in (AnswerSource.RECONSTRUCTED, AnswerSource.BACKUP):
             own, parities = tuple(group.own), tuple(group.parities)
             self.responses.append(Response(batch, elements, source, work, group.number, place, own, parities))
         else:

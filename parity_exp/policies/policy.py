@@ -55,12 +55,13 @@ from parity_exp.policies.ejection import Ejection
 from parity_exp.policies.look import Look
 from parity_exp.policies.needs import Needs
 from parity_exp.policies.queues.queues import Queues
-from parity_exp.policies.role import BACKUP, BASE, Role, parity_model
+from parity_exp.policies.role import BACKUP, BASE, MULTIPLEXED, Role, parity_model
 from parity_exp.policies.work import TRIES, Batch, Group, State, Work
 
 __all__ = [
     "BACKUP",
     "BASE",
+    "MULTIPLEXED",
     "SOURCES",
     "TRIES",
     "Actions",
@@ -169,6 +170,10 @@ class Policy(ABC):
 
     uses_groups = False
     """Whether the policy encodes and decodes."""
+
+    multiplexes = False
+    """Whether what it encodes is for a model that answers each query of a group by itself: then groups need no code of
+    the run, and partly filled ones are encoded too."""
 
     replaces_queries = False
     """Whether what it encodes goes out in the place of the queries, and not beside them."""

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-BASE, BACKUP = "base", "backup"
-"""Names of models: the base model, and the small one of an approximate backup."""
+BASE, BACKUP, MULTIPLEXED = "base", "backup", "multiplexed_backup"
+"""Names of models: the base model, the small one of an approximate backup, and one that runs k queries in a task."""
 
 
 def parity_model(row: int) -> str:

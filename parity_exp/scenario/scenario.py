@@ -16,7 +16,7 @@ from parity_exp.disturbances.trace import Disturbance
 from parity_exp.disturbances.worlds import has, in_order, put_together
 from parity_exp.load import LONGEST_S, Load
 from parity_exp.policies.needs import Needs
-from parity_exp.policies.policy import BACKUP, Policy, Role
+from parity_exp.policies.policy import Policy, Role
 from parity_exp.policies.queues import Queues
 from parity_exp.ranges import MOST_INSTANCES, BatchSize, Delay, Few, Frontends, Seed
 
@@ -160,11 +160,6 @@ class Scenario:
         roles = [role for name in self.policies for role in self.policy(name).roles(self.instances)]
         return {model for role in roles for model in role.models}
 
-    @property
-    def needs_backup(self) -> bool:
-        """Whether a policy wants the small model."""
-        return BACKUP in self.model_names
-
     def frontend_of(self, seed: int) -> np.ndarray:
         """``(queries,)``, warm-up included: which frontend each query goes to."""
         if self.frontend_split == "round_robin":
@@ -304,7 +299,7 @@ def _told(name: str, policy: Policy, needs: Needs | None) -> Policy:
     Raises:
         SettingError: the policy cannot do with that code.
     """
-    if needs is None or not policy.uses_groups or policy.replaces_queries:
+    if needs is None or not policy.uses_groups or policy.replaces_queries or policy.multiplexes:
         return policy
     told = copy.deepcopy(policy)
     try:

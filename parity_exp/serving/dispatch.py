@@ -188,7 +188,7 @@ class Dispatch(ABC):
             return None
         if source is AnswerSource.DEFAULT:
             return self.default.expand(len(elements), *self.default.shape)
-        if source is AnswerSource.RECONSTRUCTED:
+        if source is AnswerSource.RECONSTRUCTED or (response.work is not None and response.work.batch is None):
             assert self.coder is not None
             decoded = [self.coder.decode(response, element) for element in elements]
             outputs = decoded[0].unsqueeze(0) if len(decoded) == 1 else torch.stack(decoded)

@@ -38,7 +38,7 @@ class GroupCoder(ABC):
 
         Args:
             group: whose batches, by the numbers of their queries; the last of a shorter one stands in where the group
-                has more elements.
+                has more elements, and the last batch where it has fewer than k.
             row: row of the generator matrix, or number of the coded query.
             query_of: what a query asks by its number, ``(*query_shape)``.
 
@@ -52,6 +52,7 @@ class GroupCoder(ABC):
         started_s = time.perf_counter()
         for element in range(group.elements):
             members = [query_of(batch.queries[min(element, len(batch) - 1)]) for batch in group.members]
+            members += members[-1:] * (self._encoder.k - len(members))
             self._encoder.encode_group(members, row, self._parity_queries[element])
         self.encode_s.append(time.perf_counter() - started_s)
         return self._parity_queries[: group.elements]

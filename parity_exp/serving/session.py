@@ -16,7 +16,7 @@ from parity_exp.data import coding_groups
 from parity_exp.devices.placement import on_device
 from parity_exp.load import Load
 from parity_exp.models import predict
-from parity_exp.policies.policy import BACKUP, BASE, parity_model
+from parity_exp.policies.policy import BACKUP, BASE, MULTIPLEXED, parity_model
 from parity_exp.policies.queues import SingleQueue
 from parity_exp.process import interrupts
 from parity_exp.process.interrupts import ctrl_c_waits
@@ -91,6 +91,8 @@ def serve(
     Args:
         models: the base model, whose copies serve: a module that gives ``(n, outputs)`` for ``(n, *query_shape)``; or
             models by name, ``base``, ``parity-0`` and so on, and ``backup`` for the small one of an approximate backup.
+            ``multiplexed_backup`` gives ``(n, k * outputs)`` for k queries side by side, with the code of its policy
+            by :func:`parity_exp.models.multiplexing`.
         queries: ``(N, *query_shape)``, float32, as the base model sees them; clients ask them in random order, each as
             often as the others.
         labels: ``(N,)``, the true classes, or what the task's labels are; None: nothing is said of accuracy.
@@ -291,9 +293,8 @@ def _check_models(serving: Serving, served: Mapping[str, ServedModel], code_of: 
         policy = serving.policy(name)
         wanted = {model for role in policy.roles(serving.instances) for model in role.models}
         if missing := sorted(wanted - set(served)):
-            others = (
-                "code and parity_models" if missing[0] != BACKUP else "it in models, as {'base': ..., 'backup': ...}"
-            )
+            small = missing[0] in (BACKUP, MULTIPLEXED)
+            others = f"it in models, as {{'base': ..., '{missing[0]}': ...}}" if small else "code and parity_models"
             raise SettingError(
                 f"{{policies.{name}}}: it runs the model {missing[0]}, which was not given; give {others}"
             )

@@ -55,6 +55,7 @@ def simulate(
     service_time_ms: Positive | None = None,
     service_time: Distribution | None = None,
     backup_ratio: Positive = 1.0,
+    multiplexed_ratio: Positive = 1.0,
     network_ms: Delay | None = None,
     network: Distribution | None = None,
     restart_ms: Delay = 50.0,
@@ -103,6 +104,7 @@ def simulate(
         service_time_ms: mean time that a task takes, whatever its batch; None: 20, or as ``measured``.
         service_time: a distribution whose shape the times have; None: all are the same.
         backup_ratio: service time of the small model of an approximate backup over the base model's.
+        multiplexed_ratio: that of one that runs k queries in a task, for all k together.
         network_ms: mean time of a message to an instance or back; None: none, or as ``measured``.
         network: the shape of that; None: always the same.
         restart_ms: mean time until a killed instance is back.
@@ -138,6 +140,7 @@ def simulate(
         service_time_ms=service_time_ms,
         service_time=service_time,
         backup_ratio=backup_ratio,
+        multiplexed_ratio=multiplexed_ratio,
         network_ms=network_ms,
         network=network,
         restart_ms=restart_ms,

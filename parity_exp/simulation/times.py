@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from parity_exp.checks import SettingError, check_setting
 from parity_exp.disturbances import Constant, Distribution
-from parity_exp.policies.policy import BACKUP, BASE
+from parity_exp.policies.policy import BACKUP, BASE, MULTIPLEXED
 from parity_exp.ranges import Delay, Positive
 from parity_exp.simulation.measured_times import MeasuredTimes
 from parity_exp.simulation.random_times import Scaled
@@ -44,6 +44,7 @@ class Times:
         service_time_ms: Positive | None = None,
         service_time: Distribution | None = None,
         backup_ratio: Positive = 1.0,
+        multiplexed_ratio: Positive = 1.0,
         network_ms: Delay | None = None,
         network: Distribution | None = None,
         restart_ms: Delay = 50.0,
@@ -57,13 +58,15 @@ class Times:
         """
         check_setting("service_time_ms", service_time_ms, Positive | None)
         check_setting("backup_ratio", backup_ratio, Positive)
+        check_setting("multiplexed_ratio", multiplexed_ratio, Positive)
         check_setting("network_ms", network_ms, Delay | None)
         check_setting("restart_ms", restart_ms, Delay)
         gone = Scaled(_shape("restart", restart), restart_ms / 1e3)
         shape, way = _shape("service_time", service_time), _shape("network", network)
         if measured is None:
             mean_s = (SERVICE_TIME_MS if service_time_ms is None else service_time_ms) / 1e3
-            service = {BASE: Scaled(shape, mean_s), BACKUP: Scaled(shape, mean_s * backup_ratio)}
+            ratios = {BASE: 1.0, BACKUP: backup_ratio, MULTIPLEXED: multiplexed_ratio}
+            service = {model: Scaled(shape, mean_s * ratio) for model, ratio in ratios.items()}
             return cls(service, gone, mean_s, _network(way, network_ms))
         if network_ms is None:
             messages: tuple[Distribution, Distribution] | None = (measured.there, measured.back)
@@ -96,7 +99,8 @@ class Times:
                 "{measured}: the run has not served the small model, which an approximate backup needs; leave "
                 "approximate_backup out"
             )
-        # Parity models are as large as the base model: where a run had none, they take its times.
+        # Parity models, and one that runs k queries in a task, are as large as the base model: where a run had none,
+        # they take its times.
         return {name: self.service.get(name, self.service[BASE]) for name in names}
 
     def query_seconds(self, batch_size: int) -> float:

@@ -77,6 +77,26 @@ def _flops(run: Callable[[], object]) -> float:
     return float(operations_of(run))
 
 
+def backup_costs(name: str, network: nn.Module, base: nn.Module, shape: Sequence[int], k: int) -> dict[str, float]:
+    """Costs of a small model that stands in for the base model.
+
+    Args:
+        name: ``backup`` or ``multiplexed_backup``.
+        network: the small model.
+        base: the base model.
+        shape: of one query.
+        k: queries in a group; its operations are those of k queries in one pass, divided by k.
+
+    Returns:
+        ``<name>_parameters``, ``<name>_flops`` for one query, and ``<name>_flops_fraction`` of the base model's.
+    """
+    network, base = on_device(network, "cpu"), on_device(base, "cpu")
+    flops = _flops(lambda: network(torch.zeros(k, *shape))) / k
+    whole = _flops(lambda: base(torch.zeros(1, *shape)))
+    costs = {f"{name}_parameters": _parameters(network), f"{name}_flops": flops}
+    return costs | ({f"{name}_flops_fraction": flops / whole} if whole else {})
+
+
 def _microseconds(run: Callable[[], object]) -> float:
     durations = []
     for _ in range(REPEATS):

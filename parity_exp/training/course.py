@@ -43,6 +43,7 @@ def train_study(study: Study, training: Training, seed: int = 0) -> Course:
     for name, content in (splits.texts.files if splits.texts is not None else {}).items():
         write_text(run.path / name, content)
     base = obtain_labelled(study.base, splits, machine, training)
+    backups = {model.name: obtain_labelled(model, splits, machine, training) for model in study.backups}
     if isinstance(study.coded, WholeCode):
         chosen = choose_settings(study.coded.make, base, splits, machine.device, study.coded.seed)
         if chosen.table is not None:
@@ -51,14 +52,14 @@ def train_study(study: Study, training: Training, seed: int = 0) -> Course:
             study.coded.keep(chosen)
         given = {**chosen.settings, **({} if chosen.last is None else {"last": chosen.last})}
         metrics = {f"train/{name}": value for name, value in chosen.metrics.items()} | _base_costs(run)
-        parts = TrainedParts(study.base.new_network(), [], study.coded.make(**given))
+        parts = TrainedParts(study.base.new_network(), [], study.coded.make(**given), backups)
     else:
         fitted = train_code(study, training)
         metrics = _training_metrics(fitted, splits, study.coded.code.k, run)
         networks = study.coded.new_networks
         r = study.coded.code.r
         parities = networks() if networks is not None else [study.base.new_network() for _ in range(r)]
-        parts = TrainedParts(study.base.new_network(), parities, study.coded.code)
+        parts = TrainedParts(study.base.new_network(), parities, study.coded.code, backups)
     load_parts(parts, run, "run")
     metrics[f"{VALIDATED}_{splits.task.quality}"] = validated_quality(parts, splits, machine.device, seed)
     return Course(parts, metrics)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from parity_exp.coding import Code
 from parity_exp.data import Splits
+from parity_exp.tasks import Task
 from parity_exp.training.coded_model import predictions
-from parity_exp.training.costs import code_costs
+from parity_exp.training.costs import backup_costs, code_costs
 from parity_exp.training.evaluation import Evaluation, Evaluator, Examples
 from parity_exp.training.non_systematic_evaluation import NonSystematicEvaluator
 from parity_exp.training.trained_parts import TrainedParts
@@ -44,7 +45,7 @@ class Measured:
 
     Attributes:
         evaluation: scores, and tables of them.
-        costs: by their names without ``cost/``; none for a code without parity models.
+        costs: by their names without ``cost/``; none for a code without parity models and backups.
         evaluator: what has measured, for examples.
         predictions: the base model's, ``(N, *out)``.
         splits: the data set.
@@ -100,7 +101,33 @@ def measure(parts: TrainedParts, splits: Splits, device: torch.device, how: Meas
     evaluator = parts.evaluator(splits, device, how.noise_sigmas)
     evaluation = evaluator.evaluate(test, own, task, how.fractions_unavailable, how.seed, how.groupings)
     costs = code_costs(parts.code, parts.base, parts.parity_models) if isinstance(parts.code, Code) else {}
+    for name, network in parts.backups.items():
+        outputs = predictions(network, test.inputs, splits, device)
+        evaluation.metrics.update(
+            {f"{name}/{score}": value for score, value in stand_in_scores(outputs, own, test.labels, task).items()}
+        )
+        costs |= backup_costs(name, network, parts.base, splits.query_shape, parts.code.k)
     return Measured(evaluation, costs, evaluator, own, splits, how.seed)
+
+
+def stand_in_scores(outputs: Tensor, own: Tensor, labels: Tensor, task: Task) -> dict[str, float]:
+    """How good the predictions of a small model are that stand in for those of the base model.
+
+    Args:
+        outputs: ``(N, *out)``, the small model's.
+        own: ``(N, *out)``, the base model's.
+        labels: ``(N, *label)``.
+        task: scores predictions.
+
+    Returns:
+        ``degraded_<score>`` against the labels, ``reconstruction_<score>`` against the base model's own answers.
+    """
+    wanted = {"degraded": labels, "reconstruction": task.answer(own)}
+    return {
+        f"{kind}_{score}": float(values.mean())
+        for kind, against in wanted.items()
+        for score, values in task.scores(outputs, against).items()
+    }
 
 
 def validated_quality(parts: TrainedParts, splits: Splits, device: torch.device, seed: int) -> float:

@@ -37,6 +37,9 @@ PATTERNS_IN_TRAINING = 64
 DROPOUT = 2
 """The stream of an epoch's random numbers that networks draw from."""
 
+TEMPERATURE = 4.0
+"""Of distillation, as in objective=distillation."""
+
 SCHEDULE_POSITION = ("last_epoch", "_step_count", "_last_lr")
 """What of a scheduler's state says how far it has come; the rest says how far it is to go."""
 
@@ -238,17 +241,40 @@ class BaseModule(TrainedModule):
         task: says with which loss, and how good it is.
         optimisation: how parameters are moved.
         seed: seed of what networks draw at random while training.
+        teacher: the trained base model, which a small model imitates; None: nobody.
+        distillation: share of the loss that is the divergence from the teacher's predictions, at
+            :data:`TEMPERATURE`; the rest is that of the labels.
     """
 
-    def __init__(self, network: nn.Module, task: Task, optimisation: Optimisation, seed: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        optimisation: Optimisation,
+        seed: int,
+        teacher: nn.Module | None = None,
+        distillation: float = 0.0,
+    ) -> None:
         super().__init__(optimisation, seed)
         self.network = network
         self.task = task
+        self.distillation = 0.0 if teacher is None else distillation
+        self._teacher = [] if teacher is None else [teacher.eval()]  # in a list: not a part of what is trained
         self.monitor = f"val/{task.quality}"
         self.quality = MeanMetric("disable")
 
+    def on_fit_start(self) -> None:
+        for teacher in self._teacher:
+            teacher.to(self.device).requires_grad_(False)
+
     def loss(self, batch: LabelledBatch) -> Tensor:
-        return self.task.base_loss(self.network(batch.inputs), batch.labels)
+        outputs, share = self.network(batch.inputs), self.distillation
+        if not share:
+            return self.task.base_loss(outputs, batch.labels)
+        divergence = self.task.divergence(outputs, self._teacher[0](batch.inputs), TEMPERATURE)
+        if share == 1:
+            return divergence
+        return share * divergence + (1 - share) * self.task.base_loss(outputs, batch.labels)
 
     def validation_step(self, batch: LabelledBatch, _: int) -> None:
         self.quality.update(self.task.scores(self.network(batch.inputs), batch.labels)[self.task.quality])

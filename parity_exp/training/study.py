@@ -1,6 +1,6 @@
 """A study: a data set, a base model, a code for it, and the machine that they are trained on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from parity_exp.coding import NonSystematicCode
@@ -35,9 +35,11 @@ class Study:
         base: the base model.
         coded: the code, with how it is trained, or one that trains nothing.
         machine: what training runs on.
+        backups: small models that are trained beside them, and measured.
     """
 
     splits: Splits
     base: LabelledModel
     coded: CodedModel | WholeCode
     machine: Machine
+    backups: Sequence[LabelledModel] = ()

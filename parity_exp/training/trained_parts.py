@@ -1,7 +1,7 @@
 """A code with the networks that belong to it, all trained."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -22,11 +22,13 @@ class TrainedParts:
         base: the base model.
         parity_models: r networks; none for a code over copies of the base model.
         code: encoder and decoder, or the code over copies.
+        backups: small models that stand in for the base model, by name.
     """
 
     base: nn.Module
     parity_models: Sequence[nn.Module]
     code: Code | NonSystematicCode
+    backups: Mapping[str, nn.Module] = field(default_factory=dict)
 
     def evaluator(
         self, splits: Splits, device: torch.device, noise_sigmas: Sequence[float] = ()
@@ -51,6 +53,8 @@ def load_parts(parts: TrainedParts, run: RunDirectory, key: str) -> TrainedParts
     load_weights(run.checkpoint("base"), parts.base, key)
     for row, network in enumerate(parts.parity_models):
         load_weights(run.checkpoint(f"parity-{row}"), network, key)
+    for name, network in parts.backups.items():
+        load_weights(run.checkpoint(name), network, key)
     if isinstance(parts.code, Code):
         for part, coder in (("encoder", parts.code.encoder), ("decoder", parts.code.decoder)):
             if coder.state_dict():

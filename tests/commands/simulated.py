@@ -12,7 +12,8 @@ from parity_exp.simulation.simulation import Simulation
 from parity_exp.simulation.times import Times
 
 OF_TIMES = (
-    "service_time_ms", "service_time", "backup_ratio", "network_ms", "network", "restart_ms", "restart", "measured",
+    "service_time_ms", "service_time", "backup_ratio", "multiplexed_ratio", "network_ms", "network", "restart_ms",
+    "restart", "measured",
 )  # fmt: skip
 
 

@@ -165,8 +165,9 @@ def _check(response: Response, policy: Policy) -> None:
     assert len(set(response.elements)) == len(response.elements) > 0
     if response.source in (AnswerSource.OWN, AnswerSource.BACKUP):
         assert task is not None
-        assert (task.state, task.batch, task.result) == (State.FINISHED, batch, task.model)
-        assert (task.model == "backup") is (response.source is AnswerSource.BACKUP)
+        assert (task.state, task.result) == (State.FINISHED, task.model)
+        assert task.batch is batch or (task.batch is None and response.parities == (task,) and response.place >= 0)
+        assert (task.model in ("backup", "multiplexed_backup")) is (response.source is AnswerSource.BACKUP)
     elif response.source is AnswerSource.RECONSTRUCTED:
         own, parities = response.own, response.parities
         assert own[response.place] is None

@@ -2,11 +2,9 @@
 
 import pytest
 
-from parity_exp.policies import (
-    ApproximateBackup,
-)
+from parity_exp.policies import ApproximateBackup
 from parity_exp.policies.estimates.lateness import FIRST
-from parity_exp.policies.policy import AnswerSource
+from parity_exp.policies.policy import AnswerSource, Work
 from tests.policies.desk_driver import Driver
 
 OWN, BACKUP, ERROR = AnswerSource.OWN, AnswerSource.BACKUP, AnswerSource.ERROR
@@ -132,3 +130,110 @@ def test_a_batch_that_arrived_before_lateness_was_known_can_be_late() -> None:
     driver.until(0.02)
     driver.finish(backup)
     assert driver.sources([0]) == [BACKUP]
+
+
+# ---- multiplexed: k queries in one task
+
+
+def multiplexed(k: int = 3, delay_ms: float | None = 0, fill_ms: float = 20, base_instances: int = 3) -> Driver:
+    return Driver(ApproximateBackup(k, 1, delay_ms, multiplexed=True, fill_ms=fill_ms), base_instances)
+
+
+def group_tasks(driver: Driver) -> list[Work]:
+    return [task for task in driver.on_instances() if task.model == "multiplexed_backup"]
+
+
+def test_k_queries_share_one_task_whose_answers_come_in_one() -> None:
+    driver = multiplexed()
+    driver.arrive(2)
+    assert group_tasks(driver) == []
+    driver.arrive(1)
+    (task,) = group_tasks(driver)
+    assert task.batch is None and task.group is not None and len(task.group.members) == 3
+    driver.finish(task)
+    assert driver.sources(range(3)) == [BACKUP] * 3
+    assert [response.place for response in driver.responses] == [0, 1, 2]
+    assert all(response.parities == (task,) for response in driver.responses)
+
+
+def test_a_query_does_not_wait_longer_than_it_may_for_others_to_share_its_task() -> None:
+    driver = multiplexed()
+    driver.arrive(1)
+    driver.until(0.01)
+    driver.arrive(1)
+    driver.until(0.019)
+    assert group_tasks(driver) == []
+    driver.until(0.02)
+    (task,) = group_tasks(driver)
+    assert task.group is not None and len(task.group.members) == 2
+    driver.arrive(1)  # which begins another group
+    assert len(task.group.members) == 2
+    driver.finish(task)
+    assert driver.sources(range(3)) == [BACKUP, BACKUP, None]
+
+
+def test_a_later_query_of_a_group_has_its_own_time_to_wait_where_the_first_one_is_answered() -> None:
+    driver = multiplexed()
+    driver.arrive(1)
+    driver.until(0.01)
+    driver.arrive(1)
+    driver.finish(driver.task_of(0))
+    driver.until(0.029)
+    assert group_tasks(driver) == []
+    driver.until(0.03)
+    assert len(group_tasks(driver)) == 1
+
+
+def test_no_task_is_sent_for_a_group_whose_queries_have_their_answers() -> None:
+    driver = multiplexed()
+    driver.arrive(2)
+    driver.finish(driver.task_of(0))
+    driver.finish(driver.task_of(1))
+    driver.arrive(2)
+    driver.until(0.019)
+    assert group_tasks(driver) == []
+    driver.arrive(1)
+    (task,) = group_tasks(driver)
+    assert [batch.queries for batch in task.group.members] == [(2,), (3,), (4,)]  # type: ignore[union-attr]
+
+
+def test_a_queued_task_is_spared_when_all_of_its_queries_have_their_own_answers() -> None:
+    driver = multiplexed(k=2, base_instances=4)  # two backup instances
+    driver.arrive(6)
+    first, second = group_tasks(driver)
+    for query in range(6):
+        driver.finish(driver.task_of(query))
+    assert driver.sources(range(6)) == [OWN] * 6
+    driver.finish(first)
+    driver.finish(second)
+    assert driver.on_instances() == []
+    assert len(driver.responses) == 6
+
+
+def test_what_shares_a_task_stands_in_for_each_query_when_its_own_prediction_is_late() -> None:
+    driver = multiplexed(k=2, delay_ms=30, base_instances=2)
+    driver.arrive(1)
+    driver.until(0.01)
+    driver.arrive(1)
+    driver.finish(group_tasks(driver)[0])
+    driver.until(0.03)
+    assert driver.sources(range(2)) == [BACKUP, None]
+    driver.until(0.04)
+    assert driver.answers[1] == (BACKUP, pytest.approx(0.04))
+
+
+def test_queries_get_an_error_when_both_models_raise_on_them() -> None:
+    driver = multiplexed(k=2, delay_ms=1e6, base_instances=2)
+    driver.arrive(2)
+    driver.fail_until_given_up(0)
+    for _ in range(5):
+        (task,) = group_tasks(driver)
+        driver.fail(task)
+    assert driver.sources(range(2)) == [ERROR, None]
+    driver.finish(driver.task_of(1))
+    assert driver.sources(range(2)) == [ERROR, OWN]
+
+
+def test_a_waiting_time_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="fill_ms=-1"):
+        ApproximateBackup(2, 1, fill_ms=-1)

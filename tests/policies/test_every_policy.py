@@ -57,6 +57,7 @@ def every_policy(k: int = 2, r: int = 1) -> list[Policy]:
         Laedge(k, r),
         Duplicates(k, r),
         ApproximateBackup(k, r, delay_ms=30),
+        ApproximateBackup(k, r, delay_ms=30, multiplexed=True, fill_ms=5),
         Parity(k, r),
         SharedParity(k, r, delay_ms=30),
         Adaptive(k, r, delay_ms=30),

@@ -11,6 +11,7 @@ Causes of tasks, everything else is one too many:
 - a task fails, and its batch has no answer yet or its group is not over: the same once more, as its next try;
 - with a non-systematic code, instead of own tasks: a group that did not fill in time, or that can no longer have the
   answers it needs, is given up: one own task for each of its batches that has no answer;
+- with a multiplexed backup, a timer of a batch whose group did not fill in time: the group's one task;
 - with hedging, a timer of a batch that has no answer: one copy; so with reissues and tied requests. Timers of hedging
   are set when an instance gets a task of the batch, for when it is late, or for when the batch is later than it was
   thought to be.
@@ -105,6 +106,11 @@ POLICIES: dict[str, list[Callable[[int, int], Policy]]] = {
         lambda k, r: ApproximateBackup(k, r, delay_ms=0),
         lambda k, r: ApproximateBackup(k, r, delay_ms=1e3 * DELAY_S),
     ],
+    "multiplexed_backup": [
+        lambda k, r: ApproximateBackup(k, r, multiplexed=True, fill_ms=1e3 * FILL_S),
+        lambda k, r: ApproximateBackup(k, r, delay_ms=0, multiplexed=True, fill_ms=0),
+        lambda k, r: ApproximateBackup(k, r, delay_ms=1e3 * DELAY_S, multiplexed=True, fill_ms=1e3 * FILL_S),
+    ],
     "coded": [
         lambda k, r: Coded(k, r, range(k + 1), k, fill_ms=1e3 * FILL_S),
         lambda k, r: Coded(k, r, range(k + r + 1)[::-1], k, fill_ms=1e3 * FILL_S, equal_resources=False),
@@ -180,7 +186,7 @@ class Watched(Policy):
         # A copy for idle instances, as the load allows, or a second request at once.
         spare = 1 if isinstance(self.policy, Adaptive | Laedge | Duplicates | Tied) else 0
         allowed = {(BASE, 0): own + spare}
-        if isinstance(self.policy, ApproximateBackup):
+        if isinstance(self.policy, ApproximateBackup) and not self.policy.multiplexes:
             allowed[BACKUP, 0] = 1
         self.expect({} if isinstance(self.policy, Coded) else allowed, (batch,), now_s)
         self.policy.arrived(batch, now_s)
@@ -261,8 +267,12 @@ class Watched(Policy):
         self.actions.dispatch(task)
         if task.batch is None and task.tries == 0:
             assert task.group is not None
-            assert (task.group.members[-1],) == self.about, "parity queries are sent when their group is full"
-            assert len(task.group.members) == self.k
+            if len(task.group.members) < self.k:
+                (batch,) = self.about
+                assert self.policy.multiplexes, "parity queries are sent when their group is full"
+                assert batch in task.group.members and self.now_s >= batch.arrived_s + self.policy.fill_s
+            else:
+                assert (task.group.members[-1],) == self.about, "parity queries are sent when their group is full"
             assert (task.group.number, task.row) not in self.rows
             self.rows.add((task.group.number, task.row))
             return
@@ -333,7 +343,7 @@ class Watched(Policy):
 
 def filling_group(policy: Policy) -> Group | None:
     """The group that a policy is filling."""
-    return policy.groups.filling if isinstance(policy, Coded | Parity) else None
+    return policy.groups.filling if isinstance(policy, Coded | Parity | ApproximateBackup) else None
 
 
 class PolicyMachine(RuleBasedStateMachine):

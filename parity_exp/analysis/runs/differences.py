@@ -17,7 +17,10 @@ OTHER_RUNS = ("run", "runs", "resume")
 NO_DIFFERENCE = ("outputs", "tracker", "dataset.root")
 """Places and trackers, which change no result."""
 
-SERVING = ("redundancy", "straggler", "load", "pool", "queue", "frontends", "frontend_split", "backup", "simulate")
+SERVING = (
+    "redundancy", "straggler", "load", "pool", "queue", "frontends", "frontend_split", "backup", "multiplexed_backup",
+    "simulate",
+)  # fmt: skip
 """Parts of a config that say how a code is served, and nothing about how it is trained."""
 
 ABSENT = "(absent)"

@@ -6,9 +6,19 @@ from collections.abc import Mapping
 import pandas as pd
 
 MEASURED = re.compile(
-    r"((?:losses_\d+/|first_answers/|wrong_\d+_sigma_[^/]+/)?(?:available|no_loss|degraded|reconstruction))_(.+)"
+    r"((?:(?:multiplexed_)?backup/|losses_\d+/|first_answers/|wrong_\d+_sigma_[^/]+/)?(?:available|no_loss|degraded|reconstruction))_(.+)"
 )
 """What was measured, and by which score: ``degraded_accuracy_top5``."""
+
+
+PARTS = {
+    "base": "base model",
+    "parity": "parity model",
+    "decoder": "decoder",
+    "backup": "backup",
+    "multiplexed_backup": "multiplexed backup, 1/k of a pass",
+}
+"""Parts of a code, and what stands in without one."""
 
 
 def quality_table(metrics: Mapping[str, float]) -> pd.DataFrame:
@@ -24,7 +34,7 @@ def quality_table(metrics: Mapping[str, float]) -> pd.DataFrame:
 def part_costs(costs: Mapping[str, float]) -> pd.DataFrame:
     """A row a part of a code, from its costs without their ``cost/``; see :func:`parity_exp.training.code_costs`."""
     rows = []
-    for part, what in (("base", "base model"), ("parity", "parity model"), ("decoder", "decoder")):
+    for part, what in PARTS.items():
         if f"{part}_parameters" in costs:
             parameters, operations = costs[f"{part}_parameters"], costs[f"{part}_flops"]
             rows.append({"part": what, "parameters": f"{parameters:,.0f}", "operations a query": f"{operations:,.0f}"})

@@ -137,7 +137,18 @@ CONFIG: dict[str, Any] = {
         "trainable": bool,
         "architecture": _architecture(optional=True),
     },
-    "backup": {**TRAINED, "architecture": _architecture(optional=True)},
+    "backup": {
+        **TRAINED,
+        "architecture": _architecture(optional=True),
+        "share": PositiveShare | None,
+        "distillation": Share,
+    },
+    "multiplexed_backup": {
+        **TRAINED,
+        "architecture": _architecture(optional=True),
+        "distillation": Share,
+        "start": bool,
+    },
     "redundancy": Named(
         Component(
             "parity_exp.policies.policy.Policy",
@@ -174,6 +185,7 @@ CONFIG: dict[str, Any] = {
         "service_time": DISTRIBUTION,
         "service_time_ms": Positive | None,
         "backup_ratio": Positive,
+        "multiplexed_ratio": Positive,
         "network": DISTRIBUTION,
         "network_ms": Delay | None,
         "restart": DISTRIBUTION,
@@ -196,6 +208,7 @@ CONFIG: dict[str, Any] = {
     "evaluation": {
         "seed": Seed,
         "groupings": Annotated[int, Ge(1), Le(10**4)],
+        "backups": Sequence[Literal["backup", "multiplexed_backup"]],
         "noise_sigmas": Sequence[NotNegative],
         "fractions_unavailable": Annotated[Sequence[Share], MinLen(1)],
     },
