@@ -7,7 +7,6 @@ from omegaconf import DictConfig
 
 from parity_exp.experiment.keys import naming_keys
 from parity_exp.experiment.simulation import simulation_arguments
-from parity_exp.scenario.given import needs_by_name
 from parity_exp.simulation import session
 from parity_exp.simulation.simulation import Simulation
 from parity_exp.simulation.times import Times
@@ -22,10 +21,9 @@ def simulation_of(config: DictConfig) -> Simulation:
     """What a resolved config simulates; says what it warns of."""
     given = simulation_arguments(config)
     times = {name: given.pop(name) for name in OF_TIMES if name in given}
-    needs = needs_by_name(given.pop("code"), given["policies"])
     others = {name: value for name, value in given.items() if name not in ("straggler", "seeds", "processes")}
     with naming_keys():
-        made = Simulation(**others, needs=needs, stragglers=given["straggler"], times=Times.of(**times))
+        made = Simulation(**others, stragglers=given["straggler"], times=Times.of(**times))
     made.warn()
     return made
 

@@ -13,8 +13,9 @@ from parity_exp.coding.grid import Grid
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.config_folder import config_folder
 from parity_exp.experiment.job import resolved
+from parity_exp.experiment.simulation import simulation_arguments
 from parity_exp.models.operations import operations
-from tests.commands.simulated import simulate_seed, simulation_of
+from parity_exp.simulation.session import simulate
 from tests.commands.test_serve import BRISK
 from tests.conftest import QUICK, Run, metrics, run_dirs
 
@@ -63,7 +64,7 @@ def test_a_multiplexed_backup_costs_a_quarter_of_a_task_a_query_in_simulated_tim
             "redundancy.approximate_backup.delay_ms=0", "simulate.backup_ratio=0.25",
         )
     )  # fmt: skip
-    values = simulate_seed(simulation_of(config), 0)
+    values = simulate(**simulation_arguments(config), show_progress=False).metrics
     assert values["simulate/multiplexed_backup/tasks_per_query"] == pytest.approx(1.25, abs=0.02)
     assert values["simulate/multiplexed_backup/extra_instances"] == 3
     assert 1.5 < values["simulate/approximate_backup/tasks_per_query"] <= 2
