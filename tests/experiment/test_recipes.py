@@ -1,0 +1,52 @@
+"""Recipes that leave one part of another out differ from it in that part, and ablations go through all of them."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from parity_exp.experiment.config_folder import config_folder
+
+FOLDER = config_folder() / "recipe"
+
+PARTS = {
+    "without/start": ("best", "initialisation"),
+    "without/split": ("best", "initialisation"),
+    "without/position_code": ("best", "position_code"),
+    "without/distillation": ("best", "objective"),
+    "without/learned_decoder": ("best", "decoder"),
+    "without/places": ("best", "decoder"),
+    "without/schedule": ("best", "scheduler"),
+    "parm_one_cycle": ("parm", "scheduler"),
+    "parm_from_base": ("parm", "initialisation"),
+}
+
+
+@cache
+def composed(*overrides: str) -> Any:
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return OmegaConf.to_container(compose("config", list(overrides)), resolve=False)
+
+
+def test_every_recipe_without_a_part_is_known_here() -> None:
+    assert {f"without/{path.stem}" for path in (FOLDER / "without").glob("*.yaml")} <= PARTS.keys()
+
+
+@pytest.mark.parametrize("recipe", PARTS)
+def test_one_part_differs(recipe: str) -> None:
+    whole, part = PARTS[recipe]
+    theirs, mine = composed(f"recipe={whole}"), composed(f"recipe={recipe}")
+    differ = {key for key in theirs if theirs[key] != mine[key]}
+    assert differ - {"encoder"} == {part}
+
+
+@pytest.mark.parametrize("name", ["ablation", "ablation_lenet", "ablation_resnet"])
+def test_an_ablation_leaves_each_part_out_once_over_five_seeds(name: str) -> None:
+    config = composed(f"experiment=compare/{name}")
+    recipes = config["sweep"]["recipe"].split(",")
+    other_network = {"without/places"} if name == "ablation" else {"without/split", "without/position_code"}
+    assert sorted(recipes) == sorted({"best", "parm", *PARTS} - other_network)
+    assert config["sweep"]["seed"] == "0,1,2,3,4" and config["sweep"]["k"] == "2,4"
+    assert config["base"]["seed"] == 0
