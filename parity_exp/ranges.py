@@ -18,6 +18,8 @@ Count = Annotated[int, Ge(1), Le(10**9)]
 Queries = Annotated[int, Ge(1), Le(10**8)]
 AnyQueries = Annotated[int, Ge(0), Le(10**8)]
 Epochs = Annotated[int, Ge(1), Le(10**6)]
+EpochsOrNone = Annotated[int, Ge(0), Le(10**6)]
+"""Epochs of a model that may be used as it comes."""
 BatchSize = Annotated[int, Ge(1), Le(10**6)]
 Width = Annotated[int, Ge(1), Le(2**16)]
 """Units or channels of a layer."""

@@ -93,6 +93,16 @@ class Splits:
     augmentation: Augmentation | None = None
     texts: Texts | None = None
 
+    def judged(self, name: str, predictions: Tensor) -> Samples:
+        """A split with what answers are measured against as its labels.
+
+        Args:
+            name: ``train``, ``validation`` or ``test``.
+            predictions: the base model's for its samples, ``(N, outputs)``.
+        """
+        samples: Samples = getattr(self, name)
+        return Samples(samples.inputs, self.task.truth(samples.labels, predictions), samples.digest)
+
     @property
     def query_shape(self) -> tuple[int, ...]:
         """Shape of one query, ``(C, H, W)``, or ``(L,)`` of token ids."""

@@ -18,6 +18,7 @@ from parity_exp.data import Dataset, Splits
 from parity_exp.devices.backends import load_backends
 from parity_exp.errors import ConfigError, DataError
 from parity_exp.experiment.backups import BACKUPS, backup_architecture, imitation_of, new_multiplexed_network
+from parity_exp.experiment.chosen_task import with_task
 from parity_exp.experiment.codes import code_of, generator_of, trained_parts
 from parity_exp.experiment.components import build, is_systematic, new_non_systematic_code
 from parity_exp.experiment.keys import key_of
@@ -94,7 +95,7 @@ class Experiment:
         if self._trained is not None:
             dataset.adopt(self._trained.path)
         try:
-            splits = dataset.load()
+            splits = with_task(dataset.load(), self.config)
             splits.normalise(splits.train.inputs[:1])  # what does not fit the channels is refused here
         except SettingError as error:
             raise ConfigError(error.within("dataset").at(key_of)) from None
@@ -148,6 +149,12 @@ class Experiment:
         """The base model's predictions for inputs as the data set has them, on the CPU."""
         return predictions(base, inputs, self.splits, self.device)
 
+    def own_test_predictions(self, trained: RunDirectory) -> Tensor:
+        """What the base model of a run predicts for the test split."""
+        base = self.new_base_network()
+        load_weights(trained.checkpoint("base"), base, "run")
+        return self.predictions(base, self.splits.test.inputs)
+
     # ---- code
 
     @property
@@ -158,7 +165,21 @@ class Experiment:
     @property
     def non_systematic_code(self) -> NonSystematicCode:
         """The code of a run that trains nothing, as its config is now."""
+        self.refuse_sums_of_tokens("code", self.config.code)
         return new_non_systematic_code(self.config.code, "code", self.k)
+
+    def refuse_sums_of_tokens(self, key: str, node: DictConfig) -> None:
+        """Refuse a code whose coded queries are sums of queries, where these are token ids.
+
+        Raises:
+            ConfigError: with the code's key.
+        """
+        if self.splits.texts is not None:
+            name = str(node.get("_target_")).rpartition(".")[2]
+            raise ConfigError(
+                f"{key} ({name}): it adds up queries, and those of dataset={self.config.dataset.name} are token ids, of "
+                "which sums mean nothing; choose code=parity with encoder=concat"
+            )
 
     @cached_property
     def generator(self) -> Tensor:
@@ -200,9 +221,12 @@ class Experiment:
         """
         settings = self.config[section]
         given: Any = settings.checkpoint
+        if section != "base" and given is None and not settings.max_epochs:
+            raise ConfigError(f"{section}.max_epochs=0: this model is not pretrained; set it to 1 or more")
 
         def load(network: nn.Module) -> None:
-            load_weights(given, network, f"{section}.checkpoint")
+            if given is not None:
+                load_weights(given, network, f"{section}.checkpoint")
 
         return LabelledModel(
             name=section,
@@ -211,7 +235,7 @@ class Experiment:
             epochs=settings.max_epochs,
             batch_size=settings.batch_size,
             seed=settings.seed,
-            given=None if given is None else load,
+            given=load if given is not None or not settings.max_epochs else None,
             facts=lambda: self.base_facts(section),
             imitation=imitation_of(self.config, section, self.trained_base) if section in BACKUPS else None,
         )

@@ -58,7 +58,10 @@ NAMING_RUNS = ("run", "simulate.calibrate")
 def config_facts(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     """The values of a resolved config that determine results, by flat key."""
     plain: Any = OmegaConf.to_container(config) if isinstance(config, DictConfig) else config
-    return without(flat(plain), CANNOT_MATTER)
+    facts = without(flat(plain), CANNOT_MATTER)
+    if facts.get("task", "") is None:  # as before there was a choice
+        del facts["task"]
+    return facts
 
 
 def content_facts(config: DictConfig) -> dict[str, str]:

@@ -41,6 +41,7 @@ TABLE = (
     Section("plan", "serving", ("simulate",)),
     Section("seed", "code", ("serve", "simulate")),
     Section("dataset", "data", ("evaluate", "serve")),
+    Section("task", "data"),
     Section("evaluation", "evaluation", ("resume", "evaluate")),
     Section("architecture", "base"),
     Section("base", "base"),

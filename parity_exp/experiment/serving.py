@@ -59,6 +59,10 @@ class ServingPlan:
         self.policies = scenario.policies
         self.backups = [section for section in BACKUPS if section in scenario.model_names]
         self._compares = any(one.false_alarm_rate is not None for one in scenario.made.values())
+        for name in self.policies:
+            node = self.config.redundancy[name].get("code")
+            if node is not None:
+                experiment.refuse_sums_of_tokens(f"redundancy.{name}.code", node)
         self._check_models(scenario)
         if experiment.systematic:
             experiment.warn_of_precision("pool.precision", self.config.pool.get("precision", "float32"))
@@ -109,13 +113,14 @@ class ServingPlan:
         small = {name: obtain_labelled_of(experiment, name, backups[name], tracker.epoch) for name in self.backups}
         chosen = self._choose_settings(trained, run) | self._qualities(small)
         splits = experiment.splits
+        own = experiment.own_test_predictions(trained) if splits.task.own_truth else None
         arguments = scenario_arguments(self.config)
         return arguments | {
             "models": self._models(trained, backups),
             "queries": splits.normalise(splits.test.inputs),
-            "labels": splits.test.labels,
+            "labels": splits.test.labels if own is None else splits.judged("test", own).labels,
             "code": self._codes(),
-            "task": experiment.task,
+            "task": experiment.task if own is None else experiment.task.knowing(own),
             "default": experiment.task.default(splits.train.labels),
             "normal_outputs": self._normal_outputs(trained),
             "pool": self.pool(),

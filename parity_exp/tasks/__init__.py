@@ -5,7 +5,8 @@ how good a prediction is, and what clients get when there is none.
 """
 
 from parity_exp.tasks.classification import Classification
+from parity_exp.tasks.embedding import Embedding
 from parity_exp.tasks.localization import Localization
 from parity_exp.tasks.task import Task
 
-__all__ = ["Classification", "Localization", "Task"]
+__all__ = ["Classification", "Embedding", "Localization", "Task"]

@@ -21,6 +21,9 @@ class Task(ABC):
         class_names: one a class, where labels are numbers of classes; otherwise none. Results are also given by class.
         no_answer: the answer of a query that has none: a label that scores 0 against every other.
         has_places: whether labels say where in the image something is, so that images must stay as they are.
+        own_truth: whether answers are measured against those of the base model, for there are no true ones; the labels
+            of the data are then for its training alone.
+        learned_by: what a base model in training is judged by, where that is another score than the quality.
     """
 
     outputs: int
@@ -28,6 +31,8 @@ class Task(ABC):
     class_names: tuple[str, ...] = ()
     no_answer: int | tuple[float, ...]
     has_places: bool = False
+    own_truth: bool = False
+    learned_by: str | None = None
 
     def label_problem(self, labels: Tensor) -> str | None:
         """What is wrong with true labels ``(N, *label)`` and what to do, after the word that names their split."""
@@ -36,6 +41,18 @@ class Task(ABC):
     @abstractmethod
     def base_loss(self, predictions: Tensor, labels: Tensor) -> Tensor:
         """What a base model minimises, a scalar: predictions ``(N, outputs)``, true labels ``(N, *label)``."""
+
+    def learned(self, predictions: Tensor, labels: Tensor) -> Tensor:
+        """How good a base model in training is: predictions ``(N, outputs)``, labels ``(N, *label)`` to ``(N,)``."""
+        return self.scores(predictions, labels)[self.quality]
+
+    def truth(self, labels: Tensor, predictions: Tensor) -> Tensor:
+        """What answers are measured against, ``(N, *label)``, given the base model's predictions ``(N, outputs)``."""
+        return self.answer(predictions) if self.own_truth else labels
+
+    def knowing(self, predictions: Tensor) -> "Task":
+        """The task, told what the base model predicts ``(N, outputs)`` for all samples that are asked about."""
+        return self
 
     @abstractmethod
     def divergence(self, decoded: Tensor, predictions: Tensor, temperature: float) -> Tensor:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -95,13 +95,19 @@ class CodedModel:
             device: where the base model predicts.
         """
         train_predictions = predictions(base, splits.train.inputs, splits, device)
+        validation_predictions = predictions(base, splits.validation.inputs, splits, device)
         self.code.decoder.calibrate(train_predictions)
-        data = GroupDataModule(
+        judged = replace(
             splits,
+            train=splits.judged("train", train_predictions),
+            validation=splits.judged("validation", validation_predictions),
+        )
+        data = GroupDataModule(
+            judged,
             self.code.k,
             self.code.encoder.prepare,
             train_predictions,
-            predictions(base, splits.validation.inputs, splits, device),
+            validation_predictions,
             self.batch_groups,
             self.seed,
         )

@@ -98,6 +98,8 @@ def measure(parts: TrainedParts, splits: Splits, device: torch.device, how: Meas
     """
     test, task = splits.test, splits.task
     own = predictions(parts.base, test.inputs, splits, device)
+    task, test = task.knowing(own), splits.judged("test", own)
+    splits = replace(splits, task=task, test=test)
     evaluator = parts.evaluator(splits, device, how.noise_sigmas)
     evaluation = evaluator.evaluate(test, own, task, how.fractions_unavailable, how.seed, how.groupings)
     costs = code_costs(parts.code, parts.base, parts.parity_models) if isinstance(parts.code, Code) else {}
@@ -134,5 +136,6 @@ def validated_quality(parts: TrainedParts, splits: Splits, device: torch.device,
     """Degraded quality on groups of the validation split: what sweepers and reports choose by."""
     samples, task = splits.validation, splits.task
     own = predictions(parts.base, samples.inputs, splits, device)
+    samples = splits.judged("validation", own)
     measured = parts.evaluator(splits, device).evaluate(samples, own, task, (), seed)
     return measured.metrics[f"degraded_{task.quality}"]

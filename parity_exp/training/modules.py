@@ -260,7 +260,7 @@ class BaseModule(TrainedModule):
         self.task = task
         self.distillation = 0.0 if teacher is None else distillation
         self._teacher = [] if teacher is None else [teacher.eval()]  # in a list: not a part of what is trained
-        self.monitor = f"val/{task.quality}"
+        self.monitor = f"val/{task.learned_by or task.quality}"
         self.quality = MeanMetric("disable")
 
     def on_fit_start(self) -> None:
@@ -277,7 +277,7 @@ class BaseModule(TrainedModule):
         return share * divergence + (1 - share) * self.task.base_loss(outputs, batch.labels)
 
     def validation_step(self, batch: LabelledBatch, _: int) -> None:
-        self.quality.update(self.task.scores(self.network(batch.inputs), batch.labels)[self.task.quality])
+        self.quality.update(self.task.learned(self.network(batch.inputs), batch.labels))
 
     def on_validation_epoch_end(self) -> None:
         self.log(self.monitor, self.quality.compute(), rank_zero_only=True)

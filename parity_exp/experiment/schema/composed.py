@@ -115,7 +115,7 @@ def _check_validation(config: DictConfig) -> None:
     """Refuse a training that ends before it is first validated: it would have no best epoch."""
     every = config.trainer.get("check_val_every_n_epoch", 1)
     for key, trained in (("trainer", True), ("base", config.base.checkpoint is None)):
-        if trained and every > config[key].max_epochs:
+        if trained and every > config[key].max_epochs > 0:
             raise ConfigError(
                 f"trainer.check_val_every_n_epoch={every}: training ends after {key}.max_epochs="
                 f"{config[key].max_epochs}, before its first validation; lower the one or raise the other"

@@ -16,6 +16,7 @@ from parity_exp.ranges import (
     Count,
     Delay,
     Epochs,
+    EpochsOrNone,
     Few,
     Frontends,
     Matches,
@@ -90,7 +91,7 @@ OF_TRAINER = (
 
 TRAINED = {
     "checkpoint": Text | None,
-    "max_epochs": Epochs,
+    "max_epochs": EpochsOrNone,
     "batch_size": BatchSize,
     "seed": Seed,
     "optimizer": OPTIMIZER,
@@ -113,6 +114,7 @@ CONFIG: dict[str, Any] = {
     "runs": Text | Annotated[Sequence[Text], MinLen(1)] | None,
     "resume": Text | None,
     "trust": Sequence[Annotated[str, Matches(r"[^\W\d]\w*(\.[^\W\d]\w*)*", "names of modules")]],
+    "task": Component("parity_exp.tasks.Task", optional=True),
     "dataset": Component("parity_exp.data.Dataset", needed=("name",)),
     "epochs": {"code": Epochs, "fast": Epochs, "base": Epochs},
     "architecture": _architecture(optional=False),

@@ -1,0 +1,28 @@
+"""The task of a config, in place of the data set's own."""
+
+from dataclasses import replace
+
+from omegaconf import DictConfig
+
+from parity_exp.data import Splits
+from parity_exp.errors import ConfigError
+from parity_exp.experiment.components import build_checked
+from parity_exp.tasks import Task
+
+
+def with_task(splits: Splits, config: DictConfig) -> Splits:
+    """Splits with the task that the config chooses; without a choice, as they are.
+
+    Raises:
+        ConfigError: a base model is to learn the task from labels that are no classes.
+    """
+    if config.get("task") is None:
+        return splits
+    chosen: Task = build_checked(config.task, "task", Task)  # type: ignore[type-abstract]
+    if not splits.task.class_names and config.base.max_epochs and config.base.checkpoint is None:
+        kind = type(chosen).__name__
+        raise ConfigError(
+            f"task ({kind}): a base model learns it from classes, and dataset={config.dataset.name} has none; give "
+            "base.checkpoint, or base.max_epochs=0 for a pretrained model"
+        )
+    return replace(splits, task=chosen)
