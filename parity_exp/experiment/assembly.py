@@ -177,8 +177,8 @@ class Experiment:
         if self.splits.texts is not None:
             name = str(node.get("_target_")).rpartition(".")[2]
             raise ConfigError(
-                f"{key} ({name}): it adds up queries, and those of dataset={self.config.dataset.name} are token ids, of "
-                "which sums mean nothing; choose code=parity with encoder=concat"
+                f"{key} ({name}): it adds up queries, and those of dataset={self.config.dataset.name} are token ids, "
+                "of which sums mean nothing; choose code=parity with encoder=concat"
             )
 
     @cached_property

@@ -17,6 +17,7 @@ from parity_exp.experiment.components import build
 from parity_exp.experiment.config_folder import config_folder
 from parity_exp.experiment.serving import ServingPlan
 from tests.conftest import Run, metrics, run_dirs
+from tests.data.texts import write_encoder, write_table
 from tests.slow_cases import slow_but
 
 FOLDER = config_folder() / "experiment"
@@ -83,8 +84,11 @@ def of_row(setting: str, encoder: str) -> tuple[str, ...]:
     return EXPERIMENTS[encoder], f"setting={setting}", f"encoder={encoder}"
 
 
+OF_TEXTS = ("emails_minilm", "emails_minilm_small")
+"""Experiments on a table and an encoder of the user's."""
+
 CHOICES = [
-    *NAMES,
+    *(name for name in NAMES if name not in OF_TEXTS),
     *(" ".join(of_row(setting, encoder)) for setting, encoder, _ in ROWS),
     *(
         " ".join(of_row(f"{setting}_small", encoder))
@@ -150,6 +154,19 @@ def test_what_needs_no_data_can_be_made(choices: str) -> None:
     config.pool.devices = "cpu"
     del config.sweep
     rehearsed(OmegaConf.to_yaml(config))
+
+
+@pytest.mark.parametrize("name", OF_TEXTS)
+def test_experiments_on_texts_can_be_made_of_a_table_and_an_encoder(name: str, tmp_path: Path) -> None:
+    encoder, mails = write_encoder(tmp_path / "bert"), write_table(tmp_path / "mails.csv")
+    given = (f"dataset.path={mails}", f"architecture.path={encoder}", "dataset.max_length=16")
+    config = resolved(name, *given, "redundancy=[parity]")
+    config.trainer.accelerator = config.pool.devices = "cpu"
+    del config.sweep
+    experiment = Experiment(config)
+    experiment.rehearse()
+    assert experiment.splits.texts is not None and experiment.code.decoder.by_place
+    assert experiment.code.encoder.parity_shape == (4 * 16,)
 
 
 @pytest.mark.parametrize("name", slow_but(AT_ONCE, NAMES))
