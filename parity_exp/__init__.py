@@ -3,9 +3,9 @@
 The packages below stand on floors; each imports only from those before it::
 
     files, devices, process - coding - policies - tasks, data, models - disturbances - load - recordings - tracking -
-    training - analysis - scenario - serving - simulation - experiment - api - doctor - commands
+    training - analysis - scenario - serving - simulation - endpoint - experiment - api - doctor - commands
 
-Everything up to ``simulation`` takes plain Python arguments; ``experiment`` is the floor that knows Hydra's configs.
+Everything up to ``endpoint`` takes plain Python arguments; ``experiment`` is the floor that knows Hydra's configs.
 """
 
 import importlib
@@ -17,19 +17,21 @@ if TYPE_CHECKING:
     from parity_exp.api.evaluation import evaluate
     from parity_exp.api.reporting import report
     from parity_exp.api.training import train
+    from parity_exp.endpoint.session import serve_live
     from parity_exp.serving.session import serve
     from parity_exp.simulation.planning import plan_capacity
     from parity_exp.simulation.session import simulate
 
 __version__ = "0.1.0"
 
-__all__ = ["evaluate", "plan_capacity", "report", "serve", "simulate", "train"]
+__all__ = ["evaluate", "plan_capacity", "report", "serve", "serve_live", "simulate", "train"]
 
 FUNCTIONS = {
     "evaluate": "api.evaluation",
     "plan_capacity": "simulation.planning",
     "report": "api.reporting",
     "serve": "serving.session",
+    "serve_live": "endpoint.session",
     "simulate": "simulation.session",
     "train": "api.training",
 }

@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train a base model and a code for it, and measure them on the test split",
     "evaluate": "measure a trained run again, from its checkpoints",
     "serve": "serve a trained run under stragglers, with each redundancy policy in turn",
+    "endpoint": "put a trained run behind the Open Inference Protocol, for clients of its own",
     "simulate": "serve in simulated time, on as many instances as you like, without models or data",
     "run": "train, evaluate, serve and report, from one config into one run directory",
     "report": "gather run directories into tidy tables and one page that compares them",
@@ -203,7 +204,8 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
         sys.path.insert(0, here)
     # Hydra's own handler would print and exit with 1; we tell the user's mistakes from ours first.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    overrides = [as_hydra_takes(word) for word in as_hydra_reads(command, overrides)]
+    assumed = importlib.import_module(f"parity_exp.commands.usages.{command}").USAGE.assumed
+    overrides = [*assumed, *(as_hydra_takes(word) for word in as_hydra_reads(command, overrides))]
     # Hydra's parser wants all overrides in one place, so ours goes beside the user's first.
     place = next((at for at, word in enumerate(overrides) if "=" in word and word[0] != "-"), len(overrides))
     sys.argv = [PROGRAM, *overrides[:place], f"hydra.job.name={command}", *overrides[place:]]

@@ -23,6 +23,7 @@ FLOORS = (
     ("analysis",),
     ("scenario",),
     ("serving", "simulation"),
+    ("endpoint",),
     ("experiment",),
     ("api", "doctor"),
     ("commands",),

@@ -67,7 +67,7 @@ def asked_for(program: str, command: str, line: str, usage: Usage, words: Sequen
     plain = [word for word in others if not word.startswith("-")]
     overrides = [word for word in plain if (one := parsed(word)) is None or not one.is_sweep_override()]
     group = next((word for word in overrides if "=" not in word), None)
-    overrides = [f"hydra.job.name={command}", *(word for word in overrides if "=" in word)]
+    overrides = [f"hydra.job.name={command}", *usage.assumed, *(word for word in overrides if "=" in word)]
     if given.config_dir is not None:
         overrides.append(f"hydra.searchpath=[{Path(given.config_dir).absolute().as_uri()}]")
     with composed(config_folder, overrides) as there:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Part = Literal["job", "data", "base", "code", "evaluation", "serving"]
-Command = Literal["resume", "evaluate", "serve", "simulate"]
+Command = Literal["resume", "evaluate", "serve", "simulate", "endpoint"]
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Section:
         part: what it is a part of. A ``job`` is where and how something is done, and changes no result; ``data`` and
             ``base`` determine base models; ``code`` what is trained on them; ``evaluation`` and ``serving`` nothing
             that is trained.
-        changed_by: what may take another one for a stored run: ``train resume=``, ``evaluate``, ``serve`` or
-            ``simulate``.
+        changed_by: what may take another one for a stored run: ``train resume=``, ``evaluate``, ``serve``,
+            ``simulate``, or ``endpoint``, which may also change what ``serve`` may.
         of_training: whether it has no meaning for a code that trains nothing.
     """
 
@@ -65,6 +65,9 @@ TABLE = (
     Section("trainable", "code", of_training=True),
     Section("tracker", "job", ("resume", "evaluate", "serve", "simulate")),
     Section("outputs", "job", ("evaluate", "serve", "simulate")),
+    Section("port", "job", ("endpoint",)),
+    Section("grpc_port", "job", ("endpoint",)),
+    Section("endpoint", "job", ("endpoint",)),
     Section("run", "job"),  # of another run it is the content that counts
     Section("runs", "job"),
     Section("resume", "job"),

@@ -15,6 +15,7 @@ class Usage:
         text: what the command does with what, in two or three sentences.
         overrides: the most used ones, each as an example that composes as it is, with its meaning in a few words.
         groups: config groups that the command uses, by name; ``name/*`` where its folders hold choices as well.
+        assumed: overrides that come before the user's, where the command's usual choices are not the config's.
         examples: whole command lines behind the program's name, with what they do in a few words.
     """
 
@@ -22,3 +23,4 @@ class Usage:
     overrides: Mapping[str, str]
     groups: tuple[str, ...]
     examples: Mapping[str, str]
+    assumed: tuple[str, ...] = ()

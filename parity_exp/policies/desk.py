@@ -178,6 +178,11 @@ class Desk:
         """For each instance the models it has to hold."""
         return [role.models for role in self.roles for _ in range(role.instances)]
 
+    @property
+    def resting(self) -> set[int]:
+        """Instances that rest at the moment."""
+        return {instance for queues in self._queues.values() for instance in queues.resting}
+
     # ---- events
 
     def arrive(

@@ -130,6 +130,68 @@ def serve(
         SettingError: a :class:`ValueError`: an argument that cannot be, in one line.
         UserError: an instance cannot start, or a file is missing or wrong.
     """
+    with assembled(
+        models,
+        queries,
+        labels,
+        policies=policies,
+        load=load,
+        straggler=straggler,
+        instances=instances,
+        k=k,
+        r=r,
+        code=code,
+        parity_models=parity_models,
+        task=task,
+        default=default,
+        normal_outputs=normal_outputs,
+        pool=pool,
+        batch_size=batch_size,
+        batch_window_ms=batch_window_ms,
+        queue=queue,
+        frontends=frontends,
+        frontend_split=frontend_split,
+        seed=seed,
+    ) as (serving, served, consistencies):
+        path = prepared(folder, serving, {"pool": serving.pool}, earlier)
+        with _open(serving.pool):
+            result = _serve_all(serving, served, consistencies, path, show_progress)
+    return finished(result, path, earlier or {})
+
+
+@contextmanager
+def assembled(
+    models: GivenModel | Mapping[str, GivenModel],
+    queries: Tensor,
+    labels: Tensor | None = None,
+    *,
+    policies: GivenPolicies,
+    load: Load,
+    straggler: GivenStragglers = None,
+    instances: int = 4,
+    k: int = 2,
+    r: int = 1,
+    code: GivenCode = None,
+    parity_models: GivenModel | Sequence[GivenModel] = (),
+    task: Task | None = None,
+    default: Tensor | None = None,
+    normal_outputs: tuple[Tensor, Tensor] | None = None,
+    pool: Pool | None = None,
+    batch_size: int = 1,
+    batch_window_ms: float = 2.0,
+    queue: MakeQueues = SingleQueue,
+    frontends: Frontends = 1,
+    frontend_split: FrontendSplit = "random",
+    seed: int = 0,
+) -> Iterator[tuple[Serving, Mapping[str, ServedModel], Mapping[str, Consistency]]]:
+    """Bring together what :func:`serve` takes; models that are modules have their files inside the block only.
+
+    Returns:
+        The scenario, the models that instances can hold, and for policies that compare outputs what tells sound ones.
+
+    Raises:
+        SettingError: an argument that cannot be, in one line.
+    """
     by_name = policies_by_name(policies, k, r)
     given = _models(models, parity_models)
     check_setting("queries", queries, Tensor)
@@ -159,10 +221,7 @@ def serve(
         _check_models(serving, served, code_of)
         consistencies = _consistencies(serving, given, normal_outputs)
         serving.warn()
-        path = prepared(folder, serving, {"pool": serving.pool}, earlier)
-        with _open(serving.pool):
-            result = _serve_all(serving, served, consistencies, path, show_progress)
-    return finished(result, path, earlier or {})
+        yield serving, served, consistencies
 
 
 def _serve_all(

@@ -99,6 +99,8 @@ TRAINED = {
 }
 """A network that learns labels."""
 
+Port = Annotated[int, Ge(0), Le(65535)]
+
 OBJECTIVES = Positive | Sequence[Positive] | None
 
 CONFIG: dict[str, Any] = {
@@ -206,6 +208,25 @@ CONFIG: dict[str, Any] = {
         "least_utilisation": PositiveShare,
         "precision": Annotated[float, Ge(0), Le(0.5)],
         "per_instance": Mapping[str, Positive] | None,
+    },
+    "port": Port,
+    "grpc_port": Port | None,
+    "endpoint": {
+        "host": Text,
+        "model": Annotated[str, Matches(r"[\w.-]+", "a name of letters, digits, dots and dashes")],
+        "versions": Sequence[Text],
+        "queue": Annotated[int, Ge(1), Le(10**6)],
+        "batch": Annotated[int, Ge(1), Le(10**5)],
+        "body_mb": Annotated[float, Gt(0), Le(2000)],
+        "deadline_ms": Positive | None,
+        "drain_s": Annotated[float, Ge(0), Le(86_400)],
+        "client_timeout_s": Annotated[float, Gt(0), Le(86_400)],
+        "connections": Annotated[int, Ge(1), Le(10**6)],
+        "record": Annotated[int, Ge(1), Le(10**7)],
+        "straggler_s": Annotated[float, Gt(0), Le(10**6)],
+        "token_file": Text | None,
+        "tls_cert": Text | None,
+        "tls_key": Text | None,
     },
     "evaluation": {
         "seed": Seed,

@@ -42,6 +42,7 @@ class Queues(ABC):
 
     Attributes:
         free: for each instance how much more it may be given; 0 while it is down.
+        resting: instances that rest; none where the discipline knows no rest.
     """
 
     listens: ClassVar[bool] = False
@@ -51,6 +52,7 @@ class Queues(ABC):
         self.instances = range(first, first + role.instances)
         self.prefetch = prefetch
         self.free = dict.fromkeys(self.instances, 0)
+        self.resting: set[int] = set()
 
     def begin(self, around: Surroundings) -> None:  # noqa: B027
         """Begin a run."""

@@ -29,7 +29,6 @@ class SingleQueue(Queues):
         self.normal, self.low = InOrder(), InOrder()
         self.left_free = 0
         self.having: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(prefetch)]
-        self.resting: set[int] = set()
         self.resting_idle: OrderedDict[int, None] = OrderedDict()
         self.there: set[int] = set()
         self.there_and_awake = 0

@@ -341,8 +341,9 @@ class LocalPool(SupervisedPool[_Life]):
     wakes = True
 
     def wake(self) -> None:
-        with suppress(OSError):  # it is being closed
-            os.eventfd_write(self._bell, 1)
+        if self._bell >= 0:
+            with suppress(OSError):  # it is being closed
+                os.eventfd_write(self._bell, 1)
 
     def _listen(self, until_s: float) -> None:
         if self._epoll is None:

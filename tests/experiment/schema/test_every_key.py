@@ -26,14 +26,15 @@ BAD = (*NUMBERS, True, None, TEXT, "", [], [-1], [0], [HUGE], [TEXT], [None], {}
 TEXTS = {
     "outputs", "run", "runs", "resume", "checkpoint", "calibrate", "root", "cache", "path", "name", "entity", "address",
     "project", "tags", "devices", "accelerator", "strategy", "text", "label", "split", "separator", "encoding",
-    "tokenizer",
+    "tokenizer", "host", "model", "versions", "token_file", "tls_cert",
+    "tls_key", "url",
 }  # fmt: skip
 """Keys whose text is free: files, folders, names, and what other libraries make of it."""
 
 MAY_BE_NEGATIVE = {"shift", "mean", "num_sanity_val_steps", "devices"}
 """-1 passes: a number of any sign, and Lightning's word for all."""
 
-MAY_BE_NULL = {"convolutional", "extra_outputs", "max_lr", "slo_ms", "root", "fused", "benchmark"}
+MAY_BE_NULL = {"convolutional", "extra_outputs", "max_lr", "slo_ms", "root", "fused", "benchmark", "grpc_port"}
 """Null passes though the default is another value: then the class decides."""
 
 OPEN = {"deterministic", "cuda_graphs", "channels_last", "convolutional", "encoder", "decoder", "apart"}

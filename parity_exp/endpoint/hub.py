@@ -1,0 +1,199 @@
+"""Between clients and models: who may ask what, how much may wait, and answers brought to those who wait for them.
+
+Everything here runs in the thread of asyncio, but for :meth:`Hub.answered`, which frontends call.
+"""
+
+import asyncio
+import hmac
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+
+import parity_exp
+from parity_exp.endpoint.asked import Asked
+from parity_exp.endpoint.live_frontend import LiveFrontend
+from parity_exp.endpoint.protocol.facts import Facts
+from parity_exp.endpoint.protocol.refused import RefusedError, Why
+from parity_exp.endpoint.protocol.requests import InferRequest
+from parity_exp.endpoint.settings import Settings
+from parity_exp.endpoint.watch import Metrics, Watch
+
+NAME = "parity_exp"
+EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "parameters")
+"""Of the protocol, by Triton's names."""
+
+RETRY_AFTER_S = 1.0
+"""When it may be worth to come back for who found the queue full."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A version of a model, while it is served.
+
+    Attributes:
+        facts: what clients are told of it.
+        frontend: answers.
+        watch: knows how it does.
+    """
+
+    facts: Facts
+    frontend: LiveFrontend
+    watch: Watch
+
+
+class Hub:
+    """Knows the models of a server.
+
+    Args:
+        settings: how much it takes, and from whom.
+        metrics: of the server.
+
+    Attributes:
+        loop: that requests are handled in; set before there are any.
+        waiting: queries without an answer.
+        ending: nothing new is taken.
+    """
+
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self.waiting = 0
+        self.ending = False
+        self.models: dict[str, dict[str, Served]] = {}
+        self._authorization = None if (token := settings.token()) is None else b"Bearer " + token
+        self._done: deque[list[Asked]] = deque()
+        self._told = False
+        self._under_way: set[Asked] = set()
+
+    def add(self, served: Served) -> None:
+        """Serve a version of a model."""
+        self.models.setdefault(served.facts.name, {})[served.facts.version] = served
+
+    # ---- what there is
+
+    def find(self, name: str, version: str = "") -> Served:
+        """A version of a model; without one the latest.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        versions = self.models.get(name)
+        if versions is None:
+            raise RefusedError(Why.UNKNOWN, f"there is no model {name[:200]!r}; there are {', '.join(self.models)}")
+        if not version:
+            return list(versions.values())[-1]
+        if version not in versions:
+            raise RefusedError(
+                Why.UNKNOWN, f"model {name!r} has no version {version[:200]!r}; it has {', '.join(versions)}"
+            )
+        return versions[version]
+
+    def versions(self, name: str) -> Sequence[str]:
+        """Versions of a model."""
+        return list(self.models[name])
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are taken, and each model has an instance."""
+        return not self.ending and all(map(self.is_ready, self.served()))
+
+    def is_ready(self, served: Served) -> bool:
+        """Whether requests for a model are taken."""
+        return not self.ending and served.watch.any_up
+
+    def served(self) -> list[Served]:
+        """All versions of all models."""
+        return [one for versions in self.models.values() for one in versions.values()]
+
+    def metadata(self) -> dict[str, object]:
+        """What the server says of itself."""
+        return {"name": NAME, "version": parity_exp.__version__, "extensions": list(EXTENSIONS)}
+
+    def index(self) -> list[dict[str, str]]:
+        """All models with their state."""
+        return [
+            {
+                "name": one.facts.name,
+                "version": one.facts.version,
+                "state": "READY" if self.is_ready(one) else "UNAVAILABLE",
+                "reason": ""
+                if self.is_ready(one)
+                else ("the server is ending" if self.ending else "no instance is up"),
+            }
+            for one in self.served()
+        ]
+
+    def check_token(self, authorization: bytes | None) -> None:
+        """Refuse who does not bring the token, where there is one.
+
+        Raises:
+            RefusedError: it is missing, or another.
+        """
+        if self._authorization is None:
+            return
+        if authorization is None or not hmac.compare_digest(authorization, self._authorization):
+            raise RefusedError(Why.NO_TOKEN, "the bearer token is missing or wrong")
+
+    # ---- asking
+
+    async def ask(self, served: Served, request: InferRequest, protocol: str) -> Asked:
+        """Have a request answered.
+
+        Raises:
+            RefusedError: it cannot be, or not now.
+            asyncio.CancelledError: its client has gone away.
+        """
+        settings = self.settings
+        if self.ending:
+            raise RefusedError(Why.ENDING, "the server is ending", RETRY_AFTER_S)
+        inputs = served.facts.tensor(request, settings.batch)
+        if self.waiting + len(inputs) > settings.queue:
+            raise RefusedError(Why.FULL, f"{self.waiting} queries wait already; try again later", RETRY_AFTER_S)
+        asked = Asked(inputs, inf, request.exact)
+        after_s = settings.deadline_s if request.deadline_ms is None else request.deadline_ms / 1e3
+        asked.deadline_s = asked.arrived_s + after_s
+        asked.future = self.loop.create_future()
+        self.waiting += len(asked)
+        self._under_way.add(asked)
+        served.frontend.ask(asked)
+        try:
+            await asked.future
+        except asyncio.CancelledError:
+            asked.gone = True
+            raise
+        if asked.failed:
+            raise RefusedError(Why.NO_ANSWER, "no instance could answer", RETRY_AFTER_S)
+        served.watch.requested(protocol, asked.finished_s - asked.arrived_s)
+        return asked
+
+    def answered(self, done: list[Asked]) -> None:
+        """Bring answers to who waits for them; from a frontend's thread."""
+        self._done.append(done)
+        if not self._told:
+            self._told = True
+            self.loop.call_soon_threadsafe(self._bring)
+
+    def _bring(self) -> None:
+        self._told = False
+        while self._done:
+            for asked in self._done.popleft():
+                self._settle(asked)
+
+    def _settle(self, asked: Asked) -> None:
+        if asked in self._under_way:
+            self._under_way.discard(asked)
+            self.waiting -= len(asked)
+            if asked.future is not None and not asked.future.done():
+                asked.future.set_result(asked)
+
+    def give_up(self) -> None:
+        """Answer what is left with an error."""
+        for asked in list(self._under_way):
+            self._settle(asked)
+
+    def summary(self) -> Mapping[str, object]:
+        """What people see."""
+        return {"ready": self.ready, "ending": self.ending, "waiting": self.waiting, "queue": self.settings.queue}

@@ -1,0 +1,223 @@
+"""The frontend of a live endpoint: clients' queries in the place of a played load, and predictions in that of scores.
+
+It runs in a thread of its own. What clients ask comes in by :meth:`LiveFrontend.ask`, from any thread; answers go out
+by a callback, in this one's. Nothing else is shared.
+
+Rules:
+
+* Every query that has come in is answered, also when the frontend is told to end: then with an error.
+* What is over is forgotten: memory does not grow with the queries that have been.
+"""
+
+import gc
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from parity_exp import tasks
+from parity_exp.endpoint.asked import Asked, LiveQuery
+from parity_exp.endpoint.watch import Watch
+from parity_exp.policies.desk import Desk
+from parity_exp.recordings.latest import LatestRecorder
+from parity_exp.recordings.recorder import Answer
+from parity_exp.recordings.troubles import Troubles
+from parity_exp.serving.dispatch import Dispatch, origin
+from parity_exp.serving.disturber import Disturber
+from parity_exp.serving.frontend import LEAD_S, LONGEST_POLL_S
+from parity_exp.serving.group_coder import GroupCoder
+from parity_exp.serving.pool import Down, Event, Pool, Up
+
+log = logging.getLogger(__name__)
+
+BRIEF_POLL_S = 0.001
+"""How long a pool may be waited for that cannot be woken."""
+
+LATEST_CODED = 10_000
+"""So many times that encoding and decoding took are kept."""
+
+LOOK_S = 1.0
+"""How often the watch is told of what only counts once in a while."""
+
+
+class LiveFrontend(Dispatch):
+    """Serves what clients ask under one policy, until it is told to end.
+
+    Args:
+        pool: started, with the desk's instances.
+        desk: runs the policy; without a deadline of its own.
+        coder: encodes and decodes; None for policies without a code.
+        recorder: is told everything.
+        task: says what a prediction means.
+        default: the default prediction, ``(*out)``.
+        watch: is told what people and monitoring want to know.
+        answered: is called with everything that has just been answered, in the frontend's thread.
+        disturber: started; carries out the straggler trace.
+        troubles: is told what goes wrong.
+    """
+
+    recorder: LatestRecorder
+
+    def __init__(
+        self,
+        pool: Pool,
+        desk: Desk,
+        coder: GroupCoder | None,
+        recorder: LatestRecorder,
+        task: tasks.Task,
+        default: Tensor,
+        watch: Watch,
+        answered: Callable[[list[Asked]], None],
+        disturber: Disturber | None = None,
+        troubles: Troubles | None = None,
+    ) -> None:
+        super().__init__(pool, desk, coder, recorder, task, default, troubles)
+        self.watch = watch
+        self.answered = answered
+        self.disturber = disturber
+        self._asked: deque[Asked] = deque()
+        self._waiting = False
+        self._ending = False
+        self._sent = 0
+        self._zero_s = 0.0
+        self._coded: tuple[deque[float], deque[float]] = (deque(maxlen=LATEST_CODED), deque(maxlen=LATEST_CODED))
+
+    def ask(self, asked: Asked) -> None:
+        """Take what a client asks; from any thread."""
+        self._asked.append(asked)
+        if self._waiting:
+            self._waiting = False
+            self.pool.wake()
+
+    def end(self) -> None:
+        """Let :meth:`run` return, once what it has has been answered with an error; from any thread."""
+        self._ending = True
+        self.pool.wake()
+
+    def run(self) -> None:
+        """Serve until :meth:`end` is called."""
+        torch.set_num_threads(1)  # what an instance needs a core for is not to wait for sums of a few numbers
+        gc.collect()
+        gc.freeze()  # what is there by now is there for good, and need not be looked at again and again
+        cpu_s = time.thread_time()
+        try:
+            with torch.inference_mode():
+                self._loop()
+        finally:
+            self.cpu_s = time.thread_time() - cpu_s
+
+    def _loop(self) -> None:
+        clock, desk, pool, asked = time.monotonic, self.desk, self.pool, self._asked
+        zero_s = self._zero_s = clock() + LEAD_S
+        longest_s = LONGEST_POLL_S if pool.wakes else BRIEF_POLL_S
+        pool.begin(zero_s)
+        if self.disturber is not None:
+            self.disturber.begin(zero_s)
+        disturb_s = math.inf if self.disturber is None else 0.0
+        look_s = 0.0
+        while True:
+            now_s = clock() - zero_s
+            while asked:
+                self._arrive(asked.popleft(), now_s)
+            if self.disturber is not None and now_s >= disturb_s:
+                disturb_s = self.disturber.tick(now_s + zero_s) - zero_s
+            desk.wake(now_s)
+            desk.place(now_s)
+            if (desk.unanswered and not self.tasks and desk.is_stuck) or self._ending:
+                desk.give_up(now_s)
+            if desk.placements:
+                self._send()
+            if desk.responses:
+                self._respond()
+            if self._ending:
+                return
+            if now_s >= look_s:
+                look_s = now_s + LOOK_S
+                self._look()
+            until_s = min(desk.wakes_s(), disturb_s, look_s) - (clock() - zero_s)
+            self._waiting = True  # before the last look at what has been asked: who asks from now on wakes the pool
+            timeout_s = 0.0 if asked or desk.placements or self._ending else min(max(until_s, 0.0), longest_s)
+            events = pool.poll(timeout_s)
+            self._waiting = False
+            for event in events:
+                self._note(event)
+                self._handle(event, clock() - zero_s)
+
+    def _arrive(self, asked: Asked, now_s: float) -> None:
+        if asked.gone:
+            return
+        scheduled_s, deadline_s = asked.arrived_s - self._zero_s, asked.deadline_s - self._zero_s
+        for place in range(len(asked)):
+            query = LiveQuery.of(self._sent, asked, place)
+            self._sent += 1
+            self.recorder.sent(query, scheduled_s, now_s)
+            self.desk.arrive(query, scheduled_s, now_s, deadline_s, asked.exact)
+
+    def _query(self, query: int) -> Tensor:
+        return cast(LiveQuery, query).tensor
+
+    def _queries(self, queries: tuple[int, ...]) -> Tensor:
+        first = cast(LiveQuery, queries[0])
+        if len(queries) == 1:
+            return first.asked.inputs[first.place : first.place + 1]
+        return torch.stack([self._query(query) for query in queries])
+
+    def _is_first(self, query: int) -> bool:
+        live = cast(LiveQuery, query)
+        first, live.placed = not live.placed, True
+        return first
+
+    def _respond(self) -> None:
+        responses, self.desk.responses = self.desk.responses, []
+        done: list[Asked] = []
+        for response in responses:
+            source = response.source
+            instance = -1 if response.work is None else response.work.instance
+            predictions = self._predictions(response)
+            count = len(response.elements)
+            answers: Sequence[Answer] = [self.task.no_answer] * count
+            rows: Any = [None] * count
+            if predictions is not None:
+                answers, rows = self.task.answer(predictions).tolist(), predictions.numpy()
+            corrupted = self.recorder.is_corrupted(origin(response, self.coder))
+            clock_s = time.monotonic()
+            now_s = clock_s - self._zero_s
+            for element, predicted, row in zip(response.elements, answers, rows, strict=True):
+                query = cast(LiveQuery, response.batch.queries[element])
+                self.recorder.answered(query, now_s, source, instance, response.group, predicted, corrupted)
+                asked = query.asked
+                self.watch.answered(source, clock_s - asked.arrived_s)
+                if asked.answer(query.place, row, source, instance, clock_s):
+                    done.append(asked)
+            self._answered += count
+        if done:
+            self.answered(done)
+
+    def _note(self, event: Event) -> None:
+        """Keep count of instances that come and go."""
+        if isinstance(event, Down):
+            self.watch.down(event.instance, event.reason)
+        elif isinstance(event, Up):
+            self.watch.up(event.instance)
+
+    def _look(self) -> None:
+        """Tell the watch of what is counted elsewhere, and forget what has been told."""
+        self.watch.counts(self.given, self.desk.unanswered, self.recorder.flagged)
+        self.watch.resting(self.desk.resting)
+        if self.coder is not None:
+            self.watch.coded(self.coder.encode_s, self.coder.decode_s)
+            self._coded[0].extend(self.coder.encode_s)
+            self._coded[1].extend(self.coder.decode_s)
+            self.coder.encode_s, self.coder.decode_s = [], []
+
+    def metrics(self) -> dict[str, float]:
+        """As for other frontends; what encoding and decoding took is that of the latest of each."""
+        if self.coder is not None:
+            self._look()
+            self.coder.encode_s, self.coder.decode_s = map(list, self._coded)
+        return super().metrics()

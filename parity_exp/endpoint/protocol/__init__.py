@@ -1,0 +1,1 @@
+"""The Open Inference Protocol v2, apart from any network: what requests say, and what answers look like."""

@@ -1,0 +1,1 @@
+"""How requests come in and answers go out: REST over HTTP, and gRPC. All that waits for clients is here."""
