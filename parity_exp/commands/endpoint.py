@@ -12,7 +12,6 @@ from parity_exp.experiment.sections import SERVED, changed_by
 from parity_exp.experiment.serving import ServingPlan
 from parity_exp.experiment.stored import stored_config
 from parity_exp.experiment.trained_run import load_trained, warn_if_unfinished
-from parity_exp.policies.policy import BACKUP
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.training import belongs
 
@@ -27,14 +26,17 @@ def run(composed: DictConfig) -> float:
     stored = stored_config(trained, "run", composed, (*SERVED, *OWN))
     config = overlaid(stored, resolved(composed), (*changed_by("serve"), *OWN), "run", (*SERVED, *OWN))
     check_endpoint(config)
-    experiment = Experiment(config)
+    experiment = Experiment(config, trained=trained)
     plan = ServingPlan(experiment)
     load_trained(experiment, trained, "run")
     directory = RunDirectory(HydraConfig.get().runtime.output_dir)
-    has_backup = plan.needs_backup and belongs(experiment.labelled_model(BACKUP), trained.checkpoint(BACKUP))
+    experiment.base_weights = trained.checkpoint("base")
     claim("endpoint", resolved(composed), directory, experiment.data_facts)
     warn_if_unfinished(trained)
     with tracked("endpoint", config, directory) as tracker:
-        backup = trained if has_backup else directory
-        metrics = serve_clients(plan, trained, backup, directory, tracker, [])
+        backups = {
+            name: trained if belongs(experiment.labelled_model(name), trained.checkpoint(name)) else directory
+            for name in plan.backups
+        }
+        metrics = serve_clients(plan, trained, backups, directory, tracker, [])
     return metrics[f"serve/{plan.policies[-1]}/queries"]

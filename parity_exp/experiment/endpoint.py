@@ -35,7 +35,7 @@ def check_endpoint(config: DictConfig) -> None:
 def serve_clients(
     plan: ServingPlan,
     trained: RunDirectory,
-    backup: RunDirectory,
+    backups: Mapping[str, RunDirectory],
     run: RunDirectory,
     tracker: Tracker,
     older: list[Mapping[str, Any]],
@@ -45,7 +45,7 @@ def serve_clients(
     Args:
         plan: how to serve; the experiment's code has its trained encoder and decoder.
         trained: whose checkpoints.
-        backup: where the small model of an approximate backup is, or is to be.
+        backups: where each small model of an approximate backup is, or is to be.
         run: where to write.
         tracker: is told the results.
         older: arguments of older versions.
@@ -65,7 +65,7 @@ def serve_clients(
         if server.grpc_port is not None:
             print(f"listening: grpc://{settings.host}:{server.grpc_port}", flush=True)
 
-    given = live_arguments(plan, trained, backup, run, tracker)
+    given = live_arguments(plan, trained, backups, run, tracker)
     chosen = given.pop("earlier")
     with naming_keys():
         result = serve_live(
@@ -83,10 +83,14 @@ def serve_clients(
 
 
 def live_arguments(
-    plan: ServingPlan, trained: RunDirectory, backup: RunDirectory, run: RunDirectory, tracker: Tracker
+    plan: ServingPlan,
+    trained: RunDirectory,
+    backups: Mapping[str, RunDirectory],
+    run: RunDirectory,
+    tracker: Tracker,
 ) -> dict[str, Any]:
     """Arguments of :func:`parity_exp.serve_live` for a run, ``earlier`` among them."""
-    given = plan.arguments(trained, backup, run, tracker)
+    given = plan.arguments(trained, backups, run, tracker)
     for name in ("labels", "load", "folder"):
         given.pop(name)
     return given
