@@ -121,10 +121,14 @@ class Code(nn.Module):
             ``(B, M, *out)``.
 
         Raises:
-            ValueError: patterns with more missing predictions than parity outputs.
+            ValueError: patterns that lose more predictions than :meth:`~parity_exp.coding.Decoder.repairs` brings back.
         """
-        if not losses.repairable:
-            raise ValueError("a loss pattern has more missing predictions than parity outputs: it cannot be decoded")
+        for lost, there in losses.counts:
+            if not self.decoder.repairs(lost, there):
+                raise ValueError(
+                    "a loss pattern has more missing predictions than parity outputs bring back: "
+                    f"{lost} with {there} of these"
+                )
         predictions, parities = self.decoder.rounding.undone(self.decoder.generator, (predictions, parities))
 
         def seen(outputs: Tensor, patterns: Tensor) -> Tensor:

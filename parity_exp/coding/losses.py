@@ -77,7 +77,7 @@ class LossPatterns(nn.Module):
         lost: ``(M, 2)``, pattern and place in the group of every missing prediction.
         places: ``(M,)``, the places alone.
         all_parities: whether no parity output is missing in any pattern.
-        repairable: whether no pattern has more missing predictions than parity outputs.
+        counts: how many predictions are missing and how many parity outputs are there, of every pattern.
     """
 
     patterns: Tensor
@@ -98,7 +98,8 @@ class LossPatterns(nn.Module):
         for name, tensor in buffers.items():
             self.register_buffer(name, tensor, persistent=False)
         self.all_parities = bool(parity_patterns.all())
-        self.repairable = bool(((~patterns).sum(1) <= parity_patterns.sum(1)).all())
+        counts = zip((~patterns).sum(1).tolist(), parity_patterns.sum(1).tolist(), strict=True)
+        self.counts: frozenset[tuple[int, int]] = frozenset(counts)
         self._repeated: dict[int, tuple[Tensor, Tensor]] = {}
 
     @classmethod

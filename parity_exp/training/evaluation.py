@@ -27,8 +27,9 @@ class Evaluation:
 
     Attributes:
         metrics: for each score of the task, ``available_<score>``, ``degraded_<score>`` and
-            ``reconstruction_<score>`` for one lost prediction; where r > 1 the last two for every number of losses
-            as ``losses_<l>/...``. So ``degraded_accuracy``, ``degraded_accuracy_top5``, ``degraded_iou``.
+            ``reconstruction_<score>`` for one lost prediction; where more can come back, the last two for every number
+            of losses up to what the decoder repairs, as ``losses_<l>/...``. So ``degraded_accuracy``,
+            ``degraded_accuracy_top5``, ``degraded_iou``.
         per_class: a row a class with its samples and its available, degraded and reconstruction quality; none where
             the task has no classes.
         overall: overall quality ``A_o = (1 - f_u) A_a + f_u A_d`` by fraction unavailable ``f_u``.
@@ -159,13 +160,21 @@ class Evaluator:
     def _loss_counts(self) -> range:
         return range(1, self.code.decoder.most_losses + 1)
 
+    def _patterns(self, losses: int) -> Tensor:
+        """All patterns of so many losses, or a sample, ``(P, k)``; fewer that come to the same where there are some."""
+        k = self.code.k
+        if self.code.decoder.reads_predictions:
+            return loss_patterns(k, losses)
+        # What else is lost makes no difference to a reconstruction: it suffices that each place is lost equally often.
+        return (torch.arange(k) - torch.arange(k)[:, None]) % k >= losses
+
     def _parities(self, parity_queries: Tensor) -> Tensor:
         outputs = [model(parity_queries[:, row]).float() for row, model in enumerate(self.parity_models)]
         return torch.stack(outputs, dim=1)
 
     def _batches(self, samples: Samples, predictions: Tensor, seed: int) -> Iterator["_Batch"]:
         groups, counted = covering_groups(len(samples), self.code.k, seed)
-        patterns = max(len(loss_patterns(self.code.k, losses)) for losses in self._loss_counts())
+        patterns = max(len(self._patterns(losses)) for losses in self._loss_counts())
         for rows in torch.arange(len(groups)).split(self._groups_at_once(samples, patterns * predictions[0].numel())):
             chosen = groups[rows]
             queries = self._queries(samples, chosen)
@@ -187,7 +196,7 @@ class Evaluator:
         return self.normalise(kept).unflatten(0, groups.shape)
 
     def _measure(self, batch: "_Batch", losses: int, scores: "LossScores") -> None:
-        patterns = loss_patterns(self.code.k, losses).to(self.device)
+        patterns = self._patterns(losses).to(self.device)
         pattern, place = (~patterns).nonzero(as_tuple=True)
         decoded = self.code.decode_patterns(batch.predictions, batch.parities, patterns)[:, pattern, place]
         counted = batch.counted[:, place]

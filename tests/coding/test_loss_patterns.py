@@ -10,9 +10,11 @@ from parity_exp.coding import (
     AdditionEncoder,
     Chebyshev,
     Code,
+    ConcatenationEncoder,
     Decoder,
     LossPatterns,
     MLPDecoder,
+    PlacesDecoder,
     ResidualDecoder,
     SubtractionDecoder,
     joint_loss_patterns,
@@ -54,6 +56,13 @@ def test_what_was_lost_comes_back_as_from_decoding_everything(k: int, r: int, de
     ours = gradient_and_result(lambda parities: code.decode_lost(predictions, parities, losses))
     for mine, theirs in zip(ours, gradient_and_result(everything), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_patterns_are_refused_or_not_as_the_decoder_says() -> None:
+    code = Code(ConcatenationEncoder(3, 1, (1, 6, 6)), PlacesDecoder(3, 1, (OUTPUTS,)))
+    predictions = torch.randn(4, 3, OUTPUTS)
+    losses = LossPatterns.of_predictions(loss_patterns(3, 3), 1)
+    assert torch.allclose(code.decode_lost(predictions, code.targets(predictions), losses), predictions)
 
 
 def test_patterns_that_no_parity_outputs_repair_are_refused() -> None:

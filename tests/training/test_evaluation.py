@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from parity_exp.coding import AdditionEncoder, Chebyshev, Code, SubtractionDecoder, loss_patterns
+from parity_exp.coding import (
+    AdditionEncoder,
+    Chebyshev,
+    Code,
+    ConcatenationEncoder,
+    PlacesDecoder,
+    SubtractionDecoder,
+    loss_patterns,
+)
 from parity_exp.data import Samples, covering_groups
 from parity_exp.tasks import Classification
 from parity_exp.training import Evaluation, Evaluator, overall_quality
@@ -102,6 +110,31 @@ def test_each_number_of_losses_is_measured() -> None:
             right.append((decoded.argmax(-1) == labels[groups])[~available].float())
         assert metrics[f"losses_{losses}/degraded_accuracy"] == pytest.approx(torch.cat(right).mean().item())
     assert metrics["degraded_accuracy"] == metrics["losses_1/degraded_accuracy"]
+
+
+@pytest.mark.parametrize(("k", "r"), [(3, 1), (4, 2)])
+def test_with_places_apart_every_number_of_losses_up_to_k_is_measured(k: int, r: int) -> None:
+    rows = torch.ones(r, k)
+    code = Code(ConcatenationEncoder(k, r, (1, 6, 6), rows), PlacesDecoder(k, r, (5,), rows))
+    models = [nn.Sequential(nn.Flatten(), nn.Linear(36, 5 * k)) for _ in range(r)]
+    samples = Samples(torch.rand(25, 1, 6, 6), torch.randint(5, (25,)))
+    predictions = torch.randn(25, 5)
+    task = Classification([f"class {number}" for number in range(5)])
+    metrics = Evaluator(code, models, torch.device("cpu")).evaluate(samples, predictions, task, FRACTIONS, 0).metrics
+
+    groups, counted = covering_groups(25, k, 0)
+    with torch.no_grad():
+        encoded = code.encode(samples.inputs[groups])
+        parities = torch.stack([model(encoded[:, row]) for row, model in enumerate(models)], dim=1)
+    for losses in range(1, k + 1):
+        right = total = 0
+        for pattern in loss_patterns(k, losses):
+            decoded = code.decode_patterns(predictions[groups], parities, pattern[None])[:, 0]
+            chosen = counted & ~pattern
+            right += int((decoded.argmax(2) == samples.labels[groups])[chosen].sum())
+            total += int(chosen.sum())
+        assert metrics[f"losses_{losses}/degraded_accuracy"] == pytest.approx(right / total)
+    assert f"losses_{k + 1}/degraded_accuracy" not in metrics
 
 
 def test_groupings_are_averaged() -> None:
