@@ -7,6 +7,8 @@ coded queries ``(B, n, *query)`` and answers ``(B, n, *out)`` instead.
 """
 
 from parity_exp.coding.addition import AdditionEncoder
+from parity_exp.coding.b_spline import BSplineCode, interpolating_matrix, least_squares_matrix
+from parity_exp.coding.barycentric import BarycentricCode, floater_hormann_matrix
 from parity_exp.coding.berrut import BerrutCode, berrut_matrix
 from parity_exp.coding.best_decoder import BestDecoder
 from parity_exp.coding.code import Code
@@ -31,6 +33,8 @@ from parity_exp.coding.token_grid import TokenGrid
 
 __all__ = [
     "AdditionEncoder",
+    "BSplineCode",
+    "BarycentricCode",
     "BerrutCode",
     "BestDecoder",
     "Cauchy",
@@ -60,7 +64,10 @@ __all__ = [
     "Vandermonde",
     "all_loss_patterns",
     "berrut_matrix",
+    "floater_hormann_matrix",
+    "interpolating_matrix",
     "joint_loss_patterns",
+    "least_squares_matrix",
     "locate_errors",
     "loss_patterns",
     "smoothing_spline_matrix",

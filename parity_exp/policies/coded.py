@@ -30,6 +30,8 @@ class Coded(Policy):
             nobody waits for those of the last.
         needed: n - S, answers that decode a group.
         fill_ms: a group that has not filled this long after its first batch is given up.
+        anytime_ms: a full group is decoded this long after its first batch from whatever answers are there, one at
+            least; None waits for as many as decode it well.
         equal_resources: true for ``m + ceil(m r / k)`` instances, as other policies have; where n - k is more than r,
             each of them has more to do than a base instance would. False for ``ceil(m n / k)``, on which it has the
             same.
@@ -59,17 +61,45 @@ class Coded(Policy):
             weakness="as for berrut",
             source="NeRCC, arXiv 2402.04377; LeTCC, NeurIPS 2024",
         ),
+        Look(
+            "barycentric",
+            "#44aa99",
+            idea="The same with rational functions that any number of answers determines: what is there answers when "
+            "time is up.",
+            machines="m (n - k) / k",
+            answer="every answer is approximate, the more so the fewer answers are there",
+            weakness="as for berrut",
+            source="after arXiv 2509.09435; Floater and Hormann, 2007",
+        ),
+        Look(
+            "b_spline",
+            "#999933",
+            idea="The same with B-splines, least squares in decoding.",
+            machines="m (n - k) / k",
+            answer="every answer is approximate",
+            weakness="as for berrut",
+            source="after arXiv 2601.10616",
+        ),
     )
 
     uses_groups = True
     replaces_queries = True
 
     def __init__(
-        self, k: int, r: int, order: Sequence[int], needed: int, fill_ms: Delay = 50, equal_resources: bool = True
+        self,
+        k: int,
+        r: int,
+        order: Sequence[int],
+        needed: int,
+        fill_ms: Delay = 50,
+        equal_resources: bool = True,
+        anytime_ms: Delay | None = None,
     ) -> None:
         super().__init__(k, r)
-        if fill_ms < 0:
-            raise ValueError(f"fill_ms={fill_ms}: expected a time of 0 or more")
+        for name, time_ms in (("fill_ms", fill_ms), ("anytime_ms", anytime_ms)):
+            if time_ms is not None and time_ms < 0:
+                raise ValueError(f"{name}={time_ms}: expected a time of 0 or more")
+        self.anytime_s = None if anytime_ms is None else anytime_ms / 1e3
         self.order = tuple(order)
         self.workers = len(self.order)
         self.needed = needed
@@ -96,19 +126,21 @@ class Coded(Policy):
             self._encode(group)
 
     def timer(self, batch: Batch, now_s: float) -> None:
-        # Timers are those of groups' first batches, and a full group is no longer filling.
-        if batch.group is not None and batch.group is self.groups.filling:
-            self._send_plain(batch.group)
+        group = batch.group
+        if group is None:
+            return
+        if group is not self.groups.filling:
+            self._decode(group, None, now_s)
+        elif group.members[0] is batch:
+            self._send_plain(group)
 
     def finished(self, work: Work, now_s: float) -> None:
         if work.group is None:
             super().finished(work, now_s)
             return
         group = self.groups.keep(work)
-        if group is not None and self.workers - group.parities.count(None) >= self.needed:
-            for batch in group.members:
-                self.actions.respond(batch, AnswerSource.RECONSTRUCTED, work)
-            self.groups.end(group)
+        if group is not None:
+            self._decode(group, work, now_s)
 
     def failed(self, work: Work, now_s: float) -> None:
         if work.group is None:
@@ -130,6 +162,18 @@ class Coded(Policy):
         group.elements = max(map(len, group.members))
         for row in self.order:
             self.groups.send(group, Work(BASE, "base", group=group, row=row))
+        if self.anytime_s is not None:
+            for batch in group.members:  # a timer is that of a batch without an answer, which any of them may be
+                self.actions.set_timer(group.members[0].arrived_s + self.anytime_s, batch)
+
+    def _decode(self, group: Group, work: Work | None, now_s: float) -> None:
+        """Decode a full group, if as many answers are there as it needs, or its time is up and one is there."""
+        there = self.workers - group.parities.count(None)
+        time_is_up = self.anytime_s is not None and now_s >= group.members[0].arrived_s + self.anytime_s
+        if there >= self.needed or (time_is_up and there):
+            for batch in list(group.members):
+                self.actions.respond(batch, AnswerSource.RECONSTRUCTED, work)
+            self.groups.end(group)
 
     def _send_plain(self, group: Group) -> None:
         """Give up a group, and send each of its queries that has no answer as it is."""

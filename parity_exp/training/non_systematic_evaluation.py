@@ -81,7 +81,8 @@ class NonSystematicEvaluator:
 
         Beside the names that systematic codes have, ``no_loss_<score>`` is with all n answers, and degraded and
         reconstruction scores are with one missing, means over which; ``losses_<l>/...`` has every number from 1 to S;
-        ``first_answers/...`` is without the S that are sent last, as equally quick instances leave it.
+        ``first_answers/...`` is without the S that are sent last, as equally quick instances leave it. Where E = 0,
+        ``answers_<a>/...`` is with a answers, means over which, for every a from 1 to n.
         With E > 0, ``wrong_<E>_sigma_<s>/...`` is with S answers missing and normal noise of that standard deviation on
         all outputs of E others: ``located`` is the share of these that were found, and the degraded scores are those
         of what was decoded without what was found.
@@ -104,12 +105,16 @@ class NonSystematicEvaluator:
             sigma: _NoiseScores(LossScores(task, self.device), MeanMetric("disable").to(self.device))
             for sigma in self.noise_sigmas
         }
+        counts = range(1, self.code.n + 1) if self.code.byzantine == 0 else range(0)
+        by_answers = {count: LossScores(task, self.device) for count in counts}
         first = LossScores(task, self.device)
         random = torch.Generator().manual_seed(seed)
         for grouping in range(groupings):
             for batch in self.answered(samples, predictions, seed + grouping):
                 for losses, scores in by_losses.items():
                     self.measure(batch, self.patterns(losses), scores)
+                for count, scores in by_answers.items():
+                    self.measure(batch, self.patterns(self.code.n - count), scores)
                 self.measure(batch, self._first_answers, first)
                 for sigma, noise_scores in noisy.items():
                     self._measure_noise(batch, sigma, noise_scores, random)
@@ -121,6 +126,8 @@ class NonSystematicEvaluator:
         if self.code.stragglers > 1:
             for losses, scores in list(by_losses.items())[1:]:
                 metrics |= {f"losses_{losses}/{name}": value for name, value in scores.named().items()}
+        for count, scores in by_answers.items():
+            metrics |= {f"answers_{count}/{name}": value for name, value in scores.named().items()}
         for sigma, noise_scores in noisy.items():
             prefix = f"wrong_{self.code.byzantine}_sigma_{sigma:g}"
             metrics[f"{prefix}/located"] = float(noise_scores.located.compute())

@@ -208,3 +208,49 @@ def test_serving_decodes_a_group_once_and_to_what_the_code_says() -> None:
             torch.testing.assert_close(coder.decode(response, element), expected[element][place])
     assert len(coder.encode_s) == 2 and len(coder.decode_s) == 2
     assert {"encode_us", "decode_us"} <= coder.metrics().keys()
+
+
+# ---- with what is there when time is up
+
+
+def anytime() -> Driver:
+    return Driver(Coded(2, 1, range(4), 3, fill_ms=50, anytime_ms=30), 8)
+
+
+def test_a_group_whose_time_is_up_is_decoded_from_what_is_there() -> None:
+    driver = anytime()
+    driver.arrive(1)
+    driver.until(0.01)
+    driver.arrive(1)
+    driver.finish(driver.on_instances()[1])
+    driver.until(0.029)
+    assert driver.answers == {}
+    driver.until(0.03)
+    assert driver.sources(range(2)) == [RECONSTRUCTED] * 2
+    assert [task is not None for task in driver.responses[0].parities] == [False, True, False, False]
+
+
+def test_a_group_without_an_answer_when_time_is_up_is_decoded_from_the_first_that_comes() -> None:
+    driver = anytime()
+    driver.arrive(2)
+    driver.until(0.1)
+    assert driver.answers == {}
+    driver.finish(driver.on_instances()[2])
+    assert driver.sources(range(2)) == [RECONSTRUCTED] * 2
+
+
+def test_in_time_a_group_waits_for_as_many_answers_as_decode_it_well() -> None:
+    driver = anytime()
+    driver.arrive(2)
+    for task in driver.on_instances()[:2]:
+        driver.finish(task)
+    assert driver.answers == {}
+    driver.finish(driver.on_instances()[0])
+    assert driver.sources(range(2)) == [RECONSTRUCTED] * 2
+    driver.until(0.1)
+    assert len(driver.responses) == 2
+
+
+def test_a_time_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="anytime_ms=-1"):
+        Coded(2, 1, range(4), 3, anytime_ms=-1)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from parity_exp.coding import BerrutCode, NonSystematicCode, SplineCode, loss_patterns
+from parity_exp.analysis.tables.quality import quality_table
+from parity_exp.coding import BarycentricCode, BerrutCode, NonSystematicCode, SplineCode, loss_patterns
 from parity_exp.data import Samples, covering_groups
 from parity_exp.tasks import Classification
 from parity_exp.training import NonSystematicEvaluator, least_missed, search_settings
@@ -81,6 +82,21 @@ def test_wrong_answers_are_located_and_cost_little(base: nn.Module, samples: Sam
     assert metrics["wrong_1_sigma_1000/located"] > 0.9
     assert metrics["wrong_1_sigma_0/located"] < 0.5, "there is nothing to be seen"
     assert metrics["wrong_1_sigma_1000/degraded_accuracy"] > metrics["degraded_accuracy"] - 0.1
+
+
+def test_quality_is_measured_for_every_number_of_answers(base: nn.Module, samples: Samples) -> None:
+    code = BarycentricCode(2, 2, encoder_degree=1, decoder_degree=0)
+    metrics = (
+        NonSystematicEvaluator(code, base, DEVICE)
+        .evaluate(samples, predictions(base, samples), TASK, [0.0], seed=0)
+        .metrics
+    )
+    assert metrics["answers_4/degraded_accuracy"] == metrics["no_loss_accuracy"]
+    assert metrics["answers_3/degraded_accuracy"] == pytest.approx(metrics["degraded_accuracy"])
+    ones = [counted(code, base, samples, torch.arange(4) == row) for row in range(4)]
+    assert metrics["answers_1/reconstruction_accuracy"] == pytest.approx(sum(ones) / 4)
+    shown = quality_table(metrics)[""].tolist()
+    assert {"answers 1/degraded", "answers 4/degraded"} <= set(shown)
 
 
 def test_examples_show_what_is_sent_and_what_comes_back(base: nn.Module, samples: Samples) -> None:

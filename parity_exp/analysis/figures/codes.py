@@ -5,7 +5,7 @@ Quality is what the run's task is judged by, such as accuracy.
 Every function returns a Matplotlib figure and leaves saving to the caller.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from textwrap import wrap
 
@@ -92,6 +92,26 @@ def overall_quality(overall: pd.DataFrame, quality: str, available: float, defau
     axis.axhline(available, color=AVAILABLE, lw=1, label="nothing lost")
     axis.set(xlabel="fraction unavailable f_u", ylabel=f"overall {name} A_o", title=f"Overall {name}")
     axis.legend(frameon=False, loc="lower left")
+    clean(axis)
+    return figure
+
+
+def quality_by_answers(by_answers: Mapping[int, float], quality: str, available: float) -> Figure:
+    """Quality of what a code over copies of the base model decodes, by how many answers there are.
+
+    Args:
+        by_answers: mean quality over all predictions, and over which answers are there, by their number.
+        quality: what the task is judged by.
+        available: quality of the base model's predictions.
+    """
+    name = score_name(quality)
+    figure = Figure(figsize=(5.5, 4), layout="constrained")
+    axis = figure.subplots()
+    counts = sorted(by_answers)
+    axis.plot(counts, [by_answers[count] for count in counts], color=DEGRADED, marker="o", ms=4, label="decoded")
+    axis.axhline(available, color=AVAILABLE, lw=1, label="base model")
+    axis.set(xlabel="answers that are there", ylabel=name, xticks=counts, title=f"{_sentence(quality)} by answers")
+    axis.legend(frameon=False, loc="lower right")
     clean(axis)
     return figure
 

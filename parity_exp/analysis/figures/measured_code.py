@@ -1,5 +1,7 @@
 """The figures of a measured code: overall quality, quality by class, some groups, and how training went."""
 
+import re
+
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
@@ -28,6 +30,13 @@ def code_figures(measured: Measured, history: DataFrame | None, base_history: Da
     }
     if "per_class" in measured.tables:
         pictures["degraded_by_class"] = codes.quality_by_class(evaluation.per_class, quality)
+    answers = {
+        int(found[1]): value
+        for name, value in scores.items()
+        if (found := re.fullmatch(rf"answers_(\d+)/degraded_{quality}", name))
+    }
+    if answers:
+        pictures["quality_by_answers"] = codes.quality_by_answers(answers, quality, scores[f"available_{quality}"])
     curves = [one for one in (history, base_history) if one is not None]
     if curves:
         pictures["learning_curves"] = codes.learning_curves(curves[0], curves[1] if len(curves) > 1 else None)

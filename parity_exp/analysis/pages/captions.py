@@ -13,7 +13,7 @@ SERVING = (
     "instance_timeline",
 )
 CAPACITY = ("machines_against_slo", "latency_against_machines")
-CODE = ("overall", "groups", "degraded_by_class", "learning_curves")
+CODE = ("overall", "quality_by_answers", "groups", "degraded_by_class", "learning_curves")
 """Pictures of one run."""
 
 COMPARED_CODES = ("degraded_by_k", "overall_accuracy")
@@ -64,6 +64,7 @@ CAPTIONS = {
     "learning_curves": "Training. The best epoch by validation is the one that was kept.",
     "overall": "Quality over all queries when a fraction of the predictions is unavailable.",
     "degraded_by_class": "Quality by class, of the base model and of reconstructions.",
+    "quality_by_answers": "Quality of all predictions of a group by how many answers there are; means over which.",
     "groups": (
         "Coding groups of the test split, their parity queries, and what comes back when a prediction is lost; red "
         "where it is not the base model's own. Boxes: the base model's own is solid, the rebuilt one dashed."

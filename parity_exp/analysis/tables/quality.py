@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 MEASURED = re.compile(
-    r"((?:(?:multiplexed_)?backup/|losses_\d+/|first_answers/|wrong_\d+_sigma_[^/]+/)?(?:available|no_loss|degraded|reconstruction))_(.+)"
+    r"((?:(?:multiplexed_)?backup/|answers_\d+/|losses_\d+/|first_answers/|wrong_\d+_sigma_[^/]+/)?(?:available|no_loss|degraded|reconstruction))_(.+)"
 )
 """What was measured, and by which score: ``degraded_accuracy_top5``."""
 
