@@ -38,5 +38,5 @@ def run(composed: DictConfig) -> float:
             name: trained if belongs(experiment.labelled_model(name), trained.checkpoint(name)) else directory
             for name in plan.backups
         }
-        metrics = serve_clients(plan, trained, backups, directory, tracker, [])
+        metrics = serve_clients(plan, trained, backups, directory, tracker)
     return metrics[f"serve/{plan.policies[-1]}/queries"]

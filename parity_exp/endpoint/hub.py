@@ -4,6 +4,7 @@ Everything here runs in the thread of asyncio, but for :meth:`Hub.answered`, whi
 """
 
 import asyncio
+import contextlib
 import hmac
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -174,7 +175,8 @@ class Hub:
         self._done.append(done)
         if not self._told:
             self._told = True
-            self.loop.call_soon_threadsafe(self._bring)
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+                self.loop.call_soon_threadsafe(self._bring)
 
     def _bring(self) -> None:
         self._told = False

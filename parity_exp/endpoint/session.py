@@ -1,7 +1,7 @@
 """Serve models to real clients from a program: modules and a policy go in, requests from a network are answered."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -126,8 +126,9 @@ def _service(stack: ExitStack, hub: Hub, server: Server, version: str, given: di
     )
 
     def broken() -> None:
-        hub.loop.call_soon_threadsafe(server.end)
-        hub.loop.call_soon_threadsafe(server.end)  # at once: nobody is left who would answer
+        with suppress(RuntimeError):  # it has ended already
+            hub.loop.call_soon_threadsafe(server.end)
+            hub.loop.call_soon_threadsafe(server.end)  # at once: nobody is left who would answer
 
     return Service(serving, served, consistencies, facts, hub, broken)
 

@@ -38,7 +38,6 @@ def serve_clients(
     backups: Mapping[str, RunDirectory],
     run: RunDirectory,
     tracker: Tracker,
-    older: list[Mapping[str, Any]],
 ) -> dict[str, float]:
     """Answer clients until a signal comes; write the run directory and its report; return the metrics.
 
@@ -48,7 +47,6 @@ def serve_clients(
         backups: where each small model of an approximate backup is, or is to be.
         run: where to write.
         tracker: is told the results.
-        older: arguments of older versions.
     """
     from parity_exp.endpoint.server import Server
     from parity_exp.endpoint.session import serve_live
@@ -56,7 +54,6 @@ def serve_clients(
 
     config = plan.config
     values: Any = OmegaConf.to_container(config.endpoint)
-    values.pop("versions")
     settings = Settings(port=config.port, grpc_port=config.grpc_port, **values)
 
     def listening(server: Server) -> None:
@@ -68,9 +65,7 @@ def serve_clients(
     given = live_arguments(plan, trained, backups, run, tracker)
     chosen = given.pop("earlier")
     with naming_keys():
-        result = serve_live(
-            **given, settings=settings, folder=run.path, listening=listening, older=older, earlier=chosen
-        )
+        result = serve_live(**given, settings=settings, folder=run.path, listening=listening, earlier=chosen)
     metrics = result.metrics | chosen
     tracker.results(metrics, result.tables)
     tracker.figures(list(result.figure_files))

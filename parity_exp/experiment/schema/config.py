@@ -214,7 +214,6 @@ CONFIG: dict[str, Any] = {
     "endpoint": {
         "host": Text,
         "model": Annotated[str, Matches(r"[\w.-]+", "a name of letters, digits, dots and dashes")],
-        "versions": Sequence[Text],
         "queue": Annotated[int, Ge(1), Le(10**6)],
         "batch": Annotated[int, Ge(1), Le(10**5)],
         "body_mb": Annotated[float, Gt(0), Le(2000)],

@@ -26,8 +26,8 @@ BAD = (*NUMBERS, True, None, TEXT, "", [], [-1], [0], [HUGE], [TEXT], [None], {}
 TEXTS = {
     "outputs", "run", "runs", "resume", "checkpoint", "calibrate", "root", "cache", "path", "name", "entity", "address",
     "project", "tags", "devices", "accelerator", "strategy", "text", "label", "split", "separator", "encoding",
-    "tokenizer", "host", "model", "versions", "token_file", "tls_cert",
-    "tls_key", "url",
+    "tokenizer", "host", "model", "token_file", "tls_cert",
+    "tls_key",
 }  # fmt: skip
 """Keys whose text is free: files, folders, names, and what other libraries make of it."""
 
