@@ -33,11 +33,14 @@ __all__ = ["RETRY_S", "Desk", "Queues", "Response", "RoundRobin", "SingleQueue"]
 APPROXIMATE = (AnswerSource.RECONSTRUCTED, AnswerSource.BACKUP)
 """Sources of answers that are not the base model's own; a query that wants an exact answer is not given these."""
 
+RECONSTRUCTED = AnswerSource.RECONSTRUCTED
+QUEUED, PLACED, FINISHED = State.QUEUED, State.PLACED, State.FINISHED
+
 RETRY_S = 0.001
 """An instance that refuses work while it has none is offered some again after this time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
     """An answer to some queries of a batch.
 
@@ -123,9 +126,8 @@ class Desk:
         self.frontend = frontend
         self.frontends = frontends
         self.board = Board(sum(role.instances for role in self.roles), frontends) if board is None else board
-        self._asked: deque[tuple[float, float, Queues, int]] = (
-            deque()
-        )  # probes on their way there, and on their way back
+        # Probes on their way there, and on their way back.
+        self._asked: deque[tuple[float, float, Queues, int]] = deque()
         self._told: deque[tuple[float, Queues, int, int, float]] = deque()
         self._queues: dict[str, Queues] = {}
         self._of_instance: list[Queues] = []
@@ -135,6 +137,7 @@ class Desk:
             made.leave_free(role.reserve)
             self._queues[role.name] = made
             self._of_instance += [made] * role.instances
+        self._in_order = list(self._queues.values())
         self.listens = any(made.listens for made in self._queues.values())
         self._changed = True
         self._running: list[set[Work]] = [set() for _ in self._of_instance]
@@ -199,6 +202,9 @@ class Desk:
         """
         self.now_s = now_s
         self.unanswered += 1
+        if self.batch_size == 1 and not exact and deadline_s == inf:
+            self._send_query(query, scheduled_s, now_s)
+            return
         if exact:
             self._exact.append(len(self._forming))
         if deadline_s < inf:
@@ -226,7 +232,7 @@ class Desk:
             took_s: how long it worked at it; None: that is not known.
         """
         self.now_s = now_s
-        work.state = State.FINISHED
+        work.state = FINISHED
         work.result = result
         self._leave(work)
         if self.listens:
@@ -248,8 +254,11 @@ class Desk:
 
     def stopped(self, work: Work, now_s: float) -> None:
         """An instance has stopped at work, as it was told; it goes on."""
+        self.now_s = now_s
         work.state = State.CANCELLED
         self._leave(work)
+        if self.listens:
+            self._of_instance[work.instance].ended(work, False, now_s, None)
         self.policy.stopped(work, now_s)
 
     def refused(self, work: Work) -> None:
@@ -269,7 +278,7 @@ class Desk:
             self._of_instance[instance].add(work, first=True)
         else:
             self._of_instance[instance].refused(work, instance)
-        self._changed = True
+        self._note_change(instance)
 
     def down(self, instance: int, now_s: float, final: bool = False) -> None:
         """An instance is gone, with everything it had; if it is final, it does not come back."""
@@ -283,7 +292,7 @@ class Desk:
             self._ejected.discard(instance)
         else:
             self._of_instance[instance].down(instance)
-        self._changed = True
+        self._note_change(instance)
         lost, self._running[instance] = self._running[instance], set()
         for work in sorted(lost, key=lambda work: work.number):
             work.state = State.FAILED
@@ -304,7 +313,7 @@ class Desk:
             self._ejected.add(instance)
         else:
             self._of_instance[instance].up(instance)
-        self._changed = True
+        self._note_change(instance)
 
     @property
     def is_stuck(self) -> bool:
@@ -346,16 +355,19 @@ class Desk:
             deadline_s, batch, element = deadlines.popleft()
             if deadline_s <= now_s and self._default(batch, element):
                 self.policy.expired(batch, now_s)
-        while self._own_deadlines and self._own_deadlines[0][0] <= now_s:
-            _, _, batch, element = heapq.heappop(self._own_deadlines)
+        own = self._own_deadlines
+        while own and own[0][0] <= now_s:
+            _, _, batch, element = heapq.heappop(own)
             if self._default(batch, element):
                 self.policy.expired(batch, now_s)
 
     def wakes_s(self) -> float:
         """When :meth:`wake` has something to do, as far as is known; infinity when never."""
         first = self._due_s()
-        if self._asked or self._told:
-            first = min(first, *(probes[0][0] for probes in (self._asked, self._told) if probes))
+        if self._asked and self._asked[0][0] < first:
+            first = self._asked[0][0]
+        if self._told and self._told[0][0] < first:
+            first = self._told[0][0]
         return first
 
     def _due_s(self) -> float:
@@ -387,9 +399,12 @@ class Desk:
         if not self._changed:
             return
         self._changed = False
-        for queues in self._queues.values():
+        for queues in self._in_order:
+            if not queues.changed:
+                continue
+            queues.changed = False
             while (work := queues.place()) is not None:
-                work.state = State.PLACED
+                work.state = PLACED
                 work.placed_s = now_s
                 work.number = self._placed
                 self._placed += 1
@@ -400,14 +415,17 @@ class Desk:
     # ---- actions of the policy
 
     def dispatch(self, work: Work) -> None:
-        work.state = State.QUEUED
-        self._queues[work.role].add(work, work.urgent)
-        self._changed = True
+        work.state = QUEUED
+        queues = self._queues[work.role]
+        queues.add(work, work.urgent)
+        queues.changed = self._changed = True
 
     def cancel(self, work: Work) -> None:
-        if work.state is State.QUEUED:
+        if work.state is QUEUED:
             work.state = State.CANCELLED
-            self._queues[work.role].cancelled(work)
+            queues = self._queues[work.role]
+            queues.cancelled(work)
+            queues.changed = True
 
     def stop(self, work: Work) -> None:
         if self.interrupts and work.state is State.PLACED and not work.stopping:
@@ -417,10 +435,11 @@ class Desk:
     def respond(self, batch: Batch, source: AnswerSource, work: Work | None) -> None:
         if batch.answered:
             return
-        elements: Sequence[int] = range(len(batch))
-        if source is AnswerSource.RECONSTRUCTED:
+        size = len(batch.queries)
+        elements: Sequence[int] = range(size)
+        if source is RECONSTRUCTED:
             assert batch.group is not None
-            elements = range(min(batch.group.elements, len(batch)))
+            elements = range(min(batch.group.elements, size))
         if batch.exact and source in APPROXIMATE:
             elements = [element for element in elements if element not in batch.exact]
         self._answer(batch, elements, source, work)
@@ -430,18 +449,19 @@ class Desk:
         heapq.heappush(self._timers, (at_s, self._timers_set, batch))
 
     def queues(self, role: str) -> Queues:
-        self._changed = True  # who asks may change who can be given what
-        return self._queues[role]
+        queues = self._queues[role]
+        queues.changed = self._changed = True  # who asks may change who can be given what
+        return queues
 
     def rest(self, instance: int) -> None:
         """As in the last release, for policies written for it; now a matter of :meth:`queues`."""
         self._of_instance[instance].rest(instance)
-        self._changed = True
+        self._note_change(instance)
 
     def trust(self, instance: int) -> None:
         """As in the last release, likewise."""
         self._of_instance[instance].trust(instance)
-        self._changed = True
+        self._note_change(instance)
 
     def suspects(self, group: Group) -> Collection[int]:
         return self.judge.suspects(group)
@@ -468,6 +488,15 @@ class Desk:
             _, queues, instance, load, latency_s = told.popleft()
             queues.probed(instance, load, latency_s)
 
+    def _send_query(self, query: int, scheduled_s: float, now_s: float) -> None:
+        """Send a batch of one query of which nothing else is said."""
+        batch = Batch((query,), now_s)
+        if self.slo_s == inf:
+            self._waiting[batch] = None
+        else:
+            self._deadlines.append((scheduled_s + self.slo_s, batch, 0))
+        self.policy.arrived(batch, now_s)
+
     def _send_batch(self, now_s: float) -> None:
         batch = Batch(tuple(self._forming), now_s)
         if self.slo_s == inf:
@@ -486,16 +515,22 @@ class Desk:
 
     def _leave(self, work: Work) -> None:
         """Work has left its instance, which goes on."""
-        self._running[work.instance].discard(work)
-        if work.instance in self._ejected:
+        instance = work.instance
+        self._running[instance].discard(work)
+        if instance in self._ejected:
             assert self._ejection is not None
-            if work.instance not in self._ejection.ejected:
-                self._take_back([work.instance])
+            if instance not in self._ejection.ejected:
+                self._take_back([instance])
             return
-        self._of_instance[work.instance].freed(work.instance)
-        if self._refused[work.instance]:
-            self._forgive(work.instance)
-        self._changed = True
+        queues = self._of_instance[instance]
+        queues.freed(instance)
+        queues.changed = self._changed = True
+        if self._refused[instance]:
+            self._forgive(instance)
+
+    def _note_change(self, instance: int) -> None:
+        """Something has happened to an instance: there may be work to place."""
+        self._of_instance[instance].changed = self._changed = True
 
     def _eject(self, instances: list[int]) -> None:
         """Give instances nothing more."""
@@ -504,7 +539,7 @@ class Desk:
                 self._refused[instance] = 0
                 self._of_instance[instance].down(instance)
                 self._ejected.add(instance)
-                self._changed = True
+                self._note_change(instance)
 
     def _take_back(self, instances: list[int]) -> None:
         """Use instances again; those that still have something, when they have done that."""
@@ -512,7 +547,7 @@ class Desk:
             if instance in self._ejected and not self._running[instance]:
                 self._ejected.discard(instance)
                 self._of_instance[instance].up(instance)
-                self._changed = True
+                self._note_change(instance)
 
     def _end_panic(self, gone: int) -> None:
         """Where nobody of a role is there but who is ejected, they come back."""
@@ -531,6 +566,7 @@ class Desk:
 
     def _forgive(self, instance: int) -> None:
         """Give back the places of what an instance refused."""
+        self._of_instance[instance].changed = True
         for _ in range(self._refused[instance]):
             self._of_instance[instance].freed(instance)
         self._refused[instance] = 0
@@ -544,8 +580,8 @@ class Desk:
 
     def _answer(self, batch: Batch, elements: Sequence[int], source: AnswerSource, work: Work | None) -> None:
         """Answer those of some elements that have no answer yet."""
-        if batch.left is None and len(elements) < len(batch):
-            batch.left = set(range(len(batch)))
+        if batch.left is None and len(elements) < len(batch.queries):
+            batch.left = set(range(len(batch.queries)))
         if batch.left is not None:
             elements = [element for element in elements if element in batch.left]
             batch.left.difference_update(elements)
@@ -560,7 +596,7 @@ class Desk:
             self.responses.append(Response(batch, elements, source, work))
             return
         place = group.members.index(batch)
-        if source in (AnswerSource.RECONSTRUCTED, AnswerSource.BACKUP):
+        if source in (RECONSTRUCTED, AnswerSource.BACKUP):
             own, parities = tuple(group.own), tuple(group.parities)
             self.responses.append(Response(batch, elements, source, work, group.number, place, own, parities))
         else:

@@ -76,7 +76,7 @@ class ParityGroups(Grouping):
 
     def encode(self, group: Group) -> None:
         """Send the parity queries of a full group."""
-        group.elements = min(map(len, group.members))
+        group.elements = min([len(batch.queries) for batch in group.members])
         for row in range(self.rows):
             self.send(group, Work(parity_model(row), self.role, group=group, row=row, low=self.idle_only))
 
@@ -113,7 +113,9 @@ class ParityGroups(Grouping):
         waiting = [batch for batch in group.members if not batch.answered]
         if waiting:
             if self.can_decode(group):
-                late = [batch for batch in waiting if now_s >= self._late_s(batch)]
+                late = waiting
+                if self.lateness is not None:
+                    late = [batch for batch in waiting if now_s >= self._late_s(batch)]
                 ripe = self.ripe(group, late, now_s)
                 if ripe:
                     self.reconstruct(group, ripe, self._completed_by(group, work))

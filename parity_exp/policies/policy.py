@@ -306,6 +306,8 @@ class Policy(ABC):
 
     def cancel_queued(self, batch: Batch) -> None:
         """Cancel what is queued for a batch."""
+        if not batch.under_way:
+            return
         for work in batch.under_way:
             if work.state is State.QUEUED:
                 self.actions.cancel(work)

@@ -158,6 +158,7 @@ class _Cluster:
         self.events: list[_Event] = []
         self.numbers = count()
         self.tasks = 0
+        self.spans_s: dict[int, tuple[float, float]] = {}  # of tasks under way, where queues want to know
         self.done_s = [0.0] * instances  # when an instance is through with what it has
         self.heard_s = [0.0] * instances  # when its last message so far comes
         self.told_s = [0.0] * instances  # when the last message to it so far comes
@@ -178,14 +179,15 @@ class _Cluster:
         while loss.start_s <= 0 and loss.until_s is not None:  # not there from the beginning
             self._lose(loss)
             loss = next(self.losses, NEVER)
-        all_desks = range(len(desks))
+        all_desks, several = tuple(range(len(desks))), len(desks) > 1
+        alone = [(frontend,) for frontend in all_desks]
         arrival_s = due_s[0] if total else inf
         sent = answered = turn = 0
         wakes_s = [desk.wakes_s() for desk in desks]
         wake_s = min(wakes_s)
         while answered < total:
             event_s = events[0][0] if events else inf
-            touched: Sequence[int] = all_desks
+            touched: tuple[int, ...] = all_desks
             if arrival_s <= event_s and arrival_s <= wake_s and arrival_s <= loss.start_s:
                 now_s = arrival_s
                 if now_s == inf:
@@ -197,8 +199,9 @@ class _Cluster:
                         break
                 else:
                     outcome.sent(sent, now_s)
-                    touched = (frontend_of[sent],)
-                    desks[touched[0]].arrive(sent, now_s, now_s)
+                    frontend = frontend_of[sent]
+                    touched = alone[frontend]
+                    desks[frontend].arrive(sent, now_s, now_s)
                     sent += 1
                     arrival_s = due_s[sent] if sent < len(due_s) and sent < total else inf
             elif event_s <= wake_s and event_s <= loss.start_s:
@@ -206,14 +209,14 @@ class _Cluster:
                 event = heappop(events)
                 self._handle(event)
                 if event[2] is not None:
-                    touched = (event[5],)
+                    touched = alone[event[5]]
             elif loss.start_s <= wake_s and loss is not NEVER:
                 now_s = loss.start_s
                 self._lose(loss)
                 loss = next(self.losses, NEVER)
             else:
                 now_s = wake_s
-                touched = (wakes_s.index(wake_s),)
+                touched = alone[wakes_s.index(wake_s)]
             outcome.now_s = now_s
             for frontend in touched:
                 desk = desks[frontend]
@@ -236,8 +239,9 @@ class _Cluster:
                                 insort(due_s, now_s + think_s, lo=sent)
                             arrival_s = due_s[sent] if sent < total else inf
                     desk.responses.clear()
-                wakes_s[frontend] = desk.wakes_s()
-            wake_s = min(wakes_s)
+                wakes_s[frontend] = wake_s = desk.wakes_s()
+            if several:
+                wake_s = min(wakes_s)
             turn += 1
             if turn == TELL:
                 turn = 0
@@ -262,6 +266,8 @@ class _Cluster:
             begin_s = self.done_s[instance]
         end_s = self.done_s[instance] = begin_s + self.service(task, begin_s)
         self.outcome.placed(task, now_s, begin_s, end_s)
+        if self.listens:
+            self.spans_s[task.number] = begin_s, end_s
         if self.back_s is not None:
             end_s = self.heard_s[instance] = max(self.heard_s[instance], end_s + self.back_s(task))
         life = len(self.deaths_s[instance])
@@ -291,6 +297,7 @@ class _Cluster:
             self.event_of.pop(task.number, None)
             if number in self.stops:
                 self.stops.remove(number)
+                self.spans_s.pop(task.number, None)
                 if life == len(self.deaths_s[instance]):
                     self.outcome.stopped_task(task.number, now_s)
                     self.desks[frontend].stopped(task, now_s)
@@ -301,14 +308,16 @@ class _Cluster:
                 for desk in self.desks:
                     desk.up(instance)
         elif life != len(deaths_s):
+            self.spans_s.pop(task.number, None)
             self.outcome.lost_task(task.number, deaths_s[life])
         elif self.raises is not None and self.raises(task):
+            self.spans_s.pop(task.number, None)
             self.outcome.ended(task.number, RAISED)
             self.desks[frontend].failed(task, now_s)
         else:
             self.outcome.ended(task.number, DONE)
             if self.listens:
-                begun_s, ended_s = self.outcome.span(task.number)
+                begun_s, ended_s = self.spans_s.pop(task.number)
                 self.desks[frontend].finished(task, now_s, None, ended_s, ended_s - begun_s)
             else:
                 self.desks[frontend].finished(task, now_s)

@@ -54,25 +54,22 @@ class DrawnAhead:
         return times_s
 
 
-class Copies:
-    """Counts how many tasks of one model there have been for each query, or for each row of a group."""
+class DrawnForModel:
+    """A time for each task of one model.
 
-    def __init__(self) -> None:
+    It counts how many tasks there have been for each query, or for each row of a group: that is a task's copy.
+
+    Args:
+        distribution: of the times, in seconds.
+        seed: of the random numbers, such as ``[seed, *b"network"]``.
+    """
+
+    def __init__(self, distribution: Distribution, seed: Sequence[int]) -> None:
+        self._drawn = DrawnAhead(distribution, seed)
         self._counts: dict[int, array[int]] = {}
 
-    def of(self, task: Work) -> tuple[int, int, int]:
-        """Which number, copy and row a task that has not been counted yet has."""
-        batch = task.batch
-        if batch is not None:
-            number, row = batch.queries[0], -1
-        else:
-            assert task.group is not None
-            number, row = task.group.number, task.row
-        counts = self._counts.get(row)
-        return number, counts[number] if counts is not None and number < len(counts) else 0, row
-
-    def count(self, task: Work) -> tuple[int, int, int]:
-        """Count a task; its number, copy and row."""
+    def __call__(self, task: Work) -> float:
+        """The time of a task; it is asked for once."""
         batch = task.batch
         if batch is not None:
             number, row = batch.queries[0], -1
@@ -87,7 +84,18 @@ class Copies:
             counts.extend([0] * (max(number + 1, 2 * len(counts)) - len(counts)))
             copy = 0
         counts[number] = copy + 1
-        return number, copy, row
+        return self._drawn.at(number, copy, row)
+
+    def next(self, task: Work) -> float:
+        """The same before it is asked for."""
+        batch = task.batch
+        if batch is not None:
+            number, row = batch.queries[0], -1
+        else:
+            assert task.group is not None
+            number, row = task.group.number, task.row
+        counts = self._counts.get(row, ())
+        return self._drawn.at(number, counts[number] if number < len(counts) else 0, row)
 
 
 class DrawnForTasks:
@@ -101,13 +109,11 @@ class DrawnForTasks:
     def __init__(self, distribution: Distribution, seed: Sequence[int]) -> None:
         self._distribution = distribution
         self._seed = tuple(seed)
-        self._of_models: dict[str, tuple[Copies, DrawnAhead]] = {}
+        self._of_models: dict[str, DrawnForModel] = {}
 
     def __call__(self, task: Work) -> float:
         """The time of a task; it is asked for once."""
         model = task.model
         if model not in self._of_models:
-            drawn = DrawnAhead(self._distribution, [*self._seed, *f" {model}".encode()])
-            self._of_models[model] = Copies(), drawn
-        copies, drawn = self._of_models[model]
-        return drawn.at(*copies.count(task))
+            self._of_models[model] = DrawnForModel(self._distribution, [*self._seed, *f" {model}".encode()])
+        return self._of_models[model](task)

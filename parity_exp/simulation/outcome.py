@@ -2,6 +2,7 @@
 
 from array import array
 from math import nan
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,10 @@ WAITING, NOT_SENT = -1, -2  # states of a query without an answer, beside the so
 
 RUNNING, DONE, RAISED, LOST, STOPPED = range(-1, 4)
 OUTCOMES = np.array(["done", "raised", "lost", "stopped"])
+
+
+FRESH = 4096
+"""Tasks that are kept as they came until they go into arrays together."""
 
 
 class Outcome:
@@ -54,6 +59,11 @@ class Outcome:
         self._task_batch = array("q")
         self._task_group = array("q")
         self._task_size = array("i")
+        self._of_tasks: list[array[Any]] = [
+            self._task_model, self._task_instance, self._task_placed_s, self._task_started_s, self._task_finished_s,
+            self._task_batch, self._task_group, self._task_size,
+        ]  # fmt: skip
+        self._fresh: list[tuple[int, int, float, float, float, int, int, int]] = []
 
     # ---- while it runs
 
@@ -80,24 +90,28 @@ class Outcome:
     def placed(self, task: Work, placed_s: float, started_s: float, finished_s: float) -> None:
         """An instance was given a task, and will begin and finish it at these times unless it is killed."""
         batch, group = task.batch, task.group
+        first = -1
         if batch is not None:
             group = batch.group
-            self._task_batch.append(batch.queries[0])
-            self._task_size.append(len(batch.queries))
+            first, size = batch.queries[0], len(batch.queries)
         else:
-            self._task_batch.append(-1)
-            self._task_size.append(group.elements if group is not None else 0)
-        self._task_group.append(-1 if group is None else group.number)
-        self._task_model.append(self._models.setdefault(task.model, len(self._models)))
-        self._task_instance.append(task.instance)
-        self._task_placed_s.append(placed_s)
-        self._task_started_s.append(started_s)
-        self._task_finished_s.append(finished_s)
+            size = group.elements if group is not None else 0
         self._task_outcome.append(RUNNING)
+        self._fresh.append(
+            (
+                self._models.setdefault(task.model, len(self._models)), task.instance, placed_s, started_s, finished_s,
+                first, -1 if group is None else group.number, size,
+            )
+        )  # fmt: skip
+        if len(self._fresh) == FRESH:
+            self._keep()
 
-    def span(self, number: int) -> tuple[float, float]:
-        """When an instance began a task, and finished it."""
-        return self._task_started_s[number], self._task_finished_s[number]
+    def _keep(self) -> None:
+        """Put what has been placed lately into the arrays: many at a time, which is quicker."""
+        if self._fresh:
+            for values, more in zip(self._of_tasks, zip(*self._fresh, strict=True), strict=True):
+                values.extend(more)
+            self._fresh.clear()
 
     def ended(self, number: int, outcome: int) -> None:
         """The desk knows that a task is done or has raised."""
@@ -105,11 +119,13 @@ class Outcome:
 
     def lost_task(self, number: int, now_s: float) -> None:
         """A task's instance was killed at a time."""
+        self._keep()
         self._task_finished_s[number] = now_s
         self._task_outcome[number] = LOST
 
     def stopped_task(self, number: int, now_s: float) -> None:
         """An instance has stopped at a task, as it was told."""
+        self._keep()
         self._task_finished_s[number] = now_s
         self._task_outcome[number] = STOPPED
 
@@ -177,6 +193,7 @@ class Outcome:
 
     def tasks(self) -> pd.DataFrame:
         """A row a task that has ended, in the order of their ends, as ``tasks-<policy>.parquet`` holds them."""
+        self._keep()
         outcome = np.frombuffer(self._task_outcome, dtype=np.int8)
         finished_s = np.frombuffer(self._task_finished_s)
         rows = np.flatnonzero(outcome != RUNNING)
@@ -204,6 +221,7 @@ class Outcome:
 
         ``busy`` is the share of the time that instances worked.
         """
+        self._keep()
         batch = np.frombuffer(self._task_batch, dtype=np.int64)
         size = np.frombuffer(self._task_size, dtype=np.int32)
         own = batch >= 0

@@ -7,7 +7,7 @@ import numpy as np
 from parity_exp.disturbances import Distribution
 from parity_exp.disturbances.timeline import Timeline
 from parity_exp.policies.policy import Work
-from parity_exp.simulation.drawn_ahead import Copies, DrawnAhead
+from parity_exp.simulation.drawn_ahead import DrawnForModel
 
 
 class Scaled(Distribution):
@@ -53,23 +53,21 @@ class ServiceTimes:
     ) -> None:
         self._amounts = amounts
         self._of_models = {
-            model: (Copies(), DrawnAhead(distribution, [seed, *f"service {model}".encode()]))
+            model: DrawnForModel(distribution, [seed, *f"service {model}".encode()])
             for model, distribution in distributions.items()
         }
         self._timelines = {instance: timeline for instance, timeline in enumerate(timelines) if timeline}
 
     def __call__(self, task: Work, begin_s: float) -> float:
         """How long a task takes that its instance begins at a time; it is asked for once."""
-        copies, drawn = self._of_models[task.model]
-        time_s = drawn.at(*copies.count(task))
+        time_s = self._of_models[task.model](task)
         if self._amounts is not None:
             time_s *= self._amounts(task)
-        return self._delayed(time_s, task.instance, begin_s)
+        return self._delayed(time_s, task.instance, begin_s) if self._timelines else time_s
 
     def foresee(self, task: Work, begins_s: Sequence[float]) -> list[float]:
         """How long a task will take on each instance that would begin it at a time, before it is placed anywhere."""
-        copies, drawn = self._of_models[task.model]
-        time_s = drawn.at(*copies.of(task))
+        time_s = self._of_models[task.model].next(task)
         if self._amounts is not None:
             time_s *= self._amounts(task)
         return [self._delayed(time_s, instance, begin_s) for instance, begin_s in enumerate(begins_s)]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from parity_exp.disturbances import Exponential
-from parity_exp.policies import NoRedundancy
+from parity_exp.policies import NoRedundancy, Replication
+from parity_exp.policies.policy import Role
 from parity_exp.policies.queues import (
     C3,
     JoinIdleQueue,
@@ -114,6 +115,20 @@ def test_who_knows_more_is_quicker_and_who_knows_it_late_is_slower() -> None:
     }  # fmt: skip
     assert means_s["one"] < 1.02 * means_s["shortest"] < 1.02 * means_s["told"] < means_s["stale"] < means_s["any"]
     assert means_s["shortest"] < means_s["two"] < means_s["any"]
+
+
+def test_what_an_instance_has_stopped_at_is_no_longer_its_work() -> None:
+    made: list[LeastOutstanding] = []
+
+    def queues(role: Role, first: int, prefetch: int) -> Queues:
+        made.append(LeastOutstanding(role, first, prefetch))
+        return made[-1]
+
+    arrivals_s = np.arange(400) * MEAN_S / 4
+    service = ServiceTimes({"base": Exponential(MEAN_S)})
+    outcome = simulate(Replication(2, 1), arrivals_s, service, 4, queues=queues, interrupt_s=0.0)
+    assert outcome.lost == 0
+    assert min(made[0].own.values()) >= 0 and sum(made[0].own.values()) <= 8
 
 
 @pytest.mark.parametrize("queues", [RandomChoice, PowerOfD, LeastOutstanding, JoinIdleQueue, Prequal, C3, RoundRobin])

@@ -7,6 +7,8 @@ from parity_exp.policies.work import State, Work
 COMPACT = 64
 """A queue is searched for cancelled work from this much on."""
 
+QUEUED = State.QUEUED
+
 
 class InOrder:
     """Work in order, without what was cancelled.
@@ -14,17 +16,22 @@ class InOrder:
     Attributes:
         work: what it holds, cancelled work included: at most :data:`COMPACT` of that, or as much as of other work.
         cancelled: how much of that was cancelled.
+        size: how much was not.
     """
+
+    __slots__ = ("cancelled", "size", "work")
 
     def __init__(self) -> None:
         self.work: deque[Work] = deque()
         self.cancelled = 0
+        self.size = 0
 
     def __len__(self) -> int:
-        return len(self.work) - self.cancelled
+        return self.size
 
     def add(self, work: Work, first: bool) -> None:
         """Queue work, at the end or as the first."""
+        self.size += 1
         if first:
             self.work.appendleft(work)
         else:
@@ -32,15 +39,17 @@ class InOrder:
 
     def pop(self) -> Work:
         """Take the first out; there is one."""
+        self.size -= 1
         while True:
             work = self.work.popleft()
-            if work.state is State.QUEUED:
+            if work.state is QUEUED:
                 return work
             self.cancelled -= 1
 
     def cancel(self) -> None:
         """Something that it holds was cancelled."""
+        self.size -= 1
         self.cancelled += 1
         if self.cancelled > COMPACT and 2 * self.cancelled > len(self.work):
-            self.work = deque(work for work in self.work if work.state is State.QUEUED)
+            self.work = deque(work for work in self.work if work.state is QUEUED)
             self.cancelled = 0

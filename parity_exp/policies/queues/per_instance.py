@@ -110,10 +110,10 @@ class PerInstance(Queues):
         while self.ready:
             instance = self.ready[0]
             free = self.free[instance]
-            if free and len(self.normal[instance]):
+            if free and self.normal[instance].size:
                 self.queued -= 1
                 work = self.normal[instance].pop()
-            elif free == self.prefetch and len(self.low[instance]):
+            elif free == self.prefetch and self.low[instance].size:
                 work = self.low[instance].pop()
             else:
                 self.ready.popleft()

@@ -43,6 +43,7 @@ class Queues(ABC):
     Attributes:
         free: for each instance how much more it may be given; 0 while it is down.
         resting: instances that rest; none where the discipline knows no rest.
+        changed: for who drives the queues: something has happened since :meth:`place` last found nothing.
     """
 
     listens: ClassVar[bool] = False
@@ -53,6 +54,7 @@ class Queues(ABC):
         self.prefetch = prefetch
         self.free = dict.fromkeys(self.instances, 0)
         self.resting: set[int] = set()
+        self.changed = True
 
     def begin(self, around: Surroundings) -> None:  # noqa: B027
         """Begin a run."""
@@ -120,10 +122,12 @@ class Queues(ABC):
 
 NOWHERE: set[int] = set()
 
+PLACED = State.PLACED
+
 
 def taken(work: Work) -> set[int]:
     """Instances that are busy with another copy of a batch's work."""
     batch = work.batch
     if batch is None or len(batch.under_way) == 1:
         return NOWHERE
-    return {other.instance for other in batch.under_way if other is not work and other.state is State.PLACED}
+    return {other.instance for other in batch.under_way if other is not work and other.state is PLACED}

@@ -45,7 +45,7 @@ class SingleQueue(Queues):
 
     @property
     def holds_tasks(self) -> bool:
-        return bool(len(self.normal) or len(self.low))
+        return bool(self.normal.size or self.low.size)
 
     def leave_free(self, instances: int) -> None:
         self.left_free = instances
@@ -71,8 +71,9 @@ class SingleQueue(Queues):
         self._offer(instance)
 
     def freed(self, instance: int) -> None:
-        self._leave(instance)
-        super().freed(instance)
+        if self.free[instance]:
+            self._leave(instance)
+        self.free[instance] += 1
         self._offer(instance)
 
     def down(self, instance: int) -> None:
@@ -82,26 +83,29 @@ class SingleQueue(Queues):
         self.there_and_awake -= instance not in self.resting
 
     def place(self) -> Work | None:
-        if len(self.normal):
+        if self.normal.size:
             if any(self.having):
                 work = self.normal.pop()
                 instance = self._take_instance(work)
-            elif self.resting_idle and (not self.there_and_awake or len(self.normal) > len(self.instances)):
+            elif self.resting_idle and (not self.there_and_awake or self.normal.size > len(self.instances)):
                 work = self.normal.pop()
                 instance = self.resting_idle.popitem(last=False)[0]
             else:
                 return None
-        elif len(self.low) and len(self.having[0]) > self.left_free:
+        elif not self.low.size:
+            return None
+        elif len(self.having[0]) > self.left_free:
             work = self.low.pop()
             instance = self._take_instance(work)
-        elif len(self.low) and self.resting_idle:
+        elif self.resting_idle:
             work = self.low.pop()
             instance = self.resting_idle.popitem(last=False)[0]
         else:
             return None
         work.instance = instance
-        self.free[instance] -= 1
-        self._offer(instance)
+        free = self.free[instance] = self.free[instance] - 1
+        if free:
+            self._offer(instance)
         return work
 
     def _offer(self, instance: int) -> None:
@@ -132,4 +136,7 @@ class SingleQueue(Queues):
                     if instance not in busy:
                         del instances[instance]
                         return instance
-        return next(filter(None, self.having)).popitem(last=False)[0]
+        for instances in self.having:
+            if instances:
+                return instances.popitem(last=False)[0]
+        raise AssertionError("nobody may be given work")
