@@ -10,6 +10,7 @@
 
 from parity_exp.policies.adaptive import Adaptive
 from parity_exp.policies.approximate_backup import ApproximateBackup
+from parity_exp.policies.autopilot import Autopilot
 from parity_exp.policies.checked_parity import CheckedParity
 from parity_exp.policies.checked_shared_parity import CheckedSharedParity
 from parity_exp.policies.coded import Coded
@@ -30,6 +31,7 @@ from parity_exp.policies.voted_replication import VotedReplication
 __all__ = [
     "Adaptive",
     "ApproximateBackup",
+    "Autopilot",
     "CheckedParity",
     "CheckedSharedParity",
     "Coded",
@@ -50,7 +52,7 @@ __all__ = [
 
 IN_ORDER = (
     "NoRedundancy", "EqualResources", "Replication", "Hedged", "Reissue", "Tied", "Laedge", "Duplicates",
-    "ApproximateBackup", "Parity", "SharedParity", "Adaptive", "CheckedParity", "CheckedSharedParity", "VotedParity",
-    "VotedReplication", "Coded", "Oracle",
+    "ApproximateBackup", "Parity", "SharedParity", "Adaptive", "Autopilot", "CheckedParity", "CheckedSharedParity",
+    "VotedParity", "VotedReplication", "Coded", "Oracle",
 )  # fmt: skip
 """Their names in the order in which a newcomer should meet them."""

@@ -114,6 +114,11 @@ class Adaptive(SharedParity):
         super().start(actions)
         self.resting = Resting(actions, self.base_role, self.busyness)
 
+    def go_on_from(self, before: "SharedParity") -> None:
+        super().go_on_from(before)
+        assert isinstance(before, Adaptive)
+        self.resting = before.resting
+
     def arrived(self, batch: Batch, now_s: float) -> None:
         if self.resting.since_s:
             self.resting.wake_rested(now_s)

@@ -1,5 +1,7 @@
 """Coding groups: which batches are encoded together, what is under way for them, and what has come."""
 
+from typing import Self
+
 from parity_exp.policies.policy import Policy
 from parity_exp.policies.work import TRIES, Batch, Group, State, Work
 
@@ -29,6 +31,12 @@ class Grouping:
         self.made = 0
         # Groups of several frontends have different numbers.
         self.first, self.step = policy.actions.frontend, policy.actions.frontends
+
+    def go_on_from(self, before: Self, policy: Policy) -> None:
+        """Take over the groups of another one, for a policy."""
+        self._policy = policy
+        self.filling = before.filling
+        self.made = before.made
 
     def join(self, batch: Batch) -> Group:
         """Put a batch into the group that is filling; the group. With its k-th batch no group is filling any more."""

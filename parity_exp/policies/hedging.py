@@ -63,6 +63,12 @@ class Hedging:
         self.lateness.took(duration_s)
         self.budget.succeeded()
 
+    def go_on_from(self, before: "Hedging", policy: Policy) -> None:
+        """Do for a policy what another one has done so far, and know what it knows."""
+        self._policy = policy
+        self.lateness.go_on_from(before.lateness)
+        self.budget.start()
+
     def placed(self, work: Work, now_s: float) -> None:
         """An instance was given work: set a timer for when it is late, or for a copy that is offered earlier."""
         delay_s = self.lateness.delay_s

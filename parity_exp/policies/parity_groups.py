@@ -5,6 +5,7 @@ sum has to wait for the other predictions, and where places are kept apart one p
 """
 
 from math import inf
+from typing import Self
 
 from parity_exp.policies.answer_source import AnswerSource
 from parity_exp.policies.estimates.lateness import Lateness
@@ -71,6 +72,11 @@ class ParityGroups(Grouping):
         super().start(policy)
         self.needs = policy.needs
         self._due_s = {}
+
+    def go_on_from(self, before: Self, policy: Policy) -> None:
+        super().go_on_from(before, policy)
+        self.needs = before.needs
+        self._due_s = before._due_s
 
     # ---- what happens to a group
 

@@ -55,6 +55,7 @@ from parity_exp.policies.ejection import Ejection
 from parity_exp.policies.look import Look
 from parity_exp.policies.needs import Needs
 from parity_exp.policies.queues.queues import Queues
+from parity_exp.policies.replay import Replay
 from parity_exp.policies.role import BACKUP, BASE, MULTIPLEXED, Role, parity_model
 from parity_exp.policies.work import TRIES, Batch, Group, State, Work
 
@@ -189,6 +190,12 @@ class Policy(ABC):
 
     foresee: Foresee
     """Of a policy that needs foresight: tells what will be. It is there from ``start`` on."""
+
+    needs_replay = False
+    """Whether it has its past played again, by the ``replay`` that is set before ``start``."""
+
+    replay: Replay
+    """Of a policy that needs it: plays its past again."""
 
     false_alarm_rate: float | None = None
     """How often a sound group may be taken for a wrong one; None for policies that do not ask for ``suspects``."""

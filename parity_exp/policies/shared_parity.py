@@ -126,7 +126,18 @@ class SharedParity(Parity):
         super().start(actions)
         self.hedging.start(self)
         self.busyness = Busyness(actions.share)
-        actions.queues(self.base_role).leave_free(min(self.reserve, actions.instances - 1))
+        self._leave_reserve()
+
+    def go_on_from(self, before: "SharedParity") -> None:
+        """Go on with a run that another one of the same class has begun, knowing what it knows."""
+        self.actions = before.actions
+        self.groups.go_on_from(before.groups, self)
+        self.hedging.go_on_from(before.hedging, self)
+        self.busyness = before.busyness
+        self._leave_reserve()
+
+    def _leave_reserve(self) -> None:
+        self.actions.queues(self.base_role).leave_free(min(self.reserve, self.actions.instances - 1))
 
     def arrived(self, batch: Batch, now_s: float) -> None:
         self.busyness.arrived(now_s)

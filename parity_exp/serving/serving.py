@@ -33,6 +33,7 @@ from parity_exp.serving.group_coder import coder_of
 from parity_exp.serving.output_judge import OutputJudge
 from parity_exp.serving.pool import Pool, ServedModel
 from parity_exp.serving.throughput import Throughput, measure_alone, measure_together
+from parity_exp.serving.twin_process import TwinProcess
 
 log = logging.getLogger(__name__)
 
@@ -199,6 +200,9 @@ class Serving(Scenario):
         wanted = {model: models[model] for names in held for model in names}
         disturber: Disturber | None = None
         troubles = Troubles()
+        twin = TwinProcess() if policy.needs_replay else None
+        if twin is not None:
+            policy.replay = twin
         try:
             pool.start(wanted, held, self.batch_size, timelines(trace, len(held)))
             disturber = pool.disturber(trace, all_helpers(self.stragglers), self.seed)
@@ -210,6 +214,8 @@ class Serving(Scenario):
         finally:
             with ctrl_c_waits():
                 try:
+                    if twin is not None:
+                        twin.close()
                     if disturber is not None:
                         disturber.close()
                 finally:

@@ -166,6 +166,11 @@ class Outcome:
         """Queries that arrived and have no answer."""
         return int(np.count_nonzero(self.source == WAITING))
 
+    @property
+    def tasks_placed(self) -> int:
+        """Tasks that instances were given."""
+        return len(self._task_instance)
+
     def queries(self, warmup: int = 0) -> pd.DataFrame:
         """A row a query that was answered, in the order of arrivals, as ``queries-<policy>.parquet`` holds them.
 

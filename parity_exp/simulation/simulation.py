@@ -21,6 +21,7 @@ from parity_exp.simulation.foresight import Foresight
 from parity_exp.simulation.outcome import Outcome
 from parity_exp.simulation.random_times import ServiceTimes
 from parity_exp.simulation.times import Times
+from parity_exp.simulation.twin import TwinInTime
 
 
 class Simulation(Scenario):
@@ -110,6 +111,8 @@ class Simulation(Scenario):
         for policy in policies:
             if policy.needs_foresight:
                 policy.foresee = Foresight(service, trace, restart_s, instances)
+            if policy.needs_replay:
+                policy.replay = TwinInTime()
         simulate(
             policies,
             draw.arrivals_s,

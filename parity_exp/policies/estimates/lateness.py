@@ -55,6 +55,15 @@ class Lateness:
         self.durations.append(duration_s)
         self.fresh += 1
         if self.fresh >= REFRESH or (self.delay_s is None and self.fresh >= FIRST):
-            self.fresh = 0
-            ordered = sorted(self.durations)
-            self.delay_s = self.margin * ordered[int(len(ordered) * self.percentile / 100)]
+            self._refresh()
+
+    def go_on_from(self, before: "Lateness") -> None:
+        """Know what another one knows."""
+        self.durations, self.fresh = before.durations, before.fresh
+        if self.fixed_s is None and len(self.durations) >= FIRST:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        self.fresh = 0
+        ordered = sorted(self.durations)
+        self.delay_s = self.margin * ordered[int(len(ordered) * self.percentile / 100)]

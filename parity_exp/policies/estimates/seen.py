@@ -1,0 +1,111 @@
+"""What a policy has seen of late: when batches arrived, and how long instances took for which work."""
+
+from array import array
+from bisect import bisect_left
+from dataclasses import dataclass
+from math import log, sqrt
+
+LEAST, MOST = 2_000, 8_000
+"""Arrivals that are kept: so many at least, and no more than so many."""
+
+SPAN_S = 10.0
+"""Between the two, what is older than this is forgotten."""
+
+LATEST = 200
+"""So many arrivals are compared with those before them, to see whether the load has changed."""
+
+CHANGE = 4.0 / sqrt(LATEST)
+"""Logarithm of the ratio of two rates from which on they are not the same; of a Poisson process that is four standard
+deviations of the newer one."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A stretch of the past, for who wants to play it again.
+
+    Attributes:
+        arrivals_s: when batches arrived, in seconds, ascending.
+        instances: of each piece of work that is over, on which instance it was.
+        begins_s: when that had been given it, ascending.
+        durations_s: how long it took; infinity for what was lost with its instance.
+        parity_ratio: how long a parity query typically takes, as a multiple of a query.
+        all_instances: how many instances there are.
+    """
+
+    arrivals_s: "array[float]"
+    instances: "array[int]"
+    begins_s: "array[float]"
+    durations_s: "array[float]"
+    parity_ratio: float
+    all_instances: int
+
+
+class Memory:
+    """Keeps what has been seen of late.
+
+    Args:
+        instances: how many there are.
+    """
+
+    def __init__(self, instances: int) -> None:
+        self.instances = instances
+        self.arrivals_s = array("d")
+        self.ends: list[tuple[float, float, int, bool]] = []
+        """Of what is over: end, duration, instance, whether it was a parity query."""
+
+    def arrived(self, now_s: float) -> None:
+        """A batch has arrived."""
+        self.arrivals_s.append(now_s)
+        if len(self.arrivals_s) >= 2 * MOST:
+            self._forget()
+
+    def took(self, instance: int, begin_s: float, end_s: float, parity: bool) -> None:
+        """Work is over, or lost: then without end."""
+        self.ends.append((begin_s, end_s - begin_s, instance, parity))
+
+    def changed(self) -> bool:
+        """Whether the latest arrivals come at another rate than those before; if so, what was before is forgotten."""
+        arrivals_s = self.arrivals_s
+        if len(arrivals_s) < 2 * LATEST:
+            return False
+        middle_s = arrivals_s[-LATEST - 1]
+        latest_s, earlier_s = arrivals_s[-1] - middle_s, middle_s - arrivals_s[0]
+        earlier = len(arrivals_s) - LATEST - 1
+        if latest_s <= 0 or earlier_s <= 0 or abs(log(LATEST / latest_s * earlier_s / earlier)) < CHANGE:
+            return False
+        self._keep_from(len(arrivals_s) - LATEST)
+        return True
+
+    def seen(self) -> Seen:
+        """What is kept."""
+        self._forget()
+        since_s = self.arrivals_s[0] if self.arrivals_s else 0.0
+        self.ends = [end for end in self.ends if end[0] >= since_s]
+        ordered = sorted(self.ends)
+        own = [end for end in ordered if not end[3]]
+        return Seen(
+            self.arrivals_s[:],
+            array("l", [instance for _, _, instance, _ in own]),
+            array("d", [begin_s for begin_s, _, _, _ in own]),
+            array("d", [duration_s for _, duration_s, _, _ in own]),
+            _ratio([end[1] for end in ordered if end[3]], [end[1] for end in own]),
+            self.instances,
+        )
+
+    def _forget(self) -> None:
+        arrivals_s = self.arrivals_s
+        young = len(arrivals_s) - bisect_left(arrivals_s, arrivals_s[-1] - SPAN_S) if arrivals_s else 0
+        self._keep_from(max(0, len(arrivals_s) - min(MOST, max(LEAST, young))))
+
+    def _keep_from(self, first: int) -> None:
+        if first:
+            del self.arrivals_s[:first]
+            since_s = self.arrivals_s[0]
+            self.ends = [end for end in self.ends if end[0] >= since_s]
+
+
+def _ratio(parities_s: list[float], own_s: list[float]) -> float:
+    """The ratio of the medians; 1 while too little is known."""
+    if len(parities_s) < LATEST or not own_s:
+        return 1.0
+    return sorted(parities_s)[len(parities_s) // 2] / sorted(own_s)[len(own_s) // 2]

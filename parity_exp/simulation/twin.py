@@ -1,0 +1,116 @@
+"""The twin: a policy's recent past, played again under other settings."""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Mapping
+from math import inf, isfinite
+
+import numpy as np
+
+from parity_exp.policies.estimates.seen import Seen
+from parity_exp.policies.policy import BASE, AnswerSource, Policy, Work
+from parity_exp.policies.replay import Replayed
+from parity_exp.simulation.cluster import simulate
+from parity_exp.simulation.outcome import Outcome
+
+NEIGHBOURS = 8
+"""A task takes as long as one of so many that its instance really did at about that time."""
+
+ENOUGH = 8_000
+"""A past of fewer arrivals is played several times, each time with other choices among neighbours."""
+
+TASK_S = 25e-6
+"""How long it takes to play a task again, about."""
+
+LOST_S = 5.0
+"""How long an instance is taken to be busy with what was lost with it."""
+
+
+class SeenTimes:
+    """How long tasks take: as long as one that the same instance did at about that time.
+
+    Args:
+        seen: the past.
+        seed: of the choices among neighbours.
+    """
+
+    def __init__(self, seen: Seen, seed: int) -> None:
+        self.begins_s: list[list[float]] = [[] for _ in range(seen.all_instances)]
+        self.durations_s: list[list[float]] = [[] for _ in range(seen.all_instances)]
+        for instance, begin_s, duration_s in zip(seen.instances, seen.begins_s, seen.durations_s, strict=True):
+            self.begins_s[instance].append(begin_s)
+            self.durations_s[instance].append(duration_s if isfinite(duration_s) else LOST_S)
+        everything = sorted(zip(seen.begins_s, seen.durations_s, strict=True))
+        for instance, known in enumerate(self.begins_s):
+            if not known:  # it has done nothing: take it for one of the others
+                self.begins_s[instance] = [begin_s for begin_s, _ in everything]
+                self.durations_s[instance] = [duration_s for _, duration_s in everything]
+        self.parity_ratio = seen.parity_ratio
+        self.choices = np.random.default_rng(seed).integers(0, NEIGHBOURS, 4096).tolist()
+        self.asked = 0
+
+    def __call__(self, work: Work, begin_s: float) -> float:
+        begins_s = self.begins_s[work.instance]
+        self.asked = (self.asked + 1) % 4096
+        last = len(begins_s) - 1
+        at = bisect_left(begins_s, begin_s) - NEIGHBOURS // 2 + self.choices[self.asked]
+        duration_s = self.durations_s[work.instance][min(max(at, 0), last)]
+        return duration_s if work.model == BASE else duration_s * self.parity_ratio
+
+
+def replay(seen: Seen, policies: Mapping[str, Policy]) -> dict[str, Replayed]:
+    """Play the past again under each of some policies.
+
+    Args:
+        seen: the past.
+        policies: by name, at the beginning of a run.
+    """
+    start_s = seen.arrivals_s[0]
+    shifted = Seen(
+        array("d", (at_s - start_s for at_s in seen.arrivals_s)),
+        seen.instances,
+        array("d", (at_s - start_s for at_s in seen.begins_s)),
+        seen.durations_s,
+        seen.parity_ratio,
+        seen.all_instances,
+    )
+    return {name: _replay(shifted, policy) for name, policy in policies.items()}
+
+
+def _replay(seen: Seen, policy: Policy) -> Replayed:
+    base_instances = next(
+        m for m in range(1, seen.all_instances + 1) if m + policy.extra_instances(m) >= seen.all_instances
+    )
+    latencies_s, tasks, reconstructed = [], 0, 0
+    for seed in range(-(-ENOUGH // len(seen.arrivals_s))):
+        outcome = Outcome(len(seen.arrivals_s))
+        simulate(policy, seen.arrivals_s, SeenTimes(seen, seed), base_instances, outcome=outcome)
+        latencies_s.append(outcome.latency_ms / 1e3)
+        tasks += outcome.tasks_placed
+        reconstructed += int(np.count_nonzero(outcome.source == AnswerSource.RECONSTRUCTED))
+    together = np.sort(np.nan_to_num(np.concatenate(latencies_s), nan=inf))
+    return Replayed(together.tolist(), tasks / len(together), reconstructed / len(together))
+
+
+class TwinInTime:
+    """Plays the past again at once, and has the answer when a processor of its own would have had it.
+
+    Args:
+        task_s: how long such a processor takes for a task.
+    """
+
+    def __init__(self, task_s: float = TASK_S) -> None:
+        self.task_s = task_s
+        self.ready_s = inf
+        self.replayed: dict[str, Replayed] | None = None
+
+    def ask(self, seen: Seen, policies: Mapping[str, Policy], now_s: float) -> bool:
+        self.replayed = replay(seen, policies)
+        self.ready_s = now_s + self.task_s * sum(one.tasks * len(one.latencies_s) for one in self.replayed.values())
+        return True
+
+    def answer(self, now_s: float) -> dict[str, Replayed] | None:
+        if now_s < self.ready_s:
+            return None
+        replayed, self.replayed, self.ready_s = self.replayed, None, inf
+        return replayed

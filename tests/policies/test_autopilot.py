@@ -1,0 +1,144 @@
+"""The policy that plays its past again: which way it takes, and that taking another one loses nothing."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+import pytest
+
+from parity_exp.disturbances import Exponential
+from parity_exp.disturbances.trace import KILL, SLOW, Disturbance, timelines
+from parity_exp.policies import Adaptive, Autopilot, autopilot
+from parity_exp.policies.autopilot import WAYS, costs_of
+from parity_exp.policies.estimates.seen import Seen
+from parity_exp.policies.needs import Needs
+from parity_exp.policies.policy import AnswerSource, Policy
+from parity_exp.policies.replay import Replayed
+from parity_exp.simulation.cluster import simulate
+from parity_exp.simulation.random_times import ServiceTimes
+
+
+def outcome(latency_s: float, tasks: float = 1.0, reconstructed: float = 0.0) -> Replayed:
+    return Replayed([latency_s] * 100, tasks, reconstructed)
+
+
+class Told:
+    """A replay whose answers a test gives: at each turn one way is the best, by so much."""
+
+    def __init__(self, best: Sequence[str], others: float = 2.0) -> None:
+        self.best = cycle(best)
+        self.others = others
+        self.asked: list[Seen] = []
+        self.policies: list[Mapping[str, Policy]] = []
+        self.open = False
+
+    def ask(self, seen: Seen, policies: Mapping[str, Policy], now_s: float) -> bool:
+        self.asked.append(seen)
+        self.policies.append(policies)
+        self.open = True
+        return True
+
+    def answer(self, now_s: float) -> dict[str, Replayed] | None:
+        if not self.open:
+            return None
+        self.open = False
+        best = next(self.best)
+        return {way: outcome(1.0 if way == best else self.others) for way in self.policies[-1]}
+
+
+def served(policy: Autopilot, arrivals: int = 3_000, rate_qps: float = 60.0, trace: Sequence[Disturbance] = ()):  # type: ignore[no-untyped-def]
+    arrivals_s = np.cumsum(np.random.default_rng(0).exponential(1 / rate_qps, arrivals))
+    times = {"base": Exponential(0.03), "parity-0": Exponential(0.03)}
+    return simulate(policy, arrivals_s, ServiceTimes(times, timelines(list(trace), 6), 0), 4, trace=trace)
+
+
+def test_it_begins_with_the_thresholds_and_takes_what_the_past_says() -> None:
+    policy = Autopilot(2, 1)
+    policy.replay = Told(["copies"])
+    result = served(policy)
+    assert [way for _, way in policy.turns] == ["thresholds", "copies"]
+    assert policy.driven.has_room_for_copies
+    assert result.lost == 0 and result.duplicates == 0
+
+
+def test_one_way_after_the_other_loses_nothing_and_answers_nothing_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {"LOOK": 1, "FIRST": 2, "RARELY": 3, "KEPT": 0.0, "DOUBT": 0.0}.items():
+        monkeypatch.setattr(autopilot, name, value)
+    policy = Autopilot(2, 1)
+    policy.replay = Told(list(WAYS))
+    trace = [Disturbance(SLOW, one, at, at + 3.0, 5.0) for one, at in ((0, 5.0), (1, 12.0), (2, 20.0), (4, 21.0))]
+    trace += [Disturbance(KILL, one, at, at) for one, at in ((0, 10.0), (3, 15.0), (5, 30.0))]
+    result = served(policy, trace=trace)
+    assert len(policy.turns) > 500 and {way for _, way in policy.turns} == set(WAYS)
+    assert result.lost == 0 and result.duplicates == 0
+    assert np.isfinite(result.latency_ms).all()
+    assert (result.source == AnswerSource.RECONSTRUCTED).any()
+
+
+def test_a_way_that_is_hardly_better_is_not_taken() -> None:
+    policy = Autopilot(2, 1)
+    policy.replay = Told(["copies"], others=1.02)
+    served(policy)
+    assert policy.way == "thresholds"
+
+
+def test_after_a_change_of_the_load_only_what_came_after_it_is_played() -> None:
+    policy = Autopilot(2, 1)
+    told = policy.replay = Told(["parity"])
+    arrivals_s = np.concatenate([np.arange(4_000) * 0.02, 80 + np.arange(2_000) * 0.008])
+    simulate(policy, arrivals_s, lambda _, __: 0.01, 4)
+    before = [seen for seen in told.asked if seen.arrivals_s[-1] < 80]
+    after = [seen for seen in told.asked if seen.arrivals_s[0] >= 79]
+    assert len(before) >= 2 and after
+    assert len(before) + len(after) == len(told.asked), "none has both"
+    assert after[0].arrivals_s[-1] < 80 + 10, "and soon"
+
+
+def test_the_past_is_played_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = Autopilot(2, 1)
+    told = policy.replay = Told(["parity"])
+    served(policy, 10_000)
+    gaps = np.diff([seen.arrivals_s[-1] for seen in told.asked])
+    assert len(gaps) >= 2 and (gaps[1:] > 1.5 * gaps[:-1]).all()
+
+
+def test_the_worst_of_the_percentiles_counts_and_what_was_paid_is_added() -> None:
+    ways = {
+        "even": Replayed([1.0] * 98 + [2.0, 4.0], 2.0, 0.0),
+        "lopsided": Replayed([1.0] * 98 + [1.6, 8.0], 1.0, 0.2),
+    }
+    assert costs_of(ways, [98, 99.5], 0, 0) == pytest.approx({"even": 1.25, "lopsided": 2.0})
+    assert costs_of(ways, [98], 0.5, 0) == pytest.approx({"even": 1.75, "lopsided": 1.0})
+    assert costs_of(ways, [98], 0, 3.0) == pytest.approx({"even": 1.25, "lopsided": 1.6})
+    lost = {"all": Replayed([float("inf")] * 10, 1.0, 0.0)}
+    assert costs_of(lost, [99], 0, 0) == {"all": 1.0}
+
+
+def test_whoever_plays_the_past_again_has_the_codes_declaration_too() -> None:
+    policy = Autopilot(3, 1)
+    policy.decodes_by(Needs(3, (3, 0)))
+    told = policy.replay = Told(["parity"])
+    served(policy, 800)
+    assert all(one.needs is policy.needs for one in (policy.driven, *told.policies[-1].values()))
+
+
+@pytest.mark.parametrize(
+    ("ways", "words"),
+    [
+        ({}, "ways: expected one at least"),
+        ({"mine": {"load_limits": 1}}, "ways: mine: .*load_limits"),
+        ({"mine": {"copies": 0}}, "ways: mine: copies=0: expected 1 or more"),
+    ],
+)
+def test_ways_that_cannot_be_are_named(ways: dict[str, dict[str, float]], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Autopilot(2, 1, ways=ways)
+
+
+def test_own_ways_are_taken() -> None:
+    policy = Autopilot(2, 1, ways={"mine": {"margin": 2.0}, "yours": {"hedges": False}})
+    policy.replay = Told(["yours"])
+    served(policy)
+    assert policy.way == "yours" and isinstance(policy.driven, Adaptive) and not policy.driven.hedges

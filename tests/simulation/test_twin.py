@@ -1,0 +1,132 @@
+"""The past, played again."""
+
+from array import array
+
+import numpy as np
+import pytest
+
+from parity_exp.disturbances import Constant, Shuffle
+from parity_exp.load import Poisson
+from parity_exp.policies import Adaptive, Autopilot, SharedParity
+from parity_exp.policies.estimates.seen import Memory, Seen
+from parity_exp.policies.policy import BASE, Batch, Work
+from parity_exp.policies.work import State
+from parity_exp.simulation import simulate
+from parity_exp.simulation.twin import LOST_S, SeenTimes, TwinInTime, replay
+
+
+def past(arrivals: int = 1_000, gap_s: float = 0.01, slow: int = -1) -> Seen:
+    """Three instances that take 10 ms, one of them 100."""
+    begins = [arrival * gap_s for arrival in range(arrivals)]
+    on = [arrival % 3 for arrival in range(arrivals)]
+    return Seen(
+        array("d", (5.0 + begin_s for begin_s in begins)),
+        array("l", on),
+        array("d", (5.0 + begin_s for begin_s in begins)),
+        array("d", (0.1 if instance == slow else 0.01 for instance in on)),
+        2.0,
+        3,
+    )
+
+
+def work(instance: int, model: str = BASE) -> Work:
+    placed = Work(model, "shared", Batch((0,), 0.0))
+    placed.instance, placed.state = instance, State.PLACED
+    return placed
+
+
+def test_tasks_take_as_long_as_those_that_their_instance_did() -> None:
+    times = SeenTimes(past(slow=1), 0)
+    assert {times(work(0), 7.0) for _ in range(20)} == {0.01}
+    assert {times(work(1), 7.0) for _ in range(20)} == {0.1}
+    assert times(work(0, "parity-0"), 7.0) == pytest.approx(0.02)
+
+
+def test_what_is_slow_for_a_while_is_slow_then() -> None:
+    begins_s = np.arange(0, 100, 0.1)
+    durations_s = np.where((begins_s > 40) & (begins_s < 60), 1.0, 0.1)
+    seen = Seen(array("d", begins_s), array("l", [0] * 1000), array("d", begins_s), array("d", durations_s), 1.0, 1)
+    times = SeenTimes(seen, 0)
+    assert {times(work(0), 50.0) for _ in range(20)} == {1.0}
+    assert {times(work(0), 20.0) for _ in range(20)} == {0.1}
+    assert {times(work(0), 1e9) for _ in range(20)} == {0.1}
+
+
+def test_an_instance_of_which_nothing_is_known_is_taken_for_one_of_the_others() -> None:
+    seen = past()
+    seen = Seen(seen.arrivals_s, array("l", [0] * 1000), seen.begins_s, seen.durations_s, 1.0, 2)
+    assert SeenTimes(seen, 0)(work(1), 7.0) == 0.01
+
+
+def test_work_that_was_lost_keeps_its_instance_for_long() -> None:
+    seen = past()
+    lost = Seen(seen.arrivals_s, seen.instances, seen.begins_s, array("d", [float("inf")] * 1000), 1.0, 3)
+    assert SeenTimes(lost, 0)(work(1), 7.0) == LOST_S
+
+
+def test_the_same_past_comes_to_the_same_and_policies_are_left_as_they_were() -> None:
+    ways = {"hedging": SharedParity(2, 1, sends_parity=False), "parity": SharedParity(2, 1)}
+    first, second = replay(past(slow=1), ways), replay(past(slow=1), ways)
+    assert first == second
+    assert first["hedging"].tasks < first["parity"].tasks
+    assert len(first["parity"].latencies_s) == 8_000, "a short past is played several times"
+    assert first["parity"].percentile_s(50) == pytest.approx(0.01)
+
+
+def test_the_answer_comes_when_a_processor_would_have_had_it() -> None:
+    twin = TwinInTime(task_s=1e-3)
+    assert twin.answer(0.0) is None
+    assert twin.ask(past(), {"a": Adaptive(2, 1)}, 10.0)
+    assert twin.answer(17.0) is None
+    replayed = twin.answer(60.0)
+    assert replayed is not None and set(replayed) == {"a"}
+    assert twin.answer(61.0) is None, "once"
+
+
+class Remembers(SharedParity):
+    """Keeps what the twin wants to know."""
+
+    def start(self, actions):  # type: ignore[no-untyped-def]
+        super().start(actions)
+        PAST.append(Memory(actions.instances))
+
+    def arrived(self, batch, now_s):  # type: ignore[no-untyped-def]
+        PAST[-1].arrived(now_s)
+        super().arrived(batch, now_s)
+
+    def finished(self, work, now_s):  # type: ignore[no-untyped-def]
+        PAST[-1].took(work.instance, work.placed_s, now_s, work.model != BASE)
+        super().finished(work, now_s)
+
+
+PAST: list[Memory] = []
+
+
+@pytest.mark.slow
+def test_what_another_policy_would_have_come_to_is_foretold_to_a_tenth() -> None:
+    ways = {
+        "parity": SharedParity(2, 1, load_limit=10.0),
+        "copies": Adaptive(2, 1, copy_limit=10.0, load_limit=10.0),
+        "late": SharedParity(2, 1, sends_parity=False, percentile=98.0),
+    }
+    result = simulate(
+        ways | {"watcher": Remembers(2, 1)}, Poisson(queries=8_000, warmup=200, utilisation=0.5),
+        straggler=Shuffle(), instances=12, k=2, service_time_ms=25, service_time=Constant(1.0), processes=1,
+        show_progress=False,
+    )  # fmt: skip
+    replayed = replay(PAST[-1].seen(), ways)
+    for way, one in replayed.items():
+        really_ms = result.metrics[f"simulate/{way}/latency_ms/p99"]
+        assert one.percentile_s(99) * 1e3 == pytest.approx(really_ms, rel=0.1), way
+        assert one.tasks == pytest.approx(result.metrics[f"simulate/{way}/tasks_per_query"], rel=0.05), way
+
+
+@pytest.mark.slow
+def test_autopilot_does_what_is_best_where_thresholds_do_not() -> None:
+    ways = {"adaptive": Adaptive(2, 1), "autopilot": Autopilot(2, 1)}
+    result = simulate(
+        ways, Poisson(queries=12_000, warmup=4_000, utilisation=0.8), straggler=Shuffle(mean_extra=0.4), instances=24,
+        k=2, service_time_ms=25, service_time=Constant(1.0), processes=1, show_progress=False,
+    )  # fmt: skip
+    tail = {way: result.metrics[f"simulate/{way}/latency_ms/p99.9"] for way in ways}
+    assert tail["autopilot"] < 0.85 * tail["adaptive"]
