@@ -24,6 +24,7 @@ from parity_exp.serving.group_coder import coder_of
 from parity_exp.serving.output_judge import OutputJudge
 from parity_exp.serving.pool import ServedModel
 from parity_exp.serving.serving import Serving
+from parity_exp.serving.twin_process import TwinProcess, twin_of
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Service:
         self.trace: list[Disturbance] = []
         self.error: BaseException | None = None
         self.disturber: Disturber | None = None
+        self.twin: TwinProcess | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -98,6 +100,7 @@ class Service:
             self.trace = serving.scene(self.models[BASE]).worlds[len(held)]
         code = serving.code_of(self.name) if policy.uses_groups else None
         wanted = {model: self.models[model] for names in held for model in names}
+        self.twin = twin_of(policy)
         pool.start(wanted, held, serving.batch_size, timelines(self.trace, len(held)))
         if self.trace:
             self.disturber = pool.disturber(self.trace, all_helpers(serving.stragglers), serving.seed)
@@ -135,6 +138,9 @@ class Service:
             if thread is not None:
                 self.frontend.end()
                 thread.join(END_S)
+            twin, self.twin = self.twin, None
+            if twin is not None:
+                twin.close()
             disturber, self.disturber = self.disturber, None
             if disturber is not None:
                 disturber.close()

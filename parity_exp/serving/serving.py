@@ -33,7 +33,7 @@ from parity_exp.serving.group_coder import coder_of
 from parity_exp.serving.output_judge import OutputJudge
 from parity_exp.serving.pool import Pool, ServedModel
 from parity_exp.serving.throughput import Throughput, measure_alone, measure_together
-from parity_exp.serving.twin_process import TwinProcess
+from parity_exp.serving.twin_process import twin_of
 
 log = logging.getLogger(__name__)
 
@@ -200,9 +200,7 @@ class Serving(Scenario):
         wanted = {model: models[model] for names in held for model in names}
         disturber: Disturber | None = None
         troubles = Troubles()
-        twin = TwinProcess() if policy.needs_replay else None
-        if twin is not None:
-            policy.replay = twin
+        twin = twin_of(policy)
         try:
             pool.start(wanted, held, self.batch_size, timelines(trace, len(held)))
             disturber = pool.disturber(trace, all_helpers(self.stragglers), self.seed)

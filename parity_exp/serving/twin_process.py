@@ -75,6 +75,14 @@ class TwinProcess:
         return None
 
 
+def twin_of(policy: Policy) -> TwinProcess | None:
+    """Give a policy that has its past played again what it needs, to be closed after the run; None for others."""
+    if not policy.needs_replay:
+        return None
+    policy.replay = twin = TwinProcess()
+    return twin
+
+
 def attend(pipe: Connection) -> None:
     """The main function of the process: say that it is there, then answer what is asked until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -11,7 +11,7 @@ from parity_exp.policies import Adaptive, Autopilot, SharedParity
 from parity_exp.policies.estimates.seen import Memory, Seen
 from parity_exp.policies.policy import BASE, Batch, Work
 from parity_exp.policies.work import State
-from parity_exp.simulation import simulate
+from parity_exp.simulation.session import simulate
 from parity_exp.simulation.twin import LOST_S, SeenTimes, TwinInTime, replay
 
 
