@@ -169,7 +169,7 @@ class Outcome:
     @property
     def tasks_placed(self) -> int:
         """Tasks that instances were given."""
-        return len(self._task_instance)
+        return len(self._task_outcome)
 
     def queries(self, warmup: int = 0) -> pd.DataFrame:
         """A row a query that was answered, in the order of arrivals, as ``queries-<policy>.parquet`` holds them.
