@@ -22,6 +22,7 @@ class SideBySideEncoder(Encoder):
         ValueError: queries that are no rows of ids, or fewer than two tokens for each place.
     """
 
+    keeps_queries_apart = True
     colour = "#cc6677"
 
     def __init__(self, k: int, r: int, query_shape: Sequence[int], generator: Tensor | None = None) -> None:

@@ -8,6 +8,7 @@ from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import is_systematic
 from parity_exp.experiment.schema import find
 from parity_exp.policies.needs import Needs
+from parity_exp.recordings.run_directory import RunDirectory
 
 
 def declared_needs(config: DictConfig) -> Needs | None:
@@ -37,6 +38,15 @@ def declared_needs(config: DictConfig) -> Needs | None:
     if not isinstance(needs, Needs):
         raise ConfigError(f"decoder ({node._target_}): its needs_of gave {needs!r}; expected Needs(k, members)")
     return needs
+
+
+def settle_places(config: DictConfig, run: RunDirectory) -> None:
+    """Put into a run's config whether places are apart, where it leaves that open and the run has its checkpoints.
+
+    Training tries networks that declare nothing; of what it chose from, only places apart decode without weights.
+    """
+    if OmegaConf.select(config, "decoder.apart", default=True) is None and run.checkpoint("parity-0").is_file():
+        config.decoder.apart = not run.checkpoint("decoder").is_file()
 
 
 def are_apart(config: DictConfig) -> bool:

@@ -8,7 +8,7 @@ from parity_exp.disturbances import Distribution
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import build_checked
 from parity_exp.experiment.job import overlaid, resolved
-from parity_exp.experiment.needs import declared_needs
+from parity_exp.experiment.needs import declared_needs, settle_places
 from parity_exp.experiment.scenario import scenario_arguments
 from parity_exp.experiment.sections import changed_by
 from parity_exp.experiment.stored import stored_config
@@ -29,6 +29,7 @@ def simulated_config(composed: DictConfig) -> DictConfig:
     trained = RunDirectory.existing(composed.run, "run")
     scenario = changed_by("simulate")
     stored = stored_config(trained, "run", composed, scenario)
+    settle_places(stored, trained)
     return overlaid(stored, config, scenario, "run", scenario)
 
 

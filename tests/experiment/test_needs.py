@@ -12,9 +12,10 @@ from parity_exp.errors import ConfigError
 from parity_exp.experiment.capacity import plan_arguments
 from parity_exp.experiment.config_folder import config_folder
 from parity_exp.experiment.job import resolved
-from parity_exp.experiment.needs import declared_needs
+from parity_exp.experiment.needs import declared_needs, settle_places
 from parity_exp.experiment.simulation import simulation_arguments
 from parity_exp.policies.needs import Needs
+from parity_exp.recordings.run_directory import RunDirectory
 from tests.conftest import Run, Trained, metrics, run_dirs
 
 CONVOLUTIONAL = ("encoder=concat", "architecture=lenet")
@@ -86,6 +87,19 @@ def test_what_does_not_say_it_is_refused_in_one_line(overrides: list[str], line:
     with pytest.raises(ConfigError) as caught:
         declared_needs(config_of(*overrides))
     assert str(caught.value).startswith(line) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("has_decoder", "needs"), [(False, APART), (True, SUM)])
+def test_a_run_whose_network_declares_nothing_shows_by_its_checkpoints(
+    tmp_path: Path, has_decoder: bool, needs: Needs
+) -> None:
+    run = RunDirectory(tmp_path)
+    config = config_of("encoder=concat", "architecture._target_=torchvision.models.alexnet")
+    run.checkpoints.mkdir()
+    for part in ("parity-0", *(["decoder"] if has_decoder else [])):
+        run.checkpoint(part).touch()
+    settle_places(config, run)
+    assert declared_needs(config) == needs
 
 
 def test_a_trained_run_is_simulated_with_its_own_code(
