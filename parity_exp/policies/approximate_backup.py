@@ -146,7 +146,7 @@ class ApproximateBackup(Policy):
     def given_up(self, batch: Batch, work: Work) -> None:
         if batch in self.said:
             self._stand_in(batch)
-        elif batch.group is None:  # otherwise the small model may still have an answer
+        elif not self._may_say_something(batch):
             super().given_up(batch, work)
 
     def expired(self, batch: Batch, now_s: float) -> None:
@@ -166,6 +166,11 @@ class ApproximateBackup(Policy):
             self._stand_in(batch)  # late, or the base model has been tried in vain
         elif delay_s is not None:
             self.actions.set_timer(late_s, batch)
+
+    def _may_say_something(self, batch: Batch) -> bool:
+        """Whether the task of a batch's group is still to come."""
+        group = batch.group
+        return group is not None and (group is self.groups.filling or group.pending[0] is not None)
 
     def _stand_in(self, batch: Batch) -> None:
         """Answer with what the small model said."""

@@ -25,6 +25,9 @@ WAYS: dict[str, dict[str, Any]] = {
 """The ways to go that there are, each by settings of :class:`Adaptive`: what is sent before anything is late, and when
 something counts as late. A run begins with the first, which has the defaults."""
 
+PERCENTILES = (99.0, 99.9)
+"""What counts unless a policy is told otherwise."""
+
 LOOK = 50
 """Arrivals after which it is seen whether something has changed, or an answer is there."""
 
@@ -54,7 +57,7 @@ class Autopilot(Policy):
     played.
 
     Args:
-        percentiles: of the latency, that count.
+        percentiles: of the latency, that count; None: :data:`PERCENTILES`.
         task_cost: what a further task for each query is worth, as a share of the latency; 0: machines are there anyway.
         reconstruction_cost: what it is worth, likewise, that no answer is a reconstructed one: the loss of accuracy, in
             whatever is to be paid for it.
@@ -93,13 +96,13 @@ class Autopilot(Policy):
         self,
         k: int,
         r: int,
-        percentiles: Annotated[Sequence[Percentile], MinLen(1)] = (99.0, 99.9),
+        percentiles: Annotated[Sequence[Percentile], MinLen(1)] | None = None,
         task_cost: NotNegative = 0.0,
         reconstruction_cost: NotNegative = 0.0,
-        ways: Mapping[str, Mapping[str, Any]] | None = None,
+        ways: Annotated[Mapping[str, Mapping[str, Any]], MinLen(1)] | None = None,
     ) -> None:
         super().__init__(k, r)
-        self.percentiles = tuple(percentiles)
+        self.percentiles = PERCENTILES if percentiles is None else tuple(percentiles)
         self.task_cost = task_cost
         self.reconstruction_cost = reconstruction_cost
         self.ways = {name: dict(settings) for name, settings in (WAYS if ways is None else ways).items()}

@@ -29,6 +29,7 @@ def refused_by(error: Exception, monkeypatch: pytest.MonkeyPatch) -> Exception:
     monkeypatch.setattr(assembly, "build", lambda *_: Refusing(error))
     experiment = object.__new__(Experiment)
     experiment.config = OmegaConf.create({"dataset": {}})
+    experiment._trained = None
     with pytest.raises((ConfigError, DataError)) as refused:
         experiment._load()
     return refused.value

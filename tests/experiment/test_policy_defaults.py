@@ -30,12 +30,14 @@ def test_a_file_offers_every_setting_and_says_no_default_itself(path: Path) -> N
     policy, given = settings(path)
     arguments = inspect.signature(getattr(policies, policy)).parameters
     defaults = {name: one.default for name, one in arguments.items() if one.default is not inspect.Parameter.empty}
-    assert {key: value for key, value in given.items() if key != "code"} == {
-        name: f"${{default:{policy}.{name}}}" for name in defaults
-    }
+    asked = {name: f"${{default:{policy}.{name}}}" for name in defaults}
+    own = {key: value for key, value in given.items() if key != "code" and value != asked.get(key)}
+    assert given.keys() - {"code"} == asked.keys()
+    assert all(defaults[name] != value for name, value in own.items()), "what a file is for, and no default"
     group = composed(f"redundancy=[{path.stem}]").redundancy[path.stem]
     for name, default in defaults.items():
-        assert group[name] == default and type(group[name]) is type(default)
+        if name not in own:
+            assert group[name] == default and type(group[name]) is type(default)
 
 
 def test_policies_that_share_a_setting_take_its_default_from_one_place() -> None:

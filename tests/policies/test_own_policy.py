@@ -67,7 +67,9 @@ def example() -> type[Policy]:
 
 def simulated(policy: Policy) -> Outcome:
     arrivals_s = np.arange(400) * 0.004
-    service = ServiceTimes({name: Exponential(0.01) for name in ("base", "backup", "parity-0", "parity-1")})
+    service = ServiceTimes(
+        {name: Exponential(0.01) for name in ("base", "backup", "multiplexed_backup", "parity-0", "parity-1")}
+    )
     return simulate(policy, arrivals_s, service, 4)
 
 

@@ -22,6 +22,7 @@ USAGE = Usage(
         "experiment/*",
         "setting",
         "dataset",
+        "task",
         "architecture",
         "code",
         "recipe",

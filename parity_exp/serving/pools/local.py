@@ -248,7 +248,10 @@ class LocalPool(SupervisedPool[_Life]):
                 acceleration=self.acceleration,
                 crowded=crowded,
             )
-            parcel = Parcel(cloudpickle.dumps(assignment))
+            try:
+                parcel = Parcel(cloudpickle.dumps(assignment))
+            except OSError as error:
+                raise UserError(f"instance {index} cannot start: {error}; see `ulimit -n`") from None
             there = held_models(models, names)
             if index < len(self._instances):
                 spot = self._instances[index]
