@@ -8,7 +8,7 @@ import argparse
 import shlex
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from parity_exp.errors import ConfigError
@@ -124,9 +124,7 @@ def group_screen(group: str, usage: Usage, there: Composed) -> str:
         hint = suggestions.did_you_mean(name, known) or f"there are {', '.join(known)}"
         raise ConfigError(f"{group}: no group of the config; {hint}")
     plain = name.partition("@")[0]
-    folders = there.folders(plain) if f"{plain}/*" in usage.groups else []
-    names = there.choices(plain)
-    names += [f"{folder}/{choice}" for folder in folders for choice in there.choices(f"{plain}/{folder}")]
+    names = list(_all_choices(plain, there)) if f"{plain}/*" in usage.groups else there.choices(plain)
     rows = [(f"{name}={choice}", there.comment(f"{plain}/{choice}")) for choice in names]
     return _table(rows, screen_width(), indent="")
 
@@ -142,9 +140,16 @@ def _choices(group: str, there: Composed) -> str:
     taken = there.chosen(name)
     plain = name.partition("@")[0]
     folders = there.folders(plain) if group.endswith("/*") else []
-    words = [f"{folder}/... ({len(there.choices(f'{plain}/{folder}'))})" for folder in folders]
+    words = [f"{folder}/... ({len(list(_all_choices(f'{plain}/{folder}', there)))})" for folder in folders]
     words += [f"{choice}{CHOSEN if choice in taken else ''}" for choice in there.choices(plain)]
     return ", ".join(words)
+
+
+def _all_choices(group: str, there: Composed) -> Iterator[str]:
+    """The choices of a group and of all folders in it."""
+    yield from there.choices(group)
+    for folder in there.folders(group):
+        yield from (f"{folder}/{choice}" for choice in _all_choices(f"{group}/{folder}", there))
 
 
 def _table(rows: Sequence[tuple[str, str]], width: int, indent: str = "  ", most_lines: int | None = None) -> str:

@@ -139,7 +139,10 @@ def rehearsed(parts: str) -> None:
     experiment = Experiment(config)
     vars(experiment)["splits"] = random_splits(config)
     experiment.rehearse()
-    assert experiment.code.k == config.k and experiment.code.r == config.r
+    if experiment.systematic:
+        assert experiment.code.k == config.k and experiment.code.r == config.r
+    else:
+        assert experiment.non_systematic_code.k == config.k
     experiment.machine.trainer(config.trainer.max_epochs)()
     ServingPlan(experiment)
 

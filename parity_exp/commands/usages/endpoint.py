@@ -22,7 +22,7 @@ USAGE = Usage(
     {
         "endpoint run=outputs/train/DATE/TIME": "until Ctrl-C",
         "endpoint run=outputs/train/DATE/TIME port=0 grpc_port=null": "REST alone, at a free port",
-        "endpoint run=outputs/train/DATE/TIME redundancy=hedged straggler=[crash]": "with instances that die",
+        "endpoint run=outputs/train/DATE/TIME redundancy=hedged straggler=crash": "with instances that die",
     },
     assumed=("redundancy=adaptive", "straggler=none", "pool.service_time_ms=0"),
 )
