@@ -71,7 +71,7 @@ def for_key(text: str, config_folder: Path, overrides: Sequence[str]) -> str | N
     others = [word for word in overrides if word[0] != "-" and word.partition("=")[0].lstrip("+~") != key]
     keys = list(_keys_of_config(config_folder, others))
     # Who leaves out the section, as in max_epochs=5, has the last part right.
-    same_name = [known for known in keys if known.rpartition(".")[2] == key][:MOST]
+    same_name = sorted((known for known in keys if known.rpartition(".")[2] == key), key=len)[:MOST]
     hint = f"did you mean {' or '.join(same_name)}?" if same_name else did_you_mean(key, keys)
     return f"{key}: no such key in the config; {hint}{' ' if hint else ''}`--cfg job` shows all, +{key}=... adds one"
 

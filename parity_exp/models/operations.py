@@ -12,15 +12,16 @@ from torch.utils.flop_counter import FlopCounterMode
 def operations(network: nn.Module, shape: Sequence[int]) -> int:
     """Operations of convolutions, products of matrices and attention for one query of a shape, in evaluation mode.
 
-    The network's mode stays as it is; it may be on the meta device, where nothing is computed.
+    Every part's mode is afterwards what it was; it may be on the meta device, where nothing is computed.
     """
-    mode = network.training
+    training = [part for part in network.modules() if part.training]
     device = next((weight.device for weight in network.parameters()), torch.device("cpu"))
     try:
         network.eval()
         return operations_of(lambda: network(torch.zeros(1, *shape, device=device)))
     finally:
-        network.train(mode)
+        for part in training:
+            part.training = True
 
 
 def operations_of(run: Callable[[], object]) -> int:

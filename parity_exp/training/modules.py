@@ -4,6 +4,7 @@ Both keep what happens in a step to the least: nothing is logged per step; losse
 once an epoch.
 """
 
+import copy
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -259,13 +260,13 @@ class BaseModule(TrainedModule):
         self.network = network
         self.task = task
         self.distillation = 0.0 if teacher is None else distillation
-        self._teacher = [] if teacher is None else [teacher.eval()]  # in a list: not a part of what is trained
+        self._teacher = [] if teacher is None else [copy.deepcopy(teacher)]  # in a list: not a part of what is trained
         self.monitor = f"val/{task.learned_by or task.quality}"
         self.quality = MeanMetric("disable")
 
     def on_fit_start(self) -> None:
         for teacher in self._teacher:
-            teacher.to(self.device).requires_grad_(False)
+            teacher.to(self.device).eval().requires_grad_(False)
 
     def loss(self, batch: LabelledBatch) -> Tensor:
         outputs, share = self.network(batch.inputs), self.distillation

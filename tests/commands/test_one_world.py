@@ -1,6 +1,7 @@
 """A policy meets the same world, and has the same results, alone and beside any others."""
 
 import itertools
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,15 @@ def composed(*overrides: str) -> DictConfig:
     return config
 
 
+@cache
+def machines() -> Path:
+    """A file of some machines, each slow for a while."""
+    path = Path(tempfile.mkdtemp()) / "machines.csv"
+    rows = [f"{1.0 + (at == machine)},1,{10 * at},vm-{machine}" for machine in range(12) for at in range(12)]
+    path.write_text("\n".join(["value,runtime,starttime,VM_id", *rows]) + "\n")
+    return path
+
+
 def simulation(policies: tuple[str, ...], straggler: str, **changes: Any) -> Simulation:
     # r = 2, since a vote needs two parity outputs; and then the policies' clusters have three sizes and more.
     config = composed(
@@ -48,6 +58,8 @@ def simulation(policies: tuple[str, ...], straggler: str, **changes: Any) -> Sim
         f"load.queries={QUERIES}", "load.slo_ms=null", "load.utilisation=0.7",
     ).copy()  # fmt: skip
     config.redundancy = {name: config.redundancy[name] for name in policies}
+    if "machine_trace" in straggler:
+        changes["straggler__machine_trace__path"] = str(machines())
     for key, value in changes.items():
         OmegaConf.update(config, key.replace("__", "."), value)
     return simulation_of(config)

@@ -116,6 +116,7 @@ MOVES = {"to", "cpu", "cuda", "eval", "train", "half", "bfloat16", "double", "fl
 """Methods that change a module in place, though they look like those of a tensor, which do not."""
 
 OWNERS = {
+    "models/operations.py": "a mode, which is put back",
     "models/torchvision_networks.py": "the network that it is building",
     "placement.py": "the copy that it has made",
     "serving/passes/running.py": "an instance's network, which a loader has made for it",
