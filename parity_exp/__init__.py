@@ -9,6 +9,7 @@ Everything up to ``endpoint`` takes plain Python arguments; ``experiment`` is th
 """
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from parity_exp.moved_modules import find_moved_modules
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from parity_exp.serving.session import serve
     from parity_exp.simulation.planning import plan_capacity
     from parity_exp.simulation.session import simulate
+
+# What tqdm says in a notebook without widgets, to whichever library imports it first; its bars do without.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 __version__ = "0.1.0"
 

@@ -45,8 +45,11 @@ def settle_places(config: DictConfig, run: RunDirectory) -> None:
 
     Training tries networks that declare nothing; of what it chose from, only places apart decode without weights.
     """
-    if OmegaConf.select(config, "decoder.apart", default=True) is None and run.checkpoint("parity-0").is_file():
-        config.decoder.apart = not run.checkpoint("decoder").is_file()
+    checkpoint = run.checkpoint("decoder")
+    if OmegaConf.select(config, "decoder.apart", default=True) is None and checkpoint.is_file():
+        from parity_exp.models.checkpoint import load_content  # torch with it
+
+        config.decoder.apart = not load_content(checkpoint, "run")["state_dict"]
 
 
 def are_apart(config: DictConfig) -> bool:

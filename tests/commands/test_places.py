@@ -27,8 +27,8 @@ def test_a_convolutional_network_keeps_places_apart_and_any_number_of_losses_com
     assert served["serve/parity/lost"] == served["serve/shared_parity/lost"] == 0
     assert served["serve/parity/fraction/reconstructed"] > 0
 
-    for command in ("serve", "simulate"):
-        disturbed = ("load.queries=300", "load.utilisation=0.9", "straggler=[shuffle_heavy,crash_often]")
+    for command, size in (("serve", "load.queries=300 load.utilisation=0.9"), ("simulate", "load.queries=3000")):
+        disturbed = (*size.split(), "straggler=[shuffle_heavy,crash_often]")
         assert run(command, f"run={train}", "redundancy=[parity]", *disturbed) == 0
         queries = pd.read_parquet(run_dirs(folder, command)[-1] / "queries-parity.parquet")
         lost = queries[queries["source"] == "reconstructed"].groupby("group").size()

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
@@ -14,6 +15,7 @@ from parity_exp.experiment.config_folder import config_folder
 from parity_exp.experiment.job import resolved
 from parity_exp.experiment.needs import declared_needs, settle_places
 from parity_exp.experiment.simulation import simulation_arguments
+from parity_exp.models.checkpoint import save_weights
 from parity_exp.policies.needs import Needs
 from parity_exp.recordings.run_directory import RunDirectory
 from tests.conftest import Run, Trained, metrics, run_dirs
@@ -96,8 +98,7 @@ def test_a_run_whose_network_declares_nothing_shows_by_its_checkpoints(
     run = RunDirectory(tmp_path)
     config = config_of("encoder=concat", "architecture._target_=torchvision.models.alexnet")
     run.checkpoints.mkdir()
-    for part in ("parity-0", *(["decoder"] if has_decoder else [])):
-        run.checkpoint(part).touch()
+    save_weights(run.checkpoint("decoder"), "decoder", {"weight": torch.ones(1)} if has_decoder else {})
     settle_places(config, run)
     assert declared_needs(config) == needs
 
