@@ -163,7 +163,7 @@ def lines_of_troubleshooting() -> list[re.Pattern[str]]:
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=" ".join)
 def test_what_a_mistaken_command_says_stands_on_the_page_of_troubles(
-    mistake: tuple[str, ...], run: Run, folder: Path, trained: Trained, capfd: pytest.CaptureFixture[str]
+    mistake: tuple[str, ...], run: Run, own_folder: Path, trained: Trained, capfd: pytest.CaptureFixture[str]
 ) -> None:
     if any("earlier" in word for word in mistake):
         shutil.copytree(trained(), "earlier")
