@@ -102,7 +102,8 @@ def urlopen_status(endpoint: Live, path: str, headers: dict[str, str] | None = N
 def test_bodies_and_batches_have_limits() -> None:
     with live(settings={"body_mb": 0.01, "batch": 2}) as made:
         assert post(made, b" " * 20_000)[0] == 413
-        assert post(made, iter([b" " * 1_000] * 20), {"transfer-encoding": "chunked"})[0] == 413
+        # The last chunk is the one too many: a client that goes on sending may find the connection closed.
+        assert post(made, iter([b" " * 1_000] * 11), {"transfer-encoding": "chunked"})[0] == 413
 
         assert post(made, gzip.compress(b" " * 10**6), {"content-encoding": "gzip"})[0] == 413
         three = {"inputs": [{"name": "input", "datatype": "FP32", "shape": [3, *SHAPE], "data": [1.0] * 48}]}
