@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from torch import Tensor
 
-from parity_exp.coding.non_systematic import NonSystematicCode
+from parity_exp.coding.non_systematic import NonSystematicCode, chosen
 from parity_exp.ranges import Few, SomeOrNone
 
 Degree = Annotated[int, Ge(1), Le(5)]
@@ -147,6 +147,5 @@ class BSplineCode(NonSystematicCode):
         return interpolating_matrix(self.alpha, self.degree, self.beta)
 
     def decoding_matrix(self, answered: Sequence[int]) -> Tensor:
-        if self.knots is None:
-            raise ValueError("knots has not been chosen")
-        return least_squares_matrix(self.beta[list(answered)], self.degree, int(self.knots), self.alpha)
+        knots = chosen("knots", self.knots)
+        return least_squares_matrix(self.beta[list(answered)], self.degree, int(knots), self.alpha)

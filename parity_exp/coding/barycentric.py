@@ -20,7 +20,7 @@ from annotated_types import Ge, Le
 from torch import Tensor
 
 from parity_exp.coding.berrut import berrut_matrix
-from parity_exp.coding.non_systematic import NonSystematicCode
+from parity_exp.coding.non_systematic import NonSystematicCode, chosen
 from parity_exp.ranges import Few, SomeOrNone
 
 DEGREES = (0, 1, 2, 3)
@@ -101,14 +101,8 @@ class BarycentricCode(NonSystematicCode):
         return {name: DEGREES for name, degree in degrees.items() if degree is None}
 
     def encoding_matrix(self) -> Tensor:
-        return floater_hormann_matrix(self.alpha, _chosen("encoder_degree", self.encoder_degree), self.beta)
+        return floater_hormann_matrix(self.alpha, int(chosen("encoder_degree", self.encoder_degree)), self.beta)
 
     def decoding_matrix(self, answered: Sequence[int]) -> Tensor:
-        degree = _chosen("decoder_degree", self.decoder_degree)
+        degree = int(chosen("decoder_degree", self.decoder_degree))
         return floater_hormann_matrix(self.beta[list(answered)], degree, self.alpha)
-
-
-def _chosen(name: str, degree: int | None) -> int:
-    if degree is None:
-        raise ValueError(f"{name} has not been chosen")
-    return int(degree)

@@ -12,6 +12,7 @@ To write your own, subclass :class:`NonSystematicCode` and implement :meth:`NonS
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ from parity_exp.coding.error_location import locate_errors
 from parity_exp.coding.points import first_kind, second_kind
 from parity_exp.coding.precision import at_least_single
 from parity_exp.ranges import Few, SomeOrNone
+
+T = TypeVar("T")
 
 
 class NonSystematicCode(nn.Module, ABC):
@@ -226,3 +229,14 @@ class NonSystematicCode(nn.Module, ABC):
     def _weights(self) -> list[list[float]]:
         weights: list[list[float]] = self.encoding.tolist()
         return weights
+
+
+def chosen(name: str, value: T | None) -> T:
+    """The value of a setting that may be open.
+
+    Raises:
+        ValueError: nobody has chosen it.
+    """
+    if value is None:
+        raise ValueError(f"{name} has not been chosen")
+    return value

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from parity_exp.coding.non_systematic import NonSystematicCode
+from parity_exp.coding.non_systematic import NonSystematicCode, chosen
 from parity_exp.ranges import Few, NotNegative, SomeOrNone
 
 
@@ -123,14 +123,8 @@ class SplineCode(NonSystematicCode):
         return {name: WEIGHTS for name, weight in weights.items() if weight is None}
 
     def encoding_matrix(self) -> Tensor:
-        return smoothing_spline_matrix(self.alpha, _chosen("encoder_weight", self.encoder_weight), self.beta)
+        return smoothing_spline_matrix(self.alpha, chosen("encoder_weight", self.encoder_weight), self.beta)
 
     def decoding_matrix(self, answered: Sequence[int]) -> Tensor:
-        weight = _chosen("decoder_weight", self.decoder_weight)
+        weight = chosen("decoder_weight", self.decoder_weight)
         return smoothing_spline_matrix(self.beta[list(answered)], weight, self.alpha)
-
-
-def _chosen(name: str, weight: float | None) -> float:
-    if weight is None:
-        raise ValueError(f"{name} has not been chosen")
-    return weight

@@ -50,8 +50,8 @@ class Memory:
     def __init__(self, instances: int) -> None:
         self.instances = instances
         self.arrivals_s = array("d")
-        self.ends: list[tuple[float, float, int, bool]] = []
-        """Of what is over: end, duration, instance, whether it was a parity query."""
+        self.over: list[tuple[float, float, int, bool]] = []
+        """Of what is over: its beginning, duration, instance, and whether it was a parity query."""
 
     def arrived(self, now_s: float) -> None:
         """A batch has arrived."""
@@ -61,7 +61,7 @@ class Memory:
 
     def took(self, instance: int, begin_s: float, end_s: float, parity: bool) -> None:
         """Work is over, or lost: then without end."""
-        self.ends.append((begin_s, end_s - begin_s, instance, parity))
+        self.over.append((begin_s, end_s - begin_s, instance, parity))
 
     def changed(self) -> bool:
         """Whether the latest arrivals come at another rate than those before; if so, what was before is forgotten."""
@@ -80,8 +80,8 @@ class Memory:
         """What is kept."""
         self._forget()
         since_s = self.arrivals_s[0] if self.arrivals_s else 0.0
-        self.ends = [end for end in self.ends if end[0] >= since_s]
-        ordered = sorted(self.ends)
+        self.over = [end for end in self.over if end[0] >= since_s]
+        ordered = sorted(self.over)
         own = [end for end in ordered if not end[3]]
         return Seen(
             self.arrivals_s[:],
@@ -101,7 +101,7 @@ class Memory:
         if first:
             del self.arrivals_s[:first]
             since_s = self.arrivals_s[0]
-            self.ends = [end for end in self.ends if end[0] >= since_s]
+            self.over = [end for end in self.over if end[0] >= since_s]
 
 
 def _ratio(parities_s: list[float], own_s: list[float]) -> float:

@@ -30,7 +30,7 @@ def test_the_last_seconds_are_kept_but_not_too_few_arrivals_nor_too_many(gap_s: 
 
 def test_memory_is_bounded_though_nobody_asks() -> None:
     memory = filled(5 * MOST, 1e-5)
-    assert len(memory.arrivals_s) < 2 * MOST and len(memory.ends) < 2 * MOST + 3
+    assert len(memory.arrivals_s) < 2 * MOST and len(memory.over) < 2 * MOST + 3
 
 
 @pytest.mark.parametrize(("factor", "noticed"), [(1.0, False), (1.15, False), (2.0, True), (0.5, True)])
