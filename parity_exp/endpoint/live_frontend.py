@@ -27,6 +27,7 @@ from parity_exp.policies.desk import Desk
 from parity_exp.recordings.latest import LatestRecorder
 from parity_exp.recordings.recorder import Answer
 from parity_exp.recordings.troubles import Troubles
+from parity_exp.serving.absences import Absences
 from parity_exp.serving.dispatch import Dispatch, origin
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.frontend import LEAD_S, LONGEST_POLL_S
@@ -59,6 +60,7 @@ class LiveFrontend(Dispatch):
         answered: is called with everything that has just been answered, in the frontend's thread.
         disturber: started; carries out the straggler trace.
         troubles: is told what goes wrong.
+        absences: which instances are not to be used when; None: all always are.
     """
 
     recorder: LatestRecorder
@@ -75,11 +77,13 @@ class LiveFrontend(Dispatch):
         answered: Callable[[list[Asked]], None],
         disturber: Disturber | None = None,
         troubles: Troubles | None = None,
+        absences: Absences | None = None,
     ) -> None:
         super().__init__(pool, desk, coder, recorder, task, default, troubles)
         self.watch = watch
         self.answered = answered
         self.disturber = disturber
+        self.absences = absences or Absences((), 0)
         self._asked: deque[Asked] = deque()
         self._waiting = False
         self._ending = False
@@ -118,6 +122,9 @@ class LiveFrontend(Dispatch):
         pool.begin(zero_s)
         if self.disturber is not None:
             self.disturber.begin(zero_s)
+        for instance in self.absences.from_the_beginning():
+            desk.down(instance, 0.0)
+            self.watch.away(instance)
         disturb_s = math.inf if self.disturber is None else 0.0
         look_s = 0.0
         while True:
@@ -126,12 +133,18 @@ class LiveFrontend(Dispatch):
                 self._arrive(asked.popleft(), now_s)
             if self.disturber is not None and now_s >= disturb_s:
                 disturb_s = self.disturber.tick(now_s + zero_s) - zero_s
+            if now_s >= self.absences.next_s:
+                for instance in self.absences.over(now_s):
+                    desk.up(instance)
+                    self.watch.back(instance)
             desk.wake(now_s)
             desk.place(now_s)
             if (desk.unanswered and not self.tasks and desk.is_stuck) or self._ending:
                 desk.give_up(now_s)
             if desk.placements:
                 self._send()
+            if desk.stops:
+                self._stop(now_s)
             if desk.responses:
                 self._respond()
             if self._ending:
@@ -139,13 +152,12 @@ class LiveFrontend(Dispatch):
             if now_s >= look_s:
                 look_s = now_s + LOOK_S
                 self._look()
-            until_s = min(desk.wakes_s(), disturb_s, look_s) - (clock() - zero_s)
+            until_s = min(desk.wakes_s(), disturb_s, look_s, self.absences.next_s) - (clock() - zero_s)
             self._waiting = True  # before the last look at what has been asked: who asks from now on wakes the pool
             timeout_s = 0.0 if asked or desk.placements or self._ending else min(max(until_s, 0.0), longest_s)
             events = pool.poll(timeout_s)
             self._waiting = False
             for event in events:
-                self._note(event)
                 self._handle(event, clock() - zero_s)
 
     def _arrive(self, asked: Asked, now_s: float) -> None:
@@ -198,12 +210,19 @@ class LiveFrontend(Dispatch):
         if done:
             self.answered(done)
 
-    def _note(self, event: Event) -> None:
-        """Keep count of instances that come and go."""
-        if isinstance(event, Down):
-            self.watch.down(event.instance, event.reason)
-        elif isinstance(event, Up):
+    def _handle(self, event: Event, now_s: float) -> None:
+        """As for other frontends, with an account of instances that come and go for the watch."""
+        if isinstance(event, Up):
+            if self.absences.holds_back(event.instance, now_s):
+                return
             self.watch.up(event.instance)
+        elif isinstance(event, Down):
+            self.absences.died(event.instance)
+            if self.absences.away(event.instance, now_s):
+                self.watch.away(event.instance)
+            else:
+                self.watch.down(event.instance, event.reason)
+        super()._handle(event, now_s)
 
     def _look(self) -> None:
         """Tell the watch of what is counted elsewhere, and forget what has been told."""

@@ -19,6 +19,7 @@ from parity_exp.recordings.measures import serving_metrics
 from parity_exp.recordings.metric_keys import PREFIX
 from parity_exp.recordings.troubles import Troubles
 from parity_exp.scenario.result import Recorded
+from parity_exp.serving.absences import Absences
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.group_coder import coder_of
 from parity_exp.serving.output_judge import OutputJudge
@@ -94,6 +95,7 @@ class Service:
             serving.window_s,
             judge=self.judge,
             seed=serving.seed,
+            interrupts=pool.interrupts,
         )
         self.held = held = desk.held
         if serving.stragglers:
@@ -119,6 +121,7 @@ class Service:
             self.hub.answered,
             self.disturber,
             self.troubles,
+            Absences(self.trace, len(held)),
         )
         self.hub.add(Served(self.facts, self.frontend, watch))
         self._thread = threading.Thread(target=self._run, name=f"frontend of {self.facts.name}", daemon=True)

@@ -27,6 +27,12 @@ LATEST, LATEST_S = 20_000, 60.0
 """Of the answers of the last minute so many at most make the percentiles that people see."""
 
 
+STATES = ("up", "resting", "down", "away")
+"""Of instances. Who rests is not to be asked for a while, who is down has died, who is away was taken away."""
+
+AWAY = "taken away by the straggler trace"
+
+
 class Metrics:
     """The metrics of a server, by model, version and policy."""
 
@@ -57,7 +63,7 @@ class Metrics:
         )
         self.pending = Gauge("parity_inference_pending_request_count", "Queries without an answer", of_model, **more)
         self.instances = Gauge(
-            "parity_instances", "Instances, by state: up, resting, down", (*of_model, "state"), **more
+            "parity_instances", "Instances, by state: up, resting, down, away", (*of_model, "state"), **more
         )
         self.restarts = Counter("parity_instance_restarts", "Instances that came back", of_model, **more)
         self.given = Counter("parity_instance_queries", "Queries given to instances", (*of_model, "kind"), **more)
@@ -98,7 +104,7 @@ class Watch:
         self._answers = [metrics.answers.labels(*at, policy, source) for source in SOURCES]
         self._answer_s = [metrics.answer_s.labels(*at, policy, source) for source in SOURCES]
         self._pending = metrics.pending.labels(*at)
-        self._states = {state: metrics.instances.labels(*at, state) for state in ("up", "resting", "down")}
+        self._states = {state: metrics.instances.labels(*at, state) for state in STATES}
         self._restarts = metrics.restarts.labels(*at)
         self._given = {kind: metrics.given.labels(*at, kind) for kind in ("first", "parity", "repeated")}
         self._parity = metrics.parity.labels(*at)
@@ -139,8 +145,21 @@ class Watch:
         self._state[instance], self._reasons[instance] = "down", reason
         self._count_states()
 
+    def away(self, instance: int) -> None:
+        """An instance has been taken away, or was not there to begin with."""
+        self._state[instance], self._reasons[instance] = "away", AWAY
+        self._count_states()
+
+    def back(self, instance: int) -> None:
+        """An instance is there which was away."""
+        self._state[instance], self._reasons[instance] = "up", ""
+        self._count_states()
+
     def up(self, instance: int) -> None:
-        """An instance is there again."""
+        """An instance is there again; one that was away has not been restarted."""
+        if self._state[instance] == "away":
+            self.back(instance)
+            return
         self._state[instance], self._reasons[instance] = "up", ""
         self._restarted[instance] += 1
         self._restarts.inc()
@@ -222,8 +241,8 @@ class Watch:
         return more
 
     def _count_states(self) -> None:
-        down = self._state.count("down")
-        resting = sum(self._state[instance] == "up" for instance in self._resting)
-        self._states["down"].set(down)
-        self._states["resting"].set(resting)
-        self._states["up"].set(len(self._state) - down - resting)
+        counts = Counts(self._state)
+        counts["resting"] = sum(self._state[instance] == "up" for instance in self._resting)
+        counts["up"] -= counts["resting"]
+        for state, gauge in self._states.items():
+            gauge.set(counts[state])

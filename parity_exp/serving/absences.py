@@ -34,11 +34,15 @@ class Absences:
 
     def holds_back(self, instance: int, now_s: float) -> bool:
         """Whether an instance that has come up is not to be used yet; :meth:`over` names it when it is."""
-        self._begin(now_s)
-        away = self._until_s.get(instance, 0.0) > now_s
+        away = self.away(instance, now_s)
         if away:
             self._waiting.add(instance)
         return away
+
+    def away(self, instance: int, now_s: float) -> bool:
+        """Whether an instance is not there by the trace, whatever its process does."""
+        self._begin(now_s)
+        return self._until_s.get(instance, 0.0) > now_s
 
     def died(self, instance: int) -> None:
         """An instance has no process any more."""

@@ -7,6 +7,7 @@ and the policy's, and it does not wait, which is its drivers' to do, in ``pool.p
 import math
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator
 from statistics import median
 
@@ -24,6 +25,10 @@ from parity_exp.serving.pool import Down, Event, Finished, Pool, Raised, Stopped
 
 HANGS_S, HANGS_TIMES = 1.0, 20.0
 """A task hangs that is under way for longer than this, and than so many typical ones, when the run ends."""
+
+
+LATEST_STOPS = 100_000
+"""So many times that instances took to stop are kept."""
 
 
 class Dispatch(ABC):
@@ -64,7 +69,8 @@ class Dispatch(ABC):
         self.troubles = Troubles() if troubles is None else troubles
         self.cpu_s = 0.0
         self._told_s: dict[int, float] = {}  # when instances were told to stop at tasks
-        self._stopping_s: list[float] = []
+        self._stopping_s: deque[float] = deque(maxlen=LATEST_STOPS)
+        self._stopped = 0
         self._stopped_in_vain = 0
         self._answered = 0
         self._zero_s = math.inf
@@ -142,6 +148,7 @@ class Dispatch(ABC):
         elif isinstance(event, Stopped):
             task = self.tasks.pop(event.task, None)
             if task is not None:
+                self._stopped += 1
                 self._stopping_s.append(now_s - self._told_s.pop(event.task, now_s))
                 self._record(task, event.started_s - self._zero_s, event.finished_s - self._zero_s, "stopped")
                 self.desk.stopped(task, now_s)
@@ -213,7 +220,7 @@ class Dispatch(ABC):
         costs = {"frontend_us": self.cpu_s / max(self._answered, 1) * 1e6}
         costs |= self.given.costs(self._answered, self.desk.policy.replaces_queries)
         if self.pool.interrupts:
-            costs |= {"stopped_tasks": len(self._stopping_s), "stopped_in_vain": self._stopped_in_vain}
+            costs |= {"stopped_tasks": self._stopped, "stopped_in_vain": self._stopped_in_vain}
         if self._stopping_s:
             costs["stop_us"] = median(self._stopping_s) * 1e6
         costs |= self.troubles.metrics() | self.recorder.not_finite_metrics()

@@ -1,7 +1,9 @@
 """A live endpoint in this process, over instances that are functions, for tests that talk to it."""
 
+import json
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -107,3 +109,20 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end_s, "it did not happen"
         time.sleep(0.01)
+
+
+def get(endpoint: Live, path: str) -> bytes:
+    """What a page of it says."""
+    with urllib.request.urlopen(f"http://{endpoint.http}{path}", timeout=PATIENCE_S) as answer:
+        return bytes(answer.read())
+
+
+def status(endpoint: Live) -> dict[str, Any]:
+    """What people see of the newest version of its model."""
+    return dict(json.loads(get(endpoint, "/status"))["models"][-1])
+
+
+def metric(endpoint: Live, name: str) -> float:
+    """The value of a metric, by its name with labels in their order."""
+    lines = get(endpoint, "/metrics").decode().splitlines()
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == name)
