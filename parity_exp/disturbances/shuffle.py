@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -56,6 +56,8 @@ class Shuffle(Straggler):
         unit_ms: the unit; None: the service time.
         slot_ms: how long a slot is; None: a quarter of the service time, but at least 1 ms.
     """
+
+    settings_in_words: ClassVar = {"mean_extra": "delay of a task beside a transfer, in service times"}
 
     def __init__(
         self,

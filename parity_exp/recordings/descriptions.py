@@ -19,6 +19,9 @@ from parity_exp.recordings import names
 CLASS = "_target_"
 """The key of a config's node that names the class of a component."""
 
+SETTING = "setting."
+"""Before the name of a setting that a class has words for, as figures have them at an axis."""
+
 OURS = ("parity_exp.", "torch.", "pytorch_lightning.")
 """Packages whose classes need no more than their own names."""
 
@@ -60,8 +63,9 @@ def first_line(made: object) -> str:
 
 
 def description(made: Any) -> dict[str, str]:
-    """What a class says of itself: what it is, and the colour that it has in figures, as far as it says so."""
+    """What a class says of itself, as far as it does: what it is, its colour in figures, words for its settings."""
     said = {"is": first_line(made), "colour": getattr(made, "colour", None)}
+    said |= {f"{SETTING}{name}": words for name, words in dict(getattr(made, "settings_in_words", {})).items()}
     return {key: value for key, value in said.items() if isinstance(value, str) and value}
 
 

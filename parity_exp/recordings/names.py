@@ -19,12 +19,15 @@ LAST = "last"
 """The checkpoint that training goes on from."""
 
 ARRIVALS, TRACE = "arrivals.csv", "straggler-trace.csv"
-SEEDS = "seeds.csv"
+SEEDS, PAIRS = "seeds.csv", "pairs.csv"
 PLAN, PLAN_SIZES = "plan.csv", "plan-sizes.csv"
 FIGURES, PICTURE, REPORT = "figures", ".png", "report.html"
 
 RUNS, SERVING = "runs", "serving"
 """Tables of a report on many runs, each as ``.csv`` and ``.parquet``."""
+
+MAP, STANDINGS = "map.csv", "standings.csv"
+"""Of a report on many simulations: the policy to take at each point, and how policies stand against each other."""
 
 SWEEP = "sweep.csv"
 """The table of all jobs of a sweep, in the folder of the sweep."""

@@ -172,6 +172,11 @@ class RunDirectory:
         return self.path / names.SEEDS
 
     @property
+    def pairs(self) -> Path:
+        """A row a pair of policies and percentile of a simulation of several seeds: ratios of their latencies."""
+        return self.path / names.PAIRS
+
+    @property
     def plan(self) -> Path:
         """A row a policy and objective, where capacity was planned."""
         return self.path / names.PLAN

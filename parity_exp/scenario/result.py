@@ -53,6 +53,8 @@ class ServingResult:
         arrivals_s: scheduled arrivals in seconds, warm-up included.
         errors: a row a distinct error of instances and models; empty where there was none.
         by_seed: of several seeds the metrics of each.
+        pairs: of several seeds a row a pair of policies and percentile, with the ratio of their latencies and between
+            which values it is with 95 % confidence.
         folder: where the run directory is; None: nothing was written.
         figure_files: what was drawn there.
     """
@@ -67,6 +69,7 @@ class ServingResult:
     arrivals_s: pd.Series | None = None
     errors: pd.DataFrame = field(default_factory=pd.DataFrame)
     by_seed: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    pairs: pd.DataFrame = field(default_factory=pd.DataFrame)
     folder: Path | None = None
     figure_files: tuple[Path, ...] = ()
 

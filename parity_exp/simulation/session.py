@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from parity_exp.scenario.scenario import Draw, FrontendSplit, MakeQueues
 from parity_exp.simulation.confidence import over_seeds
 from parity_exp.simulation.measured_times import MeasuredTimes, measured_times
 from parity_exp.simulation.outcome import Outcome
+from parity_exp.simulation.paired import Tail, paired, tail_of
 from parity_exp.simulation.simulation import Simulation
 from parity_exp.simulation.times import Times
 
@@ -175,7 +176,10 @@ def simulate(
     by_seed = _simulate_seeds(made, range(seed, seed + seeds), processes or os.cpu_count() or 1, path, show_progress)
     metrics = {number: of_seed.metrics for number, of_seed in by_seed.items()}
     means = over_seeds(list(metrics.values())) | {f"{SIMULATED}/seeds": len(by_seed)}
-    return finished(_result(made, means, by_seed[seed], metrics), path, earlier or {})
+    pairs = paired({name: [one.tails[name] for one in by_seed.values()] for name in made.policies}, seed)
+    if path is not None:
+        write_text(RunDirectory(path).pairs, pairs.to_csv(index=False))
+    return finished(replace(_result(made, means, by_seed[seed], metrics), pairs=pairs), path, earlier or {})
 
 
 @dataclass(frozen=True)
@@ -186,11 +190,13 @@ class Seed:
         metrics: by their keys.
         draw: what chance made.
         recorded: by policy.
+        tails: by policy, of the latencies.
     """
 
     metrics: dict[str, float]
     draw: Draw | None = None
     recorded: Mapping[str, Recorded] | None = None
+    tails: Mapping[str, Tail] = field(default_factory=dict)
 
 
 def _result(
@@ -236,6 +242,7 @@ def simulate_seed(made: Simulation, seed: int, folder: Path | None, bars: Bars, 
         f"{SIMULATED}/utilisation": draw.rate_qps / draw.capacity_qps,
     }
     kept: dict[str, Recorded] = {}
+    tails: dict[str, Tail] = {}
     for name in made.policies:
         interrupts.check()
         outcome = Outcome(made.load.total)
@@ -248,9 +255,10 @@ def simulate_seed(made: Simulation, seed: int, folder: Path | None, bars: Bars, 
                 if folder is not None and recorded is not None and outcome.now_s:
                     write_recordings(folder, name, recorded.queries, recorded.tasks)
         metrics |= made.metrics(name, outcome)
+        tails[name] = tail_of(outcome.latency_ms[made.load.warmup :])
         if recorded is not None:
             kept[name] = recorded
-    return Seed(metrics, draw, kept) if keep else Seed(metrics)
+    return Seed(metrics, draw, kept, tails) if keep else Seed(metrics, tails=tails)
 
 
 def _simulate_seeds(

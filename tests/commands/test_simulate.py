@@ -81,6 +81,9 @@ def test_several_seeds_have_means_and_intervals(run: Run, folder: Path) -> None:
     # Student's t for 2 degrees of freedom: 4.303.
     assert values["simulate/parity/latency_ms/p99_ci95"] == pytest.approx(4.3027 * p99_ms.std() / 3**0.5, rel=1e-4)
     assert "confidence intervals" in (run_dir / "report.html").read_text()
+    pairs = pd.read_csv(run_dir / "pairs.csv")
+    assert pairs[["policy", "other"]].drop_duplicates().to_numpy().tolist() == [["none", "parity"]]
+    assert (pairs["low"] <= pairs["ratio"]).all() and (pairs["ratio"] <= pairs["high"]).all()
     first = pd.read_parquet(run_dir / "queries-parity.parquet")["latency_ms"]
     assert np.sort(first)[395] == pytest.approx(p99_ms.iloc[0])
 

@@ -12,6 +12,7 @@ from parity_exp.analysis.figures.axes import clean
 from parity_exp.analysis.figures.colours import PLAIN, Palette
 from parity_exp.analysis.figures.panels import Plate
 from parity_exp.analysis.figures.policies_compared import CODE, ENVIRONMENT
+from parity_exp.analysis.figures.policy_map import policy_map
 from parity_exp.analysis.pages.findings import NOISE
 from parity_exp.analysis.runs.tidy import Tidy
 from parity_exp.analysis.tables.comparison import load_words
@@ -27,7 +28,11 @@ FEWEST_VALUES = 3
 
 def standing_figures(tidy: Tidy, palette: Palette = PLAIN) -> dict[str, Plate]:
     """Every picture that the runs support, by the name of its file."""
-    plates = {"policy_standings": policy_standings(tidy.serving, palette.looks), "gap_ratio": gap_ratio(tidy, palette)}
+    plates = {
+        "policy_map": policy_map(tidy, palette),
+        "policy_standings": policy_standings(tidy.serving, palette.looks),
+        "gap_ratio": gap_ratio(tidy, palette),
+    }
     return {name: plate for name, plate in plates.items() if plate is not None}
 
 

@@ -103,6 +103,11 @@ CAPTIONS = {
         "How far the tail is from the median (p99.9 - p50) by the tasks that instances worked at for each query: 1 is "
         "nothing in addition. Lower left is better."
     ),
+    "policy_map": (
+        "Which policy to take. Each field is a load and a strength of the stragglers; its colour is the cheapest "
+        "policy whose latency is about the least. The number says how much lower that is than without redundancy on "
+        "the same machines."
+    ),
     "policy_standings": (
         "Each policy's latency over that of the best other policy on the same instances, arrivals and stragglers, by "
         "setting and load. 1 or less is best; nobody is measured against a bound, such as the oracle, whose "

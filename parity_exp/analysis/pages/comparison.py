@@ -20,9 +20,11 @@ from parity_exp.analysis.figures.standings import standing_figures, standing_sen
 from parity_exp.analysis.pages import captions
 from parity_exp.analysis.pages.approaches import guide
 from parity_exp.analysis.pages.comparison_findings import comparison_warnings, encoder_findings, policy_findings
+from parity_exp.analysis.pages.map_section import map_section
 from parity_exp.analysis.pages.page import Link, Page, Picture, Section, Table, picture
 from parity_exp.analysis.pages.terms import OF_A_COMPARISON, terms
 from parity_exp.analysis.runs.differences import written
+from parity_exp.analysis.runs.pairs import pairs_of
 from parity_exp.analysis.runs.tidy import Tidy, measured_codes
 from parity_exp.analysis.tables.comparison import (
     CODE_KEYS,
@@ -33,6 +35,7 @@ from parity_exp.analysis.tables.comparison import (
     serving_costs,
     training_costs,
 )
+from parity_exp.analysis.tables.policy_map import map_points, standings_of_pairs
 from parity_exp.files.writing import write_bytes, write_text
 from parity_exp.process.side_channels import beside
 from parity_exp.recordings import names
@@ -70,6 +73,11 @@ def write_comparison(gathered: Sequence[GatheredRun], folder: Path, looked_for: 
     """
     tidy = Tidy(gathered)
     measured = measured_codes(tidy)
+    points = map_points(tidy.serving, tidy.looks)
+    standing = standings_of_pairs(pairs_of(gathered), tidy.serving, tidy.looks)
+    for name, table in {names.MAP: points, names.STANDINGS: standing}.items():
+        if not table.empty:
+            write_text(folder / name, table.to_csv(index=False))
     tables = {names.RUNS: tidy.runs} | ({} if tidy.serving.empty else {names.SERVING: tidy.serving})
     for name, table in tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=False))
@@ -80,7 +88,7 @@ def write_comparison(gathered: Sequence[GatheredRun], folder: Path, looked_for: 
     with beside("figures"):
         pictures |= _pictures(compared(tidy, measured), folder / names.FIGURES)
     path = folder / names.REPORT
-    ComparisonPage(gathered, folder, tidy, measured, pictures, looked_for).write(path)
+    ComparisonPage(gathered, folder, tidy, measured, points, standing, pictures, looked_for).write(path)
     return Written(path, tidy.runs, tidy.serving)
 
 
@@ -110,6 +118,8 @@ class ComparisonPage(Page):
     folder: Path
     tidy: Tidy
     measured: pd.DataFrame
+    points: pd.DataFrame
+    standing: pd.DataFrame
     pictures: Mapping[str, Picture]
     looked_for: Sequence[str]
 
@@ -143,6 +153,7 @@ class ComparisonPage(Page):
         serving = self.tidy.serving
         return [
             guide(() if serving.empty else list(serving["policy"].unique()), self.tidy.looks),
+            map_section(self.tidy, self.points, self.standing, self.pictures),
             self._accuracy(),
             self._serving(),
             self._cost(),
@@ -219,6 +230,10 @@ class ComparisonPage(Page):
                 f"serving.csv, serving.parquet: a row a run and policy ({len(self.tidy.serving):,}), with the policy's "
                 "metrics."
             )
+        if not self.points.empty:
+            lines.append(f"{names.MAP}: a row a run and percentile, with the policy to take there.")
+        if not self.standing.empty:
+            lines.append(f"{names.STANDINGS}: a row a pair of policies and percentile: how often which is better.")
         return lines
 
     def _link(self, run: GatheredRun) -> Link:

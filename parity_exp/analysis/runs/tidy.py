@@ -21,7 +21,7 @@ from parity_exp.analysis.runs.differences import (
     within,
     written,
 )
-from parity_exp.recordings.descriptions import description_of_a_coder, read_descriptions
+from parity_exp.recordings.descriptions import SETTING, description_of_a_coder, read_descriptions
 from parity_exp.recordings.gathered import GatheredRun
 from parity_exp.recordings.looks import read_looks
 from parity_exp.recordings.metric_keys import SIMULATED, prefix_of
@@ -183,6 +183,17 @@ class Tidy:
             if key in flat:
                 counts[flat[key]] = counts.get(flat[key], 0) + 1
         return counts
+
+    def words_of(self, key: str) -> str:
+        """What a component's setting is called at an axis: in the words of its class, and with its key."""
+        place, _, name = key.rpartition(".")
+        for run in self._readable:
+            words = (
+                read_descriptions(run.path).get(place, {}).get(f"{SETTING}{name}") if COMPONENTS in run.files else None
+            )
+            if words:
+                return f"{words} ({key})"
+        return key
 
     @property
     def seeds(self) -> list[str]:

@@ -286,7 +286,7 @@ class TestPage:
         assert len(page.sources) == 8
         assert not re.search(r"url\(|@import|https?://", done.page.read_text())
         inside = [link for link in page.links if link.startswith("#")]
-        assert len(inside) == 7 and all(link[1:] in page.anchors for link in inside)
+        assert len(inside) == 8 and all(link[1:] in page.anchors for link in inside)
         runs = [done.page.parent / unquote(link) for link in page.links if not link.startswith("#")]
         assert all(path.exists() for path in runs)
         assert {path.resolve() for path in runs} >= {odd.resolve()}
