@@ -9,6 +9,7 @@ from parity_exp.data.file_dataset import FileDataset, LabelledFile, Listing
 from parity_exp.data.groups import Batches, coding_groups, covering_groups
 from parity_exp.data.image_folders import CatVDog, ImageFolder
 from parity_exp.data.modules import BaseDataModule, GroupBatch, GroupDataModule, LabelledBatch
+from parity_exp.data.preparation import Preparation
 from parity_exp.data.speech_commands import SpeechCommands
 from parity_exp.data.tensors import StoredData, TensorData
 from parity_exp.data.text_folder import TextFolder
@@ -38,6 +39,7 @@ __all__ = [
     "LabelledBatch",
     "LabelledFile",
     "Listing",
+    "Preparation",
     "RandomResizedCropAndFlip",
     "Samples",
     "SpeechCommands",

@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
 from torchvision.transforms.v2 import functional as images
 
 from parity_exp.data.file_cache import Array
 from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing
+from parity_exp.data.from_clients import picture_sent
 from parity_exp.data.pictures import read_image
+from parity_exp.data.preparation import Preparation
 from parity_exp.errors import DataError
 from parity_exp.files.texts import path_in_list
 from parity_exp.ranges import Side
@@ -100,8 +105,17 @@ class CUBLocalization(FileDataset):
         image = read_image(file.path)
         x, y, w, h = _inside(cast(Box, file.label), image.width, image.height)
         box = (2 * x / image.width - 1, 2 * y / image.height - 1, 2 * w / image.width, 2 * h / image.height)
+        return self._resized(image), box
+
+    def preparation(self) -> Preparation | None:
+        return Preparation("image", self._from_client)
+
+    def _from_client(self, content: bytes) -> Tensor:
+        return torch.from_numpy(self._resized(picture_sent(content)).copy())
+
+    def _resized(self, image: Image.Image) -> Array:
         resized = images.resize(image, [self.size, self.size], interpolation=images.InterpolationMode.BILINEAR)
-        return np.asarray(resized).transpose(2, 0, 1), box
+        return np.asarray(resized).transpose(2, 0, 1)
 
 
 def _name(text: str) -> str:

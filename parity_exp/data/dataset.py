@@ -19,6 +19,7 @@ from torch import Tensor
 
 from parity_exp.checks import SettingError
 from parity_exp.data.augmentation import Augmentation
+from parity_exp.data.preparation import Preparation
 from parity_exp.data.queries_as_text import Texts
 from parity_exp.errors import DataError
 from parity_exp.ranges import Count, Positive, Seed, Text
@@ -82,6 +83,7 @@ class Splits:
         augmentation: random change of training inputs, before normalisation; none if not given.
         texts: how queries became token ids, where they are such; None: their numbers are quantities, of which sums and
             means make sense.
+        preparation: how a picture or a text becomes an input as samples have them; None: the data set does not say.
     """
 
     train: Samples
@@ -92,6 +94,7 @@ class Splits:
     std: tuple[float, ...]
     augmentation: Augmentation | None = None
     texts: Texts | None = None
+    preparation: Preparation | None = None
 
     def judged(self, name: str, predictions: Tensor) -> Samples:
         """A split with what answers are measured against as its labels.
@@ -126,6 +129,11 @@ class Splits:
         if values is inputs:
             return (inputs - mean) / std
         return values.sub_(mean).div_(std)
+
+    @property
+    def from_clients(self) -> Preparation | None:
+        """How a picture or a text becomes what networks see; None: the data set does not say."""
+        return None if self.preparation is None else self.preparation.then(self.normalise)
 
     def fingerprint(self) -> str:
         """Hash of everything a network trained on these samples depends on; for cache keys."""
@@ -199,6 +207,13 @@ class Dataset(ABC):
         """How queries became token ids; None where they are numbers of another kind, as those of images."""
         return None
 
+    def preparation(self) -> Preparation | None:
+        """How a picture or a text that is no sample becomes an input, as samples do; None where nothing is known.
+
+        It is asked once the data set has been read.
+        """
+        return None
+
     def adopt(self, run: Path) -> None:
         """Take from a run directory what training has fixed of how queries are made; most data sets have nothing there.
 
@@ -269,6 +284,7 @@ class Dataset(ABC):
             std=self.std,
             augmentation=self.augmentation,
             texts=self.texts(),
+            preparation=self.preparation(),
         )
 
     def _check(self, split: str, samples: Samples, task: Task, shape: tuple[int, ...]) -> None:

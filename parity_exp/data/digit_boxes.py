@@ -10,6 +10,8 @@ from torch import Tensor
 from parity_exp.checks import SettingError
 from parity_exp.data.dataset import Dataset, Samples
 from parity_exp.data.digits import Digits
+from parity_exp.data.from_clients import pictures_of
+from parity_exp.data.preparation import Preparation
 from parity_exp.ranges import Few, Side
 from parity_exp.tasks import Localization, Task
 
@@ -47,6 +49,9 @@ class DigitBoxes(Dataset):
     def read(self) -> tuple[Samples, Samples, Sequence[str]]:
         train, test, _ = Digits(name=self.name, size=8).read()
         return self._placed(train.inputs.repeat(self.copies, 1, 1, 1), seed=0), self._placed(test.inputs, seed=1), ()
+
+    def preparation(self) -> Preparation | None:
+        return pictures_of((1, self.size, self.size))
 
     def _placed(self, digits: Tensor, seed: int) -> Samples:
         random = torch.Generator().manual_seed(seed)

@@ -5,8 +5,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from parity_exp.data.dataset import Dataset, Samples
+from parity_exp.data.from_clients import pictures_of
+from parity_exp.data.preparation import Preparation
 from parity_exp.ranges import Side
 
 TEST_FRACTION = 0.2
@@ -29,10 +32,16 @@ class Digits(Dataset):
 
         bunch = load_digits()
         images = torch.tensor(bunch.images, dtype=torch.float32).unsqueeze(1) / 16
-        images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
+        images = self._resized(images)
         labels = torch.tensor(bunch.target, dtype=torch.int64)
         train, test = train_test_split(
             torch.arange(len(labels)), test_size=TEST_FRACTION, random_state=0, stratify=labels
         )
         names = [str(digit) for digit in range(10)]
         return Samples(images[train], labels[train]), Samples(images[test], labels[test]), names
+
+    def preparation(self) -> Preparation | None:
+        return pictures_of((1, self.size, self.size), self._resized)
+
+    def _resized(self, images: Tensor) -> Tensor:
+        return F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 from torchvision.transforms.v2 import functional as images
 
 from parity_exp.data.class_folders import are_split, files_below, split_listing
 from parity_exp.data.file_cache import Array
 from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing, with_test_part
+from parity_exp.data.from_clients import picture_sent
 from parity_exp.data.pictures import read_image
+from parity_exp.data.preparation import Preparation
 from parity_exp.errors import DataError
 from parity_exp.ranges import Side
 
@@ -68,11 +72,19 @@ class ImageFolder(FileDataset):
             raise self.error(str(error)) from None
 
     def read_file(self, file: LabelledFile) -> tuple[Array, Label]:
-        whole = read_image(file.path)
+        return self._prepared(read_image(file.path)), file.label
+
+    def preparation(self) -> Preparation | None:
+        return Preparation("image", self._from_client)
+
+    def _from_client(self, content: bytes) -> Tensor:
+        return torch.from_numpy(self._prepared(picture_sent(content)).copy())
+
+    def _prepared(self, whole: Image.Image) -> Array:
         if max(whole.size) > MOST_NARROW * min(whole.size):
             raise DataError(f"has {whole.width}x{whole.height} pixels, which is too narrow to cut a square from")
         image = images.resize(whole, [self.resize], interpolation=images.InterpolationMode.BILINEAR)
-        return _as_array(images.center_crop(image, [self.size, self.size])), file.label
+        return _as_array(images.center_crop(image, [self.size, self.size]))
 
 
 class CatVDog(ImageFolder):

@@ -8,7 +8,7 @@ The rules, since a wrong conversion is silent and costs accuracy:
 """
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
@@ -34,26 +34,36 @@ VISIBLE = 16
 """Difference of a colour's values below which a picture shows nothing."""
 
 
-def read_image(path: Path) -> Image.Image:
+Source = Path | IO[bytes]
+
+
+def read_image(source: Source, formats: tuple[str, ...] | None = None, most_pixels: int | None = None) -> Image.Image:
     """A picture in three colours of 8 bits, whatever it is on disk.
 
+    Args:
+        source: its file, or what is in it.
+        formats: it may have, by Pillow's names; None: all that Pillow knows.
+        most_pixels: it may have; None: as many as Pillow takes.
+
     Raises:
-        DataError: not a whole image, or one whose colours cannot be told.
+        DataError: not a whole image, or one whose colours cannot be told, or too large.
     """
-    with whole(lambda: _opened(path), "image") as image:
+    with whole(lambda: _opened(source, formats), "image") as image:
+        if most_pixels is not None and image.width * image.height > most_pixels:
+            raise DataError(f"has {image.width}x{image.height} pixels; expected at most {most_pixels:,}")
         upper = any(part.args in LOWER_BYTES for part in image.tile)
         whole(image.load, "image")
         if upper:
-            _check_lower_bytes(image, path)
+            _check_lower_bytes(image, source)
         try:
             return _in_colours(image)
         except ValueError as error:  # Pillow's of modes that it has no way between
             raise DataError(f"cannot be brought to RGB ({error}); convert it") from None
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(source: Source, formats: tuple[str, ...] | None = None) -> Image.Image:
     try:
-        return Image.open(path)
+        return Image.open(source, formats=formats)
     except Image.DecompressionBombError as error:
         raise DataError(f"is too large; make it smaller ({error})") from None
 
@@ -104,12 +114,12 @@ def _from_whole_numbers(image: Image.Image) -> Array:
     return values * (LARGEST / largest)
 
 
-def _check_lower_bytes(image: Image.Image, path: Path) -> None:
+def _check_lower_bytes(image: Image.Image, source: Source) -> None:
     """Refuse colours of 16 bits that are all in the lower 8, where Pillow takes the upper ones."""
     if any(most for _, most in _colour_range(image)):
         return
     lower: Any
-    with _opened(path) as lower:
+    with _opened(source) as lower:
         lower.tile = [part._replace(args=LOWER_BYTES[str(part.args)]) for part in lower.tile]
         whole(lower.load, "image")
         brightest = max(most for _, most in _colour_range(lower))

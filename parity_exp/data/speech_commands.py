@@ -1,6 +1,7 @@
 """Speech Commands: one-second recordings of single words, as spectrograms."""
 
 import struct
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from parity_exp.data.class_folders import are_split, class_folders, split_listing
 from parity_exp.data.file_cache import Array
 from parity_exp.data.file_dataset import FileDataset, Label, LabelledFile, Listing
+from parity_exp.data.preparation import Preparation
 from parity_exp.errors import DataError, MissingDataError
 from parity_exp.files.whole_files import whole
 
@@ -117,9 +119,16 @@ class SpeechCommands(FileDataset):
     def read_file(self, file: LabelledFile) -> tuple[Array, Label]:
         return spectrogram(read_sound(file.path))[None].numpy(), file.label
 
+    def preparation(self) -> Preparation | None:
+        return Preparation("sound", _from_client)
 
-def read_sound(path: Path) -> Tensor:
-    """The samples of a 16 kHz WAV file, ``(T,)`` in [-1, 1], whatever its depth.
+
+def _from_client(content: bytes) -> Tensor:
+    return spectrogram(read_sound(BytesIO(content)))[None].half()  # as samples are kept
+
+
+def read_sound(source: Path | BytesIO) -> Tensor:
+    """The samples of a 16 kHz WAV file, or of what is in one, ``(T,)`` in [-1, 1], whatever its depth.
 
     A minute of it at most; several channels are averaged.
 
@@ -128,9 +137,9 @@ def read_sound(path: Path) -> Tensor:
     """
     import soundfile
 
-    _check_length(path)
+    _check_length(source)
     longest = LONGEST_S * RATE_HZ
-    sound, rate_hz = whole(lambda: soundfile.read(path, frames=longest, dtype="float32", always_2d=True), "WAV file")
+    sound, rate_hz = whole(lambda: soundfile.read(source, frames=longest, dtype="float32", always_2d=True), "WAV file")
     if rate_hz != RATE_HZ:
         raise DataError(f"has {rate_hz:,} Hz; expected {RATE_HZ:,} Hz, so convert it")
     if not len(sound):
@@ -168,7 +177,7 @@ def spectrogram(sound: Tensor) -> Tensor:
     return (features - features.mean()) / features.std(correction=0).clamp(min=1e-6)
 
 
-def _check_length(path: Path) -> None:
+def _check_length(source: Path | BytesIO) -> None:
     """libsndfile reads what is left of a file that was cut short, and says nothing; its header tells.
 
     Raises:
@@ -176,8 +185,10 @@ def _check_length(path: Path) -> None:
     """
 
     def header() -> tuple[bytes, int]:
-        with path.open("rb") as stream:
-            return stream.read(8), path.stat().st_size
+        if isinstance(source, BytesIO):
+            return source.getvalue()[:8], source.getbuffer().nbytes
+        with source.open("rb") as stream:
+            return stream.read(8), source.stat().st_size
 
     start, size = whole(header, "WAV file")
     if len(start) < 8 or start[:4] != b"RIFF":

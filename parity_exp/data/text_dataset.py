@@ -10,9 +10,12 @@ from typing import Annotated, Any, Literal
 import torch
 from annotated_types import Ge, Le
 from filelock import FileLock
+from torch import Tensor
 
 from parity_exp.data.file_cache import Array
 from parity_exp.data.file_dataset import CACHE, FileDataset, Label, LabelledFile, Listing
+from parity_exp.data.from_clients import text_sent
+from parity_exp.data.preparation import Preparation
 from parity_exp.data.tokeniser import FILE, Kind, Tokeniser
 from parity_exp.errors import DataError
 from parity_exp.files.writing import write_text
@@ -89,6 +92,12 @@ class TextDataset(FileDataset):
 
     def texts(self) -> Tokeniser:
         return self.tokeniser
+
+    def preparation(self) -> Preparation | None:
+        return Preparation("text", self._from_client)
+
+    def _from_client(self, content: bytes) -> Tensor:
+        return torch.from_numpy(self.tokeniser.ids(text_sent(content), self.max_length, self.padding))
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -9,6 +9,8 @@ import torch
 from torchvision import datasets
 
 from parity_exp.data.dataset import Dataset, Samples
+from parity_exp.data.from_clients import pictures_of
+from parity_exp.data.preparation import Preparation
 from parity_exp.data.sources import CifarSource, IdxSource, Source
 from parity_exp.errors import DataError
 
@@ -19,6 +21,7 @@ class _TorchvisionDataset(Dataset):
     """A data set that torchvision reads, from files that a :class:`Source` finds."""
 
     loader: type[datasets.VisionDataset]
+    shape: tuple[int, int, int]
     brought_by = "it is downloaded when it is first used, where there is a network"
 
     def look(self) -> Path:
@@ -37,6 +40,9 @@ class _TorchvisionDataset(Dataset):
         names = list(getattr(train, "classes"))  # noqa: B009 - not every VisionDataset has it
         return self._samples(train), self._samples(test), names
 
+    def preparation(self) -> Preparation | None:
+        return pictures_of(self.shape)
+
     def _samples(self, dataset: Any) -> Samples:
         labels = torch.as_tensor(dataset.targets, dtype=torch.int64)
         images = torch.as_tensor(np.asarray(dataset.data))
@@ -51,6 +57,7 @@ class MNIST(_TorchvisionDataset):
     """60,000 and 10,000 grey images of 28x28 handwritten digits."""
 
     loader = datasets.MNIST
+    shape = (1, 28, 28)
 
     def source(self, root: str) -> Source:
         return IdxSource(self.name, self.loader, root, f"{self.loader.__name__}/raw", "mnist")
@@ -60,6 +67,7 @@ class FashionMNIST(_TorchvisionDataset):
     """60,000 and 10,000 grey images of 28x28 pieces of clothing."""
 
     loader = datasets.FashionMNIST
+    shape = (1, 28, 28)
     brought_by = "apt-get install dataset-fashion-mnist, or it is downloaded when it is first used"
 
     def source(self, root: str) -> Source:
@@ -70,6 +78,7 @@ class CIFAR10(_TorchvisionDataset):
     """50,000 and 10,000 colour images of 32x32 in 10 classes."""
 
     loader: type[datasets.CIFAR10] = datasets.CIFAR10
+    shape = (3, 32, 32)
 
     def source(self, root: str) -> Source:
         official = self.loader

@@ -6,10 +6,14 @@ Everything here runs in the thread of asyncio, but for :meth:`Hub.answered`, whi
 import asyncio
 import contextlib
 import hmac
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import inf
+
+from torch import Tensor
 
 import parity_exp
 from parity_exp.endpoint.asked import Asked
@@ -23,6 +27,9 @@ from parity_exp.endpoint.watch import Metrics, Watch
 NAME = "parity_exp"
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "parameters")
 """Of the protocol, by Triton's names."""
+
+PREPARERS = 2
+"""So many requests with raw queries are prepared at a time; of the largest pictures each takes some 300 MB."""
 
 RETRY_AFTER_S = 1.0
 """When it may be worth to come back for who found the queue full."""
@@ -68,6 +75,7 @@ class Hub:
         self._done: deque[list[Asked]] = deque()
         self._told = False
         self._under_way: set[Asked] = set()
+        self._preparers = ThreadPoolExecutor(PREPARERS, "preparing")
 
     def add(self, served: Served) -> None:
         """Serve a version of a model."""
@@ -150,10 +158,15 @@ class Hub:
         settings = self.settings
         if self.ending:
             raise RefusedError(Why.ENDING, "the server is ending", RETRY_AFTER_S)
-        inputs = served.facts.tensor(request, settings.batch)
+        arrived_s = time.monotonic()
+        if served.facts.prepares(request):
+            inputs = await self._prepared(served.facts, request)
+        else:
+            inputs = served.facts.tensor(request, settings.batch)
         if self.waiting + len(inputs) > settings.queue:
             raise RefusedError(Why.FULL, f"{self.waiting} queries wait already; try again later", RETRY_AFTER_S)
         asked = Asked(inputs, inf, request.exact)
+        asked.arrived_s = arrived_s
         after_s = settings.deadline_s if request.deadline_ms is None else request.deadline_ms / 1e3
         asked.deadline_s = asked.arrived_s + after_s
         asked.future = self.loop.create_future()
@@ -169,6 +182,24 @@ class Hub:
             raise RefusedError(Why.NO_ANSWER, "no instance could answer", RETRY_AFTER_S)
         served.watch.requested(protocol, asked.finished_s - asked.arrived_s)
         return asked
+
+    async def _prepared(self, facts: Facts, request: InferRequest) -> Tensor:
+        """Inputs from raw queries, made beside the loop: a picture may take longer than everybody else's answers.
+
+        Raises:
+            RefusedError: they are not what they should be, or too many wait already.
+        """
+        if self.waiting >= self.settings.queue:
+            raise RefusedError(Why.FULL, f"{self.waiting} queries wait already; try again later", RETRY_AFTER_S)
+        self.waiting += 1  # until it is known how many they are
+        try:
+            return await self.loop.run_in_executor(self._preparers, facts.tensor, request, self.settings.batch)
+        finally:
+            self.waiting -= 1
+
+    def close(self) -> None:
+        """Let nothing be prepared any more."""
+        self._preparers.shutdown(wait=False, cancel_futures=True)
 
     def answered(self, done: list[Asked]) -> None:
         """Bring answers to who waits for them; from a frontend's thread."""

@@ -10,6 +10,7 @@ import pandas as pd
 from torch import Tensor
 
 from parity_exp.checks import SettingError
+from parity_exp.data import Preparation
 from parity_exp.disturbances.trace import trace_text
 from parity_exp.endpoint.hub import Hub
 from parity_exp.endpoint.live_load import LiveLoad
@@ -35,7 +36,7 @@ def serve_live(
     *,
     policies: GivenPolicies,
     settings: Settings | None = None,
-    prepare: Callable[[bytes], Tensor] | None = None,
+    prepare: Preparation | None = None,
     folder: str | Path | None = None,
     listening: Callable[[Server], None] = lambda _: None,
     older: Sequence[Mapping[str, Any]] = (),
@@ -56,8 +57,8 @@ def serve_live(
         queries: ``(N, *query_shape)``, float32: examples, which say what shape queries have.
         policies: one.
         settings: where to listen, and how much to take.
-        prepare: brings the raw bytes of a query, such as a PNG, to what networks see, ``(*query_shape)``; ValueError
-            for what is none. None: clients send tensors.
+        prepare: brings the bytes of a picture or a text to what networks see, ``(*query_shape)``; None: clients send
+            tensors.
         folder: where to write a run directory in the end; None: nothing is written.
         listening: is called when requests are taken, with the server and its ports.
         older: arguments of the same names for older versions of the model, the oldest first.
@@ -89,6 +90,7 @@ def serve_live(
         try:
             server.run(lambda: listening(server))
         finally:
+            hub.close()
             with ctrl_c_waits():
                 for service in services:
                     service.stop()
@@ -122,6 +124,7 @@ def _service(stack: ExitStack, hub: Hub, server: Server, version: str, given: di
         r=policy.r,
         policy=name,
         never_exact=policy.replaces_queries,
+        task=type(serving.questions.task).__name__.lower(),
         prepare=prepare,
     )
 

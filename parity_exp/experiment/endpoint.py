@@ -88,7 +88,7 @@ def live_arguments(
     given = plan.arguments(trained, backups, run, tracker)
     for name in ("labels", "load", "folder"):
         given.pop(name)
-    return given
+    return given | {"prepare": plan.experiment.splits.from_clients}
 
 
 def _is_there(name: str) -> bool:

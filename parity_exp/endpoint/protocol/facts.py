@@ -1,6 +1,6 @@
 """What clients are told of a model, and what they have to keep to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from parity_exp.data import Preparation
 from parity_exp.endpoint.protocol.datatypes import (
     BYTES,
     NUMBERS,
@@ -19,12 +20,10 @@ from parity_exp.endpoint.protocol.datatypes import (
 )
 from parity_exp.endpoint.protocol.refused import RefusedError, Why, malformed
 from parity_exp.endpoint.protocol.requests import InferRequest, InputTensor, OutputWish, elements_of_json
+from parity_exp.errors import DataError
 
 INPUT, OUTPUT = "input", "output"
-"""Names of a model's input and output."""
-
-RAW = "image"
-"""The input that takes raw images in the place of tensors."""
+"""Names of a model's input and output. Raw queries come by another input, which is called what they are."""
 
 PLATFORM = "pytorch_parity_exp"
 
@@ -43,8 +42,9 @@ class Facts:
         r: parity queries of a group.
         policy: name of the policy.
         never_exact: every answer is a reconstruction, and none can be exact.
-        prepare: brings raw bytes of one query to what the network sees, ``(*query_shape)``; None: it takes tensors
-            only. It raises ValueError, in one line, for bytes that are not what it takes.
+        task: what its outputs are: ``classification``, ``localization``, ``embedding``.
+        prepare: brings the bytes of a picture or a text to what the network sees, ``(*query_shape)``; None: it takes
+            tensors only.
     """
 
     name: str
@@ -56,14 +56,15 @@ class Facts:
     r: int
     policy: str
     never_exact: bool = False
-    prepare: Callable[[bytes], Tensor] | None = None
+    task: str = ""
+    prepare: Preparation | None = None
 
     @property
     def inputs(self) -> list[dict[str, Any]]:
         """The inputs, as metadata list them: one of them is to be sent."""
         found: list[dict[str, Any]] = [{"name": INPUT, "datatype": "FP32", "shape": [-1, *self.query_shape]}]
         if self.prepare is not None:
-            found.append({"name": RAW, "datatype": BYTES, "shape": [-1]})
+            found.append({"name": self.prepare.kind, "datatype": BYTES, "shape": [-1]})
         return found
 
     @property
@@ -75,7 +76,7 @@ class Facts:
     def properties(self) -> dict[str, str]:
         """What is special, as texts."""
         labels = ",".join(label.replace(",", " ") for label in self.labels)
-        return {"k": str(self.k), "r": str(self.r), "policy": self.policy, "labels": labels}
+        return {"k": str(self.k), "r": str(self.r), "policy": self.policy, "task": self.task, "labels": labels}
 
     def metadata(self, versions: Sequence[str]) -> dict[str, Any]:
         """What REST says of the model."""
@@ -86,10 +87,20 @@ class Facts:
             "inputs": self.inputs,
             "outputs": self.outputs,
             "properties": self.properties,
-            "parameters": {"k": self.k, "r": self.r, "policy": self.policy, "labels": list(self.labels)},
+            "parameters": {
+                "k": self.k,
+                "r": self.r,
+                "policy": self.policy,
+                "task": self.task,
+                "labels": list(self.labels),
+            },
         }
 
     # ---- from requests to tensors
+
+    def prepares(self, request: InferRequest) -> bool:
+        """Whether a request brings raw queries, which take a while to become tensors."""
+        return self.prepare is not None and any(one.name == self.prepare.kind for one in request.inputs)
 
     def tensor(self, request: InferRequest, batch: int) -> Tensor:
         """What a request asks, ``(n, *query_shape)``, float32.
@@ -110,7 +121,7 @@ class Facts:
             taken = " or ".join(repr(one["name"]) for one in self.inputs)
             raise malformed(f"inputs: {str(names)[:200]}; expected one, {taken}")
         (given,) = request.inputs
-        values = self._raw(given, batch) if given.name == RAW else self._numbers(given, batch)
+        values = self._numbers(given, batch) if given.name == INPUT else self._raw(given, batch)
         if not bool(torch.isfinite(values.sum())) and not bool(torch.isfinite(values).all()):
             raise malformed(f"input {given.name!r}: it has values that are no finite numbers")
         return values
@@ -132,20 +143,24 @@ class Facts:
         assert self.prepare is not None
         shape = checked_shape(given.shape, given.name)
         if given.datatype != BYTES or len(shape) > 2 or (len(shape) == 2 and shape[1] != 1):
-            raise malformed(f"input {given.name!r}: expected BYTES of shape [-1], an image each")
+            raise malformed(f"input {given.name!r}: expected BYTES of shape [-1], one {self.prepare.kind} each")
         self._check_batch(shape[0], batch)
         if given.raw is not None:
             elements = elements_of(given.raw, shape[0], given.name)
         elif isinstance(given.data, tuple):  # of gRPC, which has bytes
             elements = list(given.data)
         else:
-            elements = elements_of_json(given.data, given.name)
+            elements = elements_of_json(given.data, given.name, self.prepare.kind == "text")
         if len(elements) != shape[0]:
             raise malformed(f"input {given.name!r}: {len(elements)} elements, and its shape has {shape[0]}")
+        return torch.stack([self._prepared(given, number, one) for number, one in enumerate(elements)])
+
+    def _prepared(self, given: InputTensor, number: int, element: bytes) -> Tensor:
+        assert self.prepare is not None
         try:
-            return torch.stack([self.prepare(element) for element in elements])
-        except ValueError as error:
-            raise malformed(f"input {given.name!r}: {str(error)[:200]}") from None
+            return self.prepare.read(element)
+        except DataError as error:
+            raise malformed(f"input {given.name!r}: element {number} {str(error)[:200]}") from None
 
     def _check_batch(self, queries: int, most: int) -> None:
         if queries > most:

@@ -139,15 +139,27 @@ def text_of(value: object, what: str) -> str:
     return value
 
 
-def elements_of_json(data: object, name: str) -> list[bytes]:
-    """Elements of bytes from texts in base64.
+def elements_of_json(data: object, name: str, texts: bool) -> list[bytes]:
+    """Elements of bytes, which JSON has as texts.
+
+    Args:
+        data: of the input.
+        name: of the input.
+        texts: they are what is meant; otherwise they are bytes in base64.
 
     Raises:
         RefusedError: they are not.
     """
-    wanted = malformed(f"input {name!r}: BYTES in JSON are texts in base64; or send them as binary data")
-    if not isinstance(data, list) or not all(isinstance(one, str) for one in data):
+    said = "texts" if texts else "texts in base64; or send them as binary data"
+    wanted = malformed(f"input {name!r}: in JSON its data are to be a list of {said}")
+    if not isinstance(data, list):
         raise wanted
+    if all(isinstance(one, list) and len(one) == 1 for one in data):
+        data = [one[0] for one in data]  # of shape [-1, 1]
+    if not all(isinstance(one, str) for one in data):
+        raise wanted
+    if texts:
+        return [one.encode(errors="surrogatepass") for one in data]
     try:
         return [base64.b64decode(one, validate=True) for one in data]
     except (binascii.Error, ValueError):
