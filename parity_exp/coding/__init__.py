@@ -17,6 +17,7 @@ from parity_exp.coding.decoder import Decoder
 from parity_exp.coding.embedding_addition import EmbeddingAdditionEncoder
 from parity_exp.coding.encoder import Encoder
 from parity_exp.coding.error_location import locate_errors
+from parity_exp.coding.fisher_averaging import FisherAveraging
 from parity_exp.coding.generator import Cauchy, Chebyshev, Generator, Vandermonde, worst_condition_number
 from parity_exp.coding.grid import Grid
 from parity_exp.coding.learned_encoders import ConvolutionalEncoder, MLPEncoder
@@ -26,6 +27,7 @@ from parity_exp.coding.non_systematic import NonSystematicCode
 from parity_exp.coding.places import PlacesDecoder
 from parity_exp.coding.position_codes import Modulation, NoPositionCode, PositionCode, RandomSigns
 from parity_exp.coding.residual_decoder import ResidualDecoder
+from parity_exp.coding.same_query import SameQueryEncoder
 from parity_exp.coding.side_by_side import SideBySideEncoder
 from parity_exp.coding.spline import SplineCode, smoothing_spline_matrix
 from parity_exp.coding.subtraction import SubtractionDecoder
@@ -45,6 +47,7 @@ __all__ = [
     "Decoder",
     "EmbeddingAdditionEncoder",
     "Encoder",
+    "FisherAveraging",
     "Generator",
     "Grid",
     "LossPatterns",
@@ -57,6 +60,7 @@ __all__ = [
     "PositionCode",
     "RandomSigns",
     "ResidualDecoder",
+    "SameQueryEncoder",
     "SideBySideEncoder",
     "SplineCode",
     "SubtractionDecoder",

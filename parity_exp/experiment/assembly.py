@@ -13,10 +13,11 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from parity_exp.checks import SettingError
-from parity_exp.coding import Code, NonSystematicCode, precision
+from parity_exp.coding import Code, FisherAveraging, NonSystematicCode, precision
 from parity_exp.data import Dataset, Splits
 from parity_exp.devices.backends import load_backends
 from parity_exp.errors import ConfigError, DataError
+from parity_exp.experiment.averaged_models import averaged_models, averaging_of, is_over_models, new_average
 from parity_exp.experiment.backups import BACKUPS, backup_architecture, imitation_of, new_multiplexed_network
 from parity_exp.experiment.chosen_task import with_task
 from parity_exp.experiment.codes import code_of, generator_of, trained_parts
@@ -34,6 +35,7 @@ from parity_exp.process.quiet import quiet_libraries
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.tasks import Task
 from parity_exp.training import (
+    AveragedModels,
     CodedModel,
     LabelledModel,
     Machine,
@@ -143,6 +145,8 @@ class Experiment:
 
     def new_parity_networks(self) -> list[nn.Module]:
         """r networks that take the encoder's parity queries, with random weights."""
+        if self.over_models:
+            return [new_average(self.config, self.splits) for _ in range(self.r)]
         return new_parity_networks(self.config, self.code, self.splits)
 
     def predictions(self, base: nn.Module, inputs: Tensor) -> Tensor:
@@ -161,6 +165,11 @@ class Experiment:
     def systematic(self) -> bool:
         """Whether queries are sent as they are: then there is a ``code``, otherwise a ``non_systematic_code``."""
         return is_systematic(self.config)
+
+    @property
+    def over_models(self) -> bool:
+        """Whether a group holds one query's predictions by k different models."""
+        return is_over_models(self.config)
 
     @property
     def non_systematic_code(self) -> NonSystematicCode:
@@ -184,11 +193,15 @@ class Experiment:
     @cached_property
     def generator(self) -> Tensor:
         """The generator matrix, ``(r, k)``."""
+        if self.over_models:
+            return self.code.decoder.generator
         return generator_of(self.config)
 
     @cached_property
     def code(self) -> Code:
         """Encoder and decoder."""
+        if self.over_models:
+            return averaging_of(self.config, self.splits)
         return code_of(self.config, self.splits, self.generator)
 
     def warn_of_precision(self, key: str, name: object) -> None:
@@ -201,9 +214,16 @@ class Experiment:
     @cached_property
     def study(self) -> Study:
         """What is trained on what."""
-        coded: CodedModel | WholeCode = self.coded_model if self.systematic else WholeCode(self._whole_code, self.seed)
         backups = [self.labelled_model(section) for section in self.config.evaluation.get("backups") or ()]
-        return Study(self.splits, self.labelled_model("base"), coded, self.machine, backups)
+        return Study(self.splits, self.labelled_model("base"), self._coded(), self.machine, backups)
+
+    def _coded(self) -> CodedModel | WholeCode | AveragedModels:
+        code = self.code if self.systematic else None
+        if code is None:
+            return WholeCode(self._whole_code, self.seed)
+        if isinstance(code, FisherAveraging):
+            return averaged_models(self.config, code, self.splits)
+        return self.coded_model
 
     def trained_base(self) -> nn.Module:
         """The base model with the weights that :attr:`base_weights` names."""

@@ -85,6 +85,11 @@ def live_arguments(
     tracker: Tracker,
 ) -> dict[str, Any]:
     """Arguments of :func:`parity_exp.serve_live` for a run, ``earlier`` among them."""
+    if plan.experiment.over_models:
+        raise ConfigError(
+            "run: its code is over k models, of each of which a query wants a prediction; an endpoint has one model; "
+            "take a run of code=parity"
+        )
     given = plan.arguments(trained, backups, run, tracker)
     for name in ("labels", "load", "folder"):
         given.pop(name)

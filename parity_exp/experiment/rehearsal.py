@@ -6,8 +6,12 @@ from contextlib import contextmanager
 from parity_exp.errors import ConfigError
 from parity_exp.experiment import library_errors
 from parity_exp.models.initialisation import UnlikeBaseError
+from parity_exp.policies.policy import BASE
 from parity_exp.training.coded_model import PARITY
 from parity_exp.training.rehearsal import UnfitError
+
+MEMBERS = "members"
+"""The section of the k models of a code over models."""
 
 LINES = {
     "nothing_trained": (
@@ -46,10 +50,11 @@ def with_keys() -> Iterator[None]:
         ) from None
     except UnfitError as error:
         coded = error.model == "coded"
+        section = MEMBERS if error.model.startswith(f"{BASE}-") else error.model
         values = {
-            "section": "" if coded else f"{error.model}.",
-            "epochs_key": "trainer.max_epochs" if coded else f"{error.model}.max_epochs",
-            "batch_key": "batch_groups" if coded else f"{error.model}.batch_size",
+            "section": "" if coded else f"{section}.",
+            "epochs_key": "trainer.max_epochs" if coded else f"{section}.max_epochs",
+            "batch_key": "batch_groups" if coded else f"{section}.batch_size",
             **error.values,
         }
         part = values.get("part")

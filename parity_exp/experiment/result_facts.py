@@ -127,5 +127,5 @@ def coded_facts(facts: Facts, data: str, base: "nn.Module") -> dict[str, Any]:
         data: hash of the samples.
         base: the trained base model.
     """
-    ignored = [*of_part("evaluation", "serving"), *LENGTH_AND_MACHINE, "base"]
+    ignored = [*of_part("evaluation", "serving"), *LENGTH_AND_MACHINE, "base", "members"]
     return without(facts, ignored) | {"the data": data, "the base model": digest_of_weights(base.state_dict())}

@@ -50,6 +50,7 @@ TABLE = (
     Section("optimisation", "base", ("resume",)),
     Section("k", "code"),
     Section("code", "code"),
+    Section("members", "code"),
     Section("position_code", "code"),
     Section("epochs", "code"),  # those of the base model come to base.max_epochs, which counts itself
     Section("encoder", "code", of_training=True),

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from parity_exp.coding import Code, Grid, NonSystematicCode
+from parity_exp.coding import Code, FisherAveraging, Grid, NonSystematicCode
 from parity_exp.coding.token_grid import TokenGrid
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
@@ -18,15 +18,18 @@ from parity_exp.experiment.scenario import non_systematic_code, policy, scenario
 from parity_exp.experiment.several_processes import obtain_labelled_of
 from parity_exp.experiment.trained_run import normal_outputs_of
 from parity_exp.experiment.untrained_codes import choose_settings
-from parity_exp.models import load_weights
-from parity_exp.policies.policy import BACKUP, BASE, MULTIPLEXED, parity_model
+from parity_exp.models import ModelBank, load_weights, save_weights, tagged
+from parity_exp.policies.policy import BACKUP, BASE, MULTIPLEXED, member_model, parity_model
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.scenario import Scenario
-from parity_exp.serving.load_model import load_model, load_places_apart, load_token_places
+from parity_exp.serving.load_model import load_bank, load_model, load_places_apart, load_scaled, load_token_places
 from parity_exp.serving.pool import Pool, ServedModel
 from parity_exp.serving.serving import LONGEST_S, check_served
 from parity_exp.tracking import Tracker
 from parity_exp.training.measuring import stand_in_scores
+
+BANK = "models"
+"""The checkpoint of the k models of a code over models, where they are served."""
 
 
 class ServingPlan:
@@ -64,6 +67,8 @@ class ServingPlan:
             if node is not None:
                 experiment.refuse_sums_of_tokens(f"redundancy.{name}.code", node)
         self._check_models(scenario)
+        if experiment.over_models:
+            self._check_over_models(scenario)
         if experiment.systematic:
             experiment.warn_of_precision("pool.precision", self.config.pool.get("precision", "float32"))
         for section in self.backups:
@@ -84,6 +89,29 @@ class ServingPlan:
                     f"redundancy={name}: it runs the model {missing[0]}, and this run's code has none ({code}); leave "
                     f"{name} out, or take redundancy=coded, which serves the run's own code"
                 )
+
+    def _check_over_models(self, scenario: Scenario) -> None:
+        """Refuse what would part a query's k predictions, which a group of a code over models holds.
+
+        Raises:
+            ConfigError: with the key.
+        """
+        if self.config.pool.batch_size != 1:
+            raise ConfigError(
+                f"pool.batch_size={self.config.pool.batch_size}: a run of code=fisher serves the k models of a query "
+                "one after another; take pool.batch_size=1"
+            )
+        for name, made in scenario.made.items():
+            if made.uses_groups and (made.multiplexes or "code" in self.config.redundancy[name]):
+                raise ConfigError(
+                    f"redundancy={name}: it encodes queries, and in a run of code=fisher k in a row are one for k "
+                    f"models; leave {name} out"
+                )
+        if self.backups:
+            raise ConfigError(
+                f"redundancy={self.backups[0]}: a small model stands in for one model, and a run of code=fisher has "
+                f"k={self.experiment.k}; leave it out"
+            )
 
     @property
     def _parity_models(self) -> list[str]:
@@ -115,11 +143,19 @@ class ServingPlan:
         splits = experiment.splits
         own = experiment.own_test_predictions(trained) if splits.task.own_truth else None
         arguments = scenario_arguments(self.config)
+        queries = splits.normalise(splits.test.inputs)
+        labels = splits.test.labels if own is None else splits.judged("test", own).labels
+        models, codes = self._models(trained, backups), self._codes()
+        if experiment.over_models:
+            k = experiment.k
+            queries, labels, arguments["together"] = tagged(queries, k), labels.repeat_interleave(k, dim=0), k
+            models |= self._bank(trained, run)
+            codes = {name: code.for_tagged() for name, code in codes.items() if isinstance(code, FisherAveraging)}
         return arguments | {
-            "models": self._models(trained, backups),
-            "queries": splits.normalise(splits.test.inputs),
-            "labels": splits.test.labels if own is None else splits.judged("test", own).labels,
-            "code": self._codes(),
+            "models": models,
+            "queries": queries,
+            "labels": labels,
+            "code": codes,
             "task": experiment.task if own is None else experiment.task.knowing(own),
             "default": experiment.task.default(splits.train.labels),
             "normal_outputs": self._normal_outputs(trained),
@@ -149,6 +185,9 @@ class ServingPlan:
         def served_parity(path: str) -> ServedModel:
             code = experiment.code
             encoder, decoder = code.encoder, code.decoder
+            if experiment.over_models:
+                load_average = partial(load_scaled, node("base"), float(experiment.k), shape, outputs, path)
+                return ServedModel(load_average, shape, (outputs,), path)
             if isinstance(encoder.grid, TokenGrid):
                 numbers = outputs if decoder.by_place else decoder.parity_outputs
                 load_tokens = partial(load_token_places, node("parity"), encoder.grid, decoder.by_place, numbers, path)
@@ -167,6 +206,20 @@ class ServingPlan:
             path = str(backups[MULTIPLEXED].checkpoint(MULTIPLEXED))
             models[MULTIPLEXED] = served_places(MULTIPLEXED, multiplexed_code(self.config, experiment.splits), path)
         return models
+
+    def _bank(self, trained: RunDirectory, run: RunDirectory) -> dict[str, ServedModel]:
+        """The k models of a code over models as one, in a checkpoint of this run, in the place of the base model."""
+        experiment = self.experiment
+        shape, outputs, k = experiment.splits.query_shape, experiment.task.outputs, experiment.k
+        networks = [experiment.new_base_network() for _ in range(k)]
+        for number, network in enumerate(networks):
+            load_weights(trained.checkpoint(member_model(number)), network, "run")
+        path = run.checkpoint(BANK)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_weights(path, BANK, ModelBank(networks).state_dict())
+        node: Any = OmegaConf.to_container(for_the_class(experiment.fitted_architecture("base"), "architecture"))
+        load = partial(load_bank, node, k, shape, outputs, str(path))
+        return {BASE: ServedModel(load, (shape[0] + 1, *shape[1:]), (outputs,), str(path))}
 
     def _qualities(self, small: Mapping[str, nn.Module]) -> dict[str, float]:
         """How good small models are on test queries; see :func:`parity_exp.training.measuring.stand_in_scores`."""

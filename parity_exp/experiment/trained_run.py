@@ -29,7 +29,8 @@ def load_trained(experiment: Experiment, trained: RunDirectory, key: str) -> Tra
     """
     base = experiment.new_base_network()
     if experiment.systematic:
-        parts = TrainedParts(base, experiment.new_parity_networks(), experiment.code)
+        members = [experiment.new_base_network() for _ in range(experiment.k)] if experiment.over_models else []
+        parts = TrainedParts(base, experiment.new_parity_networks(), experiment.code, members=members)
     else:
         parts = TrainedParts(base, [], experiment.non_systematic_code)
     backups = {

@@ -1,7 +1,9 @@
 """Codes that train nothing: what a run of one does not have, and how its open settings are chosen."""
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -11,12 +13,13 @@ from torch import nn
 from parity_exp.coding import NonSystematicCode
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
+from parity_exp.experiment.averaged_models import keep_damping
 from parity_exp.experiment.command_line import place_of
 from parity_exp.experiment.components import new_non_systematic_code
 from parity_exp.experiment.sections import OF_TRAINING
 from parity_exp.files.writing import write_text
 from parity_exp.recordings.run_directory import RunDirectory
-from parity_exp.training import Study, WholeCode, code_choice
+from parity_exp.training import AveragedModels, Study, WholeCode, code_choice
 from parity_exp.training.code_choice import Chosen
 
 log = logging.getLogger(__name__)
@@ -37,19 +40,41 @@ def code_settled(config: DictConfig) -> DictConfig:
         ConfigError: the command line says something about parts that the code does not have.
     """
     experiment = Experiment(config)
+    if experiment.over_models:
+        _refuse_parts("has k models of one architecture, of section members, and no", ("r",))
+        return _without_parts(config)
     if experiment.systematic:
         return config
     code = experiment.non_systematic_code
+    _refuse_parts(
+        "trains nothing, has code.stragglers, code.byzantine and code.workers, from which follows "
+        f"r = n - k = {code.n - code.k}, and no"
+    )
+    config = _without_parts(config)
+    config.r = code.n - code.k
+    return config
+
+
+def _refuse_parts(has: str, meant: Collection[str] = ()) -> None:
+    """Refuse a command line that says something about parts that the code does not have.
+
+    Args:
+        has: what the code is, for the message.
+        meant: parts that have a meaning all the same.
+
+    Raises:
+        ConfigError: with the override.
+    """
     name = HydraConfig.get().runtime.choices.get("code")
     for override in HydraConfig.get().overrides.task:
         key = place_of(override)
-        if key.partition(".")[0] in WITHOUT_MEANING:
-            raise ConfigError(
-                f"{override}: code={name} trains nothing and has no {key}, only code.stragglers, code.byzantine and "
-                f"code.workers (r is then n - k, here {code.n - code.k}); leave {key} out, or choose code=parity"
-            )
+        part = key.partition(".")[0]
+        if part in WITHOUT_MEANING and part not in meant:
+            raise ConfigError(f"{override}: code={name} {has} {key}; leave {key} out, or choose code=parity")
+
+
+def _without_parts(config: DictConfig) -> DictConfig:
     config = config.copy()
-    config.r = code.n - code.k
     for part in COMPONENTS:
         config[part] = None
     return config
@@ -84,6 +109,8 @@ def choose_settings(
 def keeping_choices(experiment: Experiment, run: RunDirectory) -> Study:
     """The experiment's study; what is chosen for its code, where it trains nothing, goes to the run's config."""
     study = experiment.study
+    if isinstance(study.coded, AveragedModels):
+        return replace(study, coded=replace(study.coded, keep=partial(keep_damping, experiment.config, run)))
     if not isinstance(study.coded, WholeCode):
         return study
 

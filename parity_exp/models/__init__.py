@@ -3,6 +3,7 @@
 Every architecture is a class that takes ``input_shape`` and ``outputs`` first; the shapes come from the data set.
 """
 
+from parity_exp.models.bank import ModelBank, Scaled, tagged
 from parity_exp.models.checkpoint import load_weights, origin_of, save_weights
 from parity_exp.models.initialisation import Default, FromBase, Initialisation, Paper, Split
 from parity_exp.models.lenet import LeNet
@@ -23,9 +24,11 @@ __all__ = [
     "Initialisation",
     "LeNet",
     "MobileNetV2",
+    "ModelBank",
     "Multiplexed",
     "Paper",
     "ResNet",
+    "Scaled",
     "Split",
     "TextTransformer",
     "TorchvisionNetwork",
@@ -36,4 +39,5 @@ __all__ = [
     "origin_of",
     "predict",
     "save_weights",
+    "tagged",
 ]

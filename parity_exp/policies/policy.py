@@ -56,7 +56,7 @@ from parity_exp.policies.look import Look
 from parity_exp.policies.needs import Needs
 from parity_exp.policies.queues.queues import Queues
 from parity_exp.policies.replay import Replay
-from parity_exp.policies.role import BACKUP, BASE, MULTIPLEXED, Role, parity_model
+from parity_exp.policies.role import BACKUP, BASE, MULTIPLEXED, Role, member_model, parity_model
 from parity_exp.policies.work import TRIES, Batch, Group, State, Work
 
 __all__ = [
@@ -79,6 +79,7 @@ __all__ = [
     "State",
     "Task",
     "Work",
+    "member_model",
     "parity_model",
 ]
 

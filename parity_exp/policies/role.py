@@ -11,6 +11,11 @@ def parity_model(row: int) -> str:
     return f"parity-{row}"
 
 
+def member_model(number: int) -> str:
+    """Name of one of the k different base models that a code over models is for."""
+    return f"base-{number}"
+
+
 @dataclass(frozen=True)
 class Role:
     """A kind of instance.

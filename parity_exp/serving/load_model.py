@@ -12,6 +12,7 @@ from torch import nn
 
 from parity_exp.coding.grid import Grid
 from parity_exp.coding.token_grid import TokenGrid
+from parity_exp.models.bank import ModelBank, Scaled
 from parity_exp.models.checkpoint import load_weights
 from parity_exp.models.places import places_apart
 from parity_exp.models.token_places import TokensApart, TokensTogether
@@ -67,6 +68,58 @@ def load_places_apart(
     """
     settings = getattr(_named(architecture[TARGET]), "cell_settings", None)
     network = places_apart(partial(made, architecture), grid, shape, outputs, settings)
+    load_weights(path, network, "checkpoint", content)
+    return network.eval()
+
+
+def load_bank(
+    architecture: Mapping[str, Any],
+    models: int,
+    shape: tuple[int, ...],
+    outputs: int,
+    path: str,
+    content: bytes | memoryview | None = None,
+) -> nn.Module:
+    """Several models of one architecture, in evaluation mode.
+
+    Args:
+        architecture: as for :func:`load_model`.
+        models: how many there are.
+        shape: of one query, without what says which model it is for.
+        outputs: numbers in one prediction.
+        path: the checkpoint, of all of them.
+        content: what is in it, on machines that do not have the file.
+
+    Raises:
+        CheckpointError: it is missing, unreadable, or of another network.
+    """
+    network = ModelBank([made(architecture, input_shape=shape, outputs=outputs) for _ in range(models)])
+    load_weights(path, network, "checkpoint", content)
+    return network.eval()
+
+
+def load_scaled(
+    architecture: Mapping[str, Any],
+    factor: float,
+    shape: tuple[int, ...],
+    outputs: int,
+    path: str,
+    content: bytes | memoryview | None = None,
+) -> nn.Module:
+    """A network whose outputs are multiplied, in evaluation mode.
+
+    Args:
+        architecture: as for :func:`load_model`.
+        factor: of its outputs.
+        shape: of one query.
+        outputs: numbers in one prediction.
+        path: the checkpoint.
+        content: what is in it, on machines that do not have the file.
+
+    Raises:
+        CheckpointError: it is missing, unreadable, or of another network.
+    """
+    network = Scaled(made(architecture, input_shape=shape, outputs=outputs), factor)
     load_weights(path, network, "checkpoint", content)
     return network.eval()
 

@@ -59,6 +59,7 @@ class Questions:
         known: whether the labels are; otherwise they stand for nothing.
         task: says what clients are told.
         default: ``(*out)``, the prediction for a query without an answer in time.
+        together: so many of the queries, which follow each other, are asked one after another.
     """
 
     queries: Tensor
@@ -66,6 +67,7 @@ class Questions:
     known: bool
     task: tasks.Task
     default: Tensor
+    together: int = 1
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,9 @@ class Serving(Scenario):
         if words is not None:
             log.warning(words)
         draw = self.draw(measured.service_s, self.seed, measured.together_qps)
-        samples = query_indices(len(questions.labels), self.load.total, np.random.default_rng([self.seed, SAMPLES]))
+        samples = query_indices(
+            len(questions.labels), self.load.total, np.random.default_rng([self.seed, SAMPLES]), questions.together
+        )
         workload = Workload(
             queries=questions.queries,
             labels=questions.labels,

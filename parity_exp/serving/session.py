@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,7 @@ from parity_exp.policies.policy import BACKUP, BASE, MULTIPLEXED, parity_model
 from parity_exp.policies.queues import SingleQueue
 from parity_exp.process import interrupts
 from parity_exp.process.interrupts import ctrl_c_waits
-from parity_exp.ranges import Frontends
+from parity_exp.ranges import Count, Frontends
 from parity_exp.recordings.metric_keys import PREFIX
 from parity_exp.scenario.folder import finished, looks_of, prepared, trace_table, write_draw
 from parity_exp.scenario.given import GivenPolicies, GivenStragglers, policies_by_name, stragglers_by_name
@@ -60,6 +61,7 @@ def serve(
     queue: MakeQueues = SingleQueue,
     frontends: Frontends = 1,
     frontend_split: FrontendSplit = "random",
+    together: Count = 1,
     seed: int = 0,
     folder: str | Path | None = None,
     show_progress: bool = True,
@@ -118,6 +120,8 @@ def serve(
             ``functools.partial(PowerOfD, d=3)``.
         frontends: how many there are, each with a policy and queues of its own; they meet in the instances.
         frontend_split: how queries come to them: ``random``, or ``round_robin``, in turn.
+        together: so many of ``queries``, which follow each other there, are asked one after another, as those of one
+            request; with k of them a coding group holds a request.
         seed: what arrivals, stragglers and the order of queries follow from.
         folder: where to write the files of a run directory; None: nothing is written.
         show_progress: show a bar for each policy.
@@ -151,6 +155,7 @@ def serve(
         queue=queue,
         frontends=frontends,
         frontend_split=frontend_split,
+        together=together,
         seed=seed,
     ) as (serving, served, consistencies):
         path = prepared(folder, serving, {"pool": serving.pool}, earlier)
@@ -182,6 +187,7 @@ def assembled(
     queue: MakeQueues = SingleQueue,
     frontends: Frontends = 1,
     frontend_split: FrontendSplit = "random",
+    together: Count = 1,
     seed: int = 0,
 ) -> Iterator[tuple[Serving, Mapping[str, ServedModel], Mapping[str, Consistency]]]:
     """Bring together what :func:`serve` takes; models that are modules have their files inside the block only.
@@ -202,7 +208,9 @@ def assembled(
     with tempfile.TemporaryDirectory(prefix="parity_exp-") as place, _one_thread():
         shapes = {name: _query_shape(name, queries, code_of) for name in given}
         served = served_models(given, shapes, Path(place))
-        questions = _questions(queries, labels, served[BASE].output_shape, task, default)
+        if not 1 <= together <= len(queries):
+            raise SettingError(f"{{together}}={together}: expected 1 to {len(queries)}, the queries that there are")
+        questions = replace(_questions(queries, labels, served[BASE].output_shape, task, default), together=together)
         serving = Serving(
             by_name,
             load,

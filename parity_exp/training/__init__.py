@@ -6,10 +6,12 @@ from parity_exp.training.coded_model import CodedModel, predictions, usual_batch
 from parity_exp.training.costs import code_costs
 from parity_exp.training.course import VALIDATED, Course, train_study
 from parity_exp.training.evaluation import Evaluation, Evaluator, Examples, overall_quality
+from parity_exp.training.fisher import diagonal_fisher, fisher_average
 from parity_exp.training.fit import Fitted, fit
 from parity_exp.training.labelled_model import LabelledModel
 from parity_exp.training.machine import Machine
 from parity_exp.training.measuring import Measured, Measuring, measure, validated_quality
+from parity_exp.training.members_evaluation import MembersEvaluator
 from parity_exp.training.modules import BaseModule, CodedModule, Optimisation, TrainedModule
 from parity_exp.training.non_systematic_evaluation import NonSystematicEvaluator
 from parity_exp.training.normal import normal_outputs
@@ -25,12 +27,13 @@ from parity_exp.training.objectives import (
 from parity_exp.training.phases import Training, belongs, obtain_labelled
 from parity_exp.training.schedules import constant, cosine, one_cycle
 from parity_exp.training.settings_search import Found, least_missed, search_settings
-from parity_exp.training.study import Study, WholeCode
+from parity_exp.training.study import AveragedModels, Study, WholeCode
 from parity_exp.training.trained_parts import TrainedParts
 
 __all__ = [
     "VALIDATED",
     "Acceleration",
+    "AveragedModels",
     "BaseModule",
     "CodedBatch",
     "CodedModel",
@@ -49,6 +52,7 @@ __all__ = [
     "Machine",
     "Measured",
     "Measuring",
+    "MembersEvaluator",
     "NonSystematicEvaluator",
     "Objective",
     "Optimisation",
@@ -63,6 +67,8 @@ __all__ = [
     "code_costs",
     "constant",
     "cosine",
+    "diagonal_fisher",
+    "fisher_average",
     "fit",
     "least_missed",
     "measure",

@@ -6,12 +6,14 @@ import pandas as pd
 
 from parity_exp.data import Splits
 from parity_exp.files.writing import write_text
+from parity_exp.models.bank import Scaled
 from parity_exp.recordings.run_directory import RunDirectory
+from parity_exp.training.averaging import average_members, train_members
 from parity_exp.training.code_choice import choose_settings
 from parity_exp.training.fit import Fitted
 from parity_exp.training.measuring import validated_quality
 from parity_exp.training.phases import Training, obtain_labelled, train_code
-from parity_exp.training.study import Study, WholeCode
+from parity_exp.training.study import AveragedModels, Study, WholeCode
 from parity_exp.training.trained_parts import TrainedParts, load_parts
 
 VALIDATED = "train/best_val_degraded"
@@ -53,6 +55,14 @@ def train_study(study: Study, training: Training, seed: int = 0) -> Course:
         given = {**chosen.settings, **({} if chosen.last is None else {"last": chosen.last})}
         metrics = {f"train/{name}": value for name, value in chosen.metrics.items()} | _base_costs(run)
         parts = TrainedParts(study.base.new_network(), [], study.coded.make(**given), backups)
+    elif isinstance(study.coded, AveragedModels):
+        members = train_members(study, base, training)
+        chosen_metrics = average_members(study, members, training)
+        metrics = {f"train/{name}": value for name, value in chosen_metrics.items()} | _base_costs(run)
+        code, new = study.coded.code, study.base.new_network
+        parts = TrainedParts(
+            new(), [Scaled(new(), float(code.k)) for _ in range(code.r)], code, backups, [new() for _ in range(code.k)]
+        )
     else:
         fitted = train_code(study, training)
         metrics = _training_metrics(fitted, splits, study.coded.code.k, run)

@@ -105,8 +105,7 @@ class Evaluator:
             seed: seed of the grouping.
             groupings: random groupings to average over.
         """
-        available = Scores(task, self.device)
-        available.update(predictions.to(self.device), samples.labels.to(self.device))
+        available = self._available(samples, predictions, task)
         by_losses = {losses: LossScores(task, self.device) for losses in self._loss_counts()}
         for grouping in range(groupings):
             for batch in self._batches(samples, predictions, seed + grouping):
@@ -132,9 +131,7 @@ class Evaluator:
         queries = self._queries(samples, groups)
         group_predictions = predictions[groups].to(self.device)
         parity_queries = self.code.encode(queries)
-        decoded = self.code.decode_patterns(
-            group_predictions, self._parities(parity_queries), loss_patterns(self.code.k, 1).to(self.device)
-        )
+        decoded = self._decoded_alone(group_predictions, self._parities(parity_queries))
         each = torch.arange(self.code.k)
         return Examples(
             queries.cpu(),
@@ -157,6 +154,16 @@ class Evaluator:
         parities = [self._parities(self.code.encode(self._queries(samples, part))).cpu() for part in some]
         return predictions[groups].cpu(), torch.cat(parities)
 
+    def _available(self, samples: Samples, predictions: Tensor, task: Task) -> "Scores":
+        """How good predictions are that are not lost."""
+        available = Scores(task, self.device)
+        available.update(predictions.to(self.device), samples.labels.to(self.device))
+        return available
+
+    def _decoded_alone(self, predictions: Tensor, parities: Tensor) -> Tensor:
+        """Each prediction of some groups as if it alone was lost, ``(B, k, k, *out)`` by what is lost and place."""
+        return self.code.decode_patterns(predictions, parities, loss_patterns(self.code.k, 1).to(self.device))
+
     def _loss_counts(self) -> range:
         return range(1, self.code.decoder.most_losses + 1)
 
@@ -172,13 +179,13 @@ class Evaluator:
         outputs = [model(parity_queries[:, row]).float() for row, model in enumerate(self.parity_models)]
         return torch.stack(outputs, dim=1)
 
-    def _batches(self, samples: Samples, predictions: Tensor, seed: int) -> Iterator["_Batch"]:
+    def _batches(self, samples: Samples, predictions: Tensor, seed: int) -> Iterator["GroupOutputs"]:
         groups, counted = covering_groups(len(samples), self.code.k, seed)
         patterns = max(len(self._patterns(losses)) for losses in self._loss_counts())
         for rows in torch.arange(len(groups)).split(self._groups_at_once(samples, patterns * predictions[0].numel())):
             chosen = groups[rows]
             queries = self._queries(samples, chosen)
-            yield _Batch(
+            yield GroupOutputs(
                 predictions=predictions[chosen].to(self.device),
                 parities=self._parities(self.code.encode(queries)),
                 labels=samples.labels[chosen].to(self.device),
@@ -195,7 +202,7 @@ class Evaluator:
         kept = samples.inputs[groups.flatten()].to(self.device)
         return self.normalise(kept).unflatten(0, groups.shape)
 
-    def _measure(self, batch: "_Batch", losses: int, scores: "LossScores") -> None:
+    def _measure(self, batch: "GroupOutputs", losses: int, scores: "LossScores") -> None:
         patterns = self._patterns(losses).to(self.device)
         pattern, place = (~patterns).nonzero(as_tuple=True)
         decoded = self.code.decode_patterns(batch.predictions, batch.parities, patterns)[:, pattern, place]
@@ -204,7 +211,9 @@ class Evaluator:
 
 
 @dataclass(frozen=True)
-class _Batch:
+class GroupOutputs:
+    """Some groups with all that networks made of them: predictions, parity outputs, labels, and what counts."""
+
     predictions: Tensor
     parities: Tensor
     labels: Tensor

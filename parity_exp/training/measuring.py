@@ -102,6 +102,9 @@ def measure(parts: TrainedParts, splits: Splits, device: torch.device, how: Meas
     splits = replace(splits, task=task, test=test)
     evaluator = parts.evaluator(splits, device, how.noise_sigmas)
     evaluation = evaluator.evaluate(test, own, task, how.fractions_unavailable, how.seed, how.groupings)
+    if parts.members:  # what stands in for a model at no cost of training: the one that all have started from
+        scores = stand_in_scores(own, own, test.labels, task)
+        evaluation.metrics.update({f"start/{name}": value for name, value in scores.items() if "degraded" in name})
     costs = code_costs(parts.code, parts.base, parts.parity_models) if isinstance(parts.code, Code) else {}
     for name, network in parts.backups.items():
         outputs = predictions(network, test.inputs, splits, device)

@@ -28,5 +28,6 @@ def normal_outputs(
     draws = -(-GROUPS // (len(samples) // k))
     groups = torch.cat([coding_groups(len(samples), k, seed, draw) for draw in range(draws)])
     own = predictions(parts.base, samples.inputs, splits, device)
-    evaluator = Evaluator(parts.code, parts.parity_models, device, splits.normalise)
+    evaluator = parts.evaluator(splits, device)
+    assert isinstance(evaluator, Evaluator)
     return evaluator.outputs(samples, own, groups[:GROUPS])

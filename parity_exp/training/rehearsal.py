@@ -11,7 +11,7 @@ from parity_exp.training.labelled_model import LabelledModel
 from parity_exp.training.machine import Machine
 from parity_exp.training.modules import CodedModule, Optimisation
 from parity_exp.training.networks import UnfitNetworkError, learns_alone
-from parity_exp.training.study import Study
+from parity_exp.training.study import AveragedModels, Study
 
 
 class UnfitError(ValueError):
@@ -44,6 +44,8 @@ def rehearse(study: Study) -> None:
     base = rehearse_labelled(study.base, splits, machine)
     if not isinstance(coded, CodedModel):
         machine.trainer(max_epochs=1)()
+        for member in coded.members if isinstance(coded, AveragedModels) else ():
+            rehearse_labelled(member, splits, machine)
         return
     _check_validated("coded", coded.epochs, machine)
     machine.trainer(max_epochs=1)()

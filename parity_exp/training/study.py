@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from parity_exp.coding import NonSystematicCode
+import pandas as pd
+
+from parity_exp.coding import FisherAveraging, NonSystematicCode
 from parity_exp.data import Splits
 from parity_exp.training.code_choice import Chosen
 from parity_exp.training.coded_model import CodedModel
@@ -27,6 +29,25 @@ class WholeCode:
 
 
 @dataclass(frozen=True)
+class AveragedModels:
+    """A code over k different models, which are trained; its parity models are not.
+
+    Attributes:
+        code: says what is averaged how.
+        members: how the k models come about; each starts from the base model's weights.
+        shared_out: whether each learns from a k-th of the training split; otherwise from all of it.
+        seed: of which samples these are, and of those that the Fisher information is measured on.
+        keep: is told the damping that was chosen, with a row for each that was tried; None: nobody is.
+    """
+
+    code: FisherAveraging
+    members: Sequence[LabelledModel]
+    shared_out: bool = True
+    seed: int = 0
+    keep: Callable[[float, pd.DataFrame], None] | None = None
+
+
+@dataclass(frozen=True)
 class Study:
     """What is trained on what.
 
@@ -40,6 +61,6 @@ class Study:
 
     splits: Splits
     base: LabelledModel
-    coded: CodedModel | WholeCode
+    coded: CodedModel | WholeCode | AveragedModels
     machine: Machine
     backups: Sequence[LabelledModel] = ()

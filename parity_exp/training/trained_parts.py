@@ -9,8 +9,10 @@ from torch import nn
 from parity_exp.coding import Code, NonSystematicCode
 from parity_exp.data import Splits
 from parity_exp.models import load_weights
+from parity_exp.policies.policy import member_model
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.training.evaluation import Evaluator
+from parity_exp.training.members_evaluation import MembersEvaluator
 from parity_exp.training.non_systematic_evaluation import NonSystematicEvaluator
 
 
@@ -23,12 +25,14 @@ class TrainedParts:
         parity_models: r networks; none for a code over copies of the base model.
         code: encoder and decoder, or the code over copies.
         backups: small models that stand in for the base model, by name.
+        members: the k different models that a code over models is for; none for others.
     """
 
     base: nn.Module
     parity_models: Sequence[nn.Module]
     code: Code | NonSystematicCode
     backups: Mapping[str, nn.Module] = field(default_factory=dict)
+    members: Sequence[nn.Module] = ()
 
     def evaluator(
         self, splits: Splits, device: torch.device, noise_sigmas: Sequence[float] = ()
@@ -36,6 +40,8 @@ class TrainedParts:
         """What measures them on a split."""
         if isinstance(self.code, NonSystematicCode):
             return NonSystematicEvaluator(self.code, self.base, device, splits.normalise, noise_sigmas)
+        if self.members:
+            return MembersEvaluator(self.code, self.members, self.parity_models, device, splits.normalise)
         return Evaluator(self.code, self.parity_models, device, splits.normalise)
 
 
@@ -55,6 +61,8 @@ def load_parts(parts: TrainedParts, run: RunDirectory, key: str) -> TrainedParts
         load_weights(run.checkpoint(f"parity-{row}"), network, key)
     for name, network in parts.backups.items():
         load_weights(run.checkpoint(name), network, key)
+    for number, network in enumerate(parts.members):
+        load_weights(run.checkpoint(member_model(number)), network, key)
     if isinstance(parts.code, Code):
         for part, coder in (("encoder", parts.code.encoder), ("decoder", parts.code.decoder)):
             if coder.state_dict():

@@ -77,6 +77,7 @@ def _architecture(optional: bool) -> Component:
     return Component("torch.nn.Module", optional=optional, program=program)
 
 
+OF_CODES = frozenset({"k", "r", "encoder", "decoder", "query_shape", "output_shape", "tagged"})
 CODE = Component("parity_exp.coding.NonSystematicCode", optional=True, program=frozenset({"k"}), networks=False)
 OPTIMIZER = Component("torch.optim.Optimizer", partial=True, program=frozenset({"params"}))
 SCHEDULER = Component("", partial=True, program=frozenset({"optimizer", "total_steps"}))
@@ -128,7 +129,7 @@ CONFIG: dict[str, Any] = {
     "optimizer": OPTIMIZER,
     "scheduler": SCHEDULER,
     "initialisation": Component("parity_exp.models.initialisation.Initialisation", optional=True),
-    "code": Component("", program=frozenset({"k", "encoder", "decoder"}), networks=False),
+    "code": Component("", program=OF_CODES, networks=False),
     "trainer": Component("pytorch_lightning.Trainer", needed=OF_TRAINER),
     "trainable": {"encoder": bool | None, "decoder": bool | None},
     "optimisation": {"accumulate_grad_batches": Count, "gradient_clip_val": Positive | None},
@@ -152,6 +153,11 @@ CONFIG: dict[str, Any] = {
         "architecture": _architecture(optional=True),
         "distillation": Share,
         "start": bool,
+    },
+    "members": {
+        "checkpoints": Sequence[Text] | None,
+        "data": Literal["share", "all"],
+        **{name: kind for name, kind in TRAINED.items() if name != "checkpoint"},
     },
     "redundancy": Named(
         Component(

@@ -26,7 +26,7 @@ BAD = (*NUMBERS, True, None, TEXT, "", [], [-1], [0], [HUGE], [TEXT], [None], {}
 TEXTS = {
     "outputs", "run", "runs", "resume", "checkpoint", "calibrate", "root", "cache", "path", "name", "entity", "address",
     "project", "tags", "devices", "accelerator", "strategy", "text", "label", "split", "separator", "encoding",
-    "tokenizer", "host", "model", "token_file", "tls_cert", "tls_key", "log_type",
+    "checkpoints", "tokenizer", "host", "model", "token_file", "tls_cert", "tls_key", "log_type",
 }  # fmt: skip
 """Keys whose text is free: files, folders, names, and what other libraries make of it."""
 
