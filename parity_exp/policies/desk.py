@@ -91,6 +91,8 @@ class Desk:
         roles: the kinds of instances, in the order of their numbers.
         unanswered: queries that have arrived and have no answer yet.
         now_s: the time of the latest event.
+        due_s: before this time :meth:`wake` has nothing to do; at it perhaps, :meth:`wakes_s` knows.
+        changed: :meth:`place` may have something to do.
         listens: whether queues want to know of the end of work, when it was told and how long it took.
     """
 
@@ -122,6 +124,7 @@ class Desk:
         self.stops: list[Work] = []
         self.responses: list[Response] = []
         self.now_s = 0.0
+        self.due_s = inf
         self.seed = seed
         self.frontend = frontend
         self.frontends = frontends
@@ -139,7 +142,7 @@ class Desk:
             self._of_instance += [made] * role.instances
         self._in_order = list(self._queues.values())
         self.listens = any(made.listens for made in self._queues.values())
-        self._changed = True
+        self.changed = True
         self._running: list[set[Work]] = [set() for _ in self._of_instance]
         self._refused = [0] * len(self._of_instance)
         self._is_up = [False] * len(self._of_instance)
@@ -218,6 +221,7 @@ class Desk:
             self._close_batch_s = min(now_s + self.window_s, scheduled_s + self.slo_s)
         if deadline_s < self._close_batch_s:
             self._close_batch_s = deadline_s
+        self._note_due(self._close_batch_s)
 
     def finished(
         self, work: Work, now_s: float, result: object = None, told_s: float | None = None, took_s: float | None = None
@@ -272,6 +276,7 @@ class Desk:
         self._running[instance].discard(work)
         self._refused[instance] += 1
         self._retry_s = min(self._retry_s, work.placed_s + RETRY_S)
+        self._note_due(self._retry_s)
         work.state = State.QUEUED
         work.stopping = False
         if instance in self._ejected:
@@ -368,6 +373,7 @@ class Desk:
             first = self._asked[0][0]
         if self._told and self._told[0][0] < first:
             first = self._told[0][0]
+        self.due_s = first
         return first
 
     def _due_s(self) -> float:
@@ -396,14 +402,14 @@ class Desk:
 
     def place(self, now_s: float) -> None:
         """Move work from queues to instances that are free, into ``placements``."""
-        if not self._changed:
+        if not self.changed:
             return
-        self._changed = False
+        self.changed = False
         for queues in self._in_order:
             if not queues.changed:
                 continue
             queues.changed = False
-            while (work := queues.place()) is not None:
+            while not queues.is_empty and (work := queues.place()) is not None:
                 work.state = PLACED
                 work.placed_s = now_s
                 work.number = self._placed
@@ -418,7 +424,7 @@ class Desk:
         work.state = QUEUED
         queues = self._queues[work.role]
         queues.add(work, work.urgent)
-        queues.changed = self._changed = True
+        queues.changed = self.changed = True
 
     def cancel(self, work: Work) -> None:
         if work.state is QUEUED:
@@ -445,12 +451,17 @@ class Desk:
         self._answer(batch, elements, source, work)
 
     def set_timer(self, at_s: float, batch: Batch) -> None:
+        timers = self._timers
+        while timers and timers[0][2].answered:
+            heapq.heappop(timers)
         self._timers_set += 1
-        heapq.heappush(self._timers, (at_s, self._timers_set, batch))
+        heapq.heappush(timers, (at_s, self._timers_set, batch))
+        if at_s < self.due_s:
+            self.due_s = at_s
 
     def queues(self, role: str) -> Queues:
         queues = self._queues[role]
-        queues.changed = self._changed = True  # who asks may change who can be given what
+        queues.changed = self.changed = True  # who asks may change who can be given what
         return queues
 
     def rest(self, instance: int) -> None:
@@ -474,6 +485,7 @@ class Desk:
     def probe(self, queues: Queues, instance: int, delay_s: float) -> None:
         """Ask an instance of its load and its latency: ``queues.probed`` is told after the delay, there and back."""
         self._asked.append((self.now_s + delay_s / 2, self.now_s + delay_s, queues, instance))
+        self._note_due(self.now_s + delay_s / 2)
 
     # ---- helpers
 
@@ -484,6 +496,7 @@ class Desk:
             _, back_s, queues, instance = asked.popleft()
             if self._is_up[instance]:
                 told.append((back_s, queues, instance, board.load[instance], board.latency_s(instance)))
+                self._note_due(back_s)
         while told and told[0][0] <= now_s:
             _, queues, instance, load, latency_s = told.popleft()
             queues.probed(instance, load, latency_s)
@@ -494,7 +507,12 @@ class Desk:
         if self.slo_s == inf:
             self._waiting[batch] = None
         else:
-            self._deadlines.append((scheduled_s + self.slo_s, batch, 0))
+            deadlines, deadline_s = self._deadlines, scheduled_s + self.slo_s
+            while deadlines and deadlines[0][1].answered:
+                deadlines.popleft()
+            deadlines.append((deadline_s, batch, 0))
+            if deadline_s < self.due_s:
+                self.due_s = deadline_s
         self.policy.arrived(batch, now_s)
 
     def _send_batch(self, now_s: float) -> None:
@@ -504,9 +522,11 @@ class Desk:
         else:
             for element, scheduled_s in enumerate(self._scheduled):
                 self._deadlines.append((scheduled_s + self.slo_s, batch, element))
+            self._note_due(self._deadlines[0][0])
         for deadline_s, element in self._sooner:
             self._own_deadlines_set += 1
             heapq.heappush(self._own_deadlines, (deadline_s, self._own_deadlines_set, batch, element))
+            self._note_due(deadline_s)
         if self._exact:
             batch.exact = frozenset(self._exact)
         self._forming, self._scheduled, self._close_batch_s = [], [], inf
@@ -524,13 +544,19 @@ class Desk:
             return
         queues = self._of_instance[instance]
         queues.freed(instance)
-        queues.changed = self._changed = True
+        if not queues.is_empty:
+            queues.changed = self.changed = True
         if self._refused[instance]:
             self._forgive(instance)
 
+    def _note_due(self, at_s: float) -> None:
+        """Something is due at a time."""
+        if at_s < self.due_s:
+            self.due_s = at_s
+
     def _note_change(self, instance: int) -> None:
         """Something has happened to an instance: there may be work to place."""
-        self._of_instance[instance].changed = self._changed = True
+        self._of_instance[instance].changed = self.changed = True
 
     def _eject(self, instances: list[int]) -> None:
         """Give instances nothing more."""
@@ -540,6 +566,8 @@ class Desk:
                 self._of_instance[instance].down(instance)
                 self._ejected.add(instance)
                 self._note_change(instance)
+        if self._ejection is not None:
+            self._note_due(self._ejection.due_s)
 
     def _take_back(self, instances: list[int]) -> None:
         """Use instances again; those that still have something, when they have done that."""
@@ -559,7 +587,7 @@ class Desk:
     def _retry(self) -> None:
         """Offer work again to instances that refused some and have none."""
         self._retry_s = inf
-        self._changed = True
+        self.changed = True
         for instance, refused in enumerate(self._refused):
             if refused and not self._running[instance] and instance not in self._ejected:
                 self._forgive(instance)

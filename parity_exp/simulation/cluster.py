@@ -179,17 +179,20 @@ class _Cluster:
         while loss.start_s <= 0 and loss.until_s is not None:  # not there from the beginning
             self._lose(loss)
             loss = next(self.losses, NEVER)
-        all_desks, several = tuple(range(len(desks))), len(desks) > 1
-        alone = [(frontend,) for frontend in all_desks]
+        everyone = tuple(enumerate(desks))
+        alone = [(one,) for one in everyone]
         arrival_s = due_s[0] if total else inf
         sent = answered = turn = 0
-        wakes_s = [desk.wakes_s() for desk in desks]
-        wake_s = min(wakes_s)
+        for desk in desks:
+            desk.wakes_s()
+        wake_s = min([desk.due_s for desk in desks])
+        begin, handle = self._begin, self._handle
+        only = desks[0] if len(desks) == 1 else None
         while answered < total:
             event_s = events[0][0] if events else inf
-            touched: tuple[int, ...] = all_desks
             if arrival_s <= event_s and arrival_s <= wake_s and arrival_s <= loss.start_s:
                 now_s = arrival_s
+                touched = everyone
                 if now_s == inf:
                     now_s = outcome.now_s
                     for desk in desks:
@@ -199,32 +202,41 @@ class _Cluster:
                         break
                 else:
                     outcome.sent(sent, now_s)
-                    frontend = frontend_of[sent]
-                    touched = alone[frontend]
-                    desks[frontend].arrive(sent, now_s, now_s)
+                    touched = alone[frontend_of[sent]]
+                    touched[0][1].arrive(sent, now_s, now_s)
                     sent += 1
                     arrival_s = due_s[sent] if sent < len(due_s) and sent < total else inf
             elif event_s <= wake_s and event_s <= loss.start_s:
                 now_s = event_s
                 event = heappop(events)
-                self._handle(event)
-                if event[2] is not None:
-                    touched = alone[event[5]]
-            elif loss.start_s <= wake_s and loss is not NEVER:
-                now_s = loss.start_s
-                self._lose(loss)
-                loss = next(self.losses, NEVER)
+                touched = everyone if event[2] is None else alone[event[5]]
+                handle(event)
             else:
-                now_s = wake_s
-                touched = alone[wakes_s.index(wake_s)]
+                # What a desk had to do may have become needless since it was noted.
+                due = [desk.wakes_s() for desk in desks]
+                if min(due) > wake_s:
+                    wake_s = min(due)
+                    continue
+                if loss.start_s <= wake_s and loss is not NEVER:
+                    now_s = loss.start_s
+                    touched = everyone
+                    self._lose(loss)
+                    loss = next(self.losses, NEVER)
+                else:
+                    now_s = wake_s
+                    touched = alone[due.index(wake_s)]
             outcome.now_s = now_s
-            for frontend in touched:
-                desk = desks[frontend]
-                desk.wake(now_s)
-                desk.place(now_s)
+            for frontend, desk in touched:
+                if desk.due_s <= now_s:
+                    desk.wake(now_s)
+                    desk.wakes_s()
+                else:
+                    desk.now_s = now_s
+                if desk.changed:
+                    desk.place(now_s)
                 if desk.placements:
                     for task in desk.placements:
-                        self._begin(task, now_s, frontend)
+                        begin(task, now_s, frontend)
                     desk.placements.clear()
                 if desk.stops:
                     for task in desk.stops:
@@ -239,9 +251,7 @@ class _Cluster:
                                 insort(due_s, now_s + think_s, lo=sent)
                             arrival_s = due_s[sent] if sent < total else inf
                     desk.responses.clear()
-                wakes_s[frontend] = wake_s = desk.wakes_s()
-            if several:
-                wake_s = min(wakes_s)
+            wake_s = only.due_s if only is not None else min([desk.due_s for desk in desks])
             turn += 1
             if turn == TELL:
                 turn = 0

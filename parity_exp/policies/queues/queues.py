@@ -44,6 +44,7 @@ class Queues(ABC):
         free: for each instance how much more it may be given; 0 while it is down.
         resting: instances that rest; none where the discipline knows no rest.
         changed: for who drives the queues: something has happened since :meth:`place` last found nothing.
+        is_empty: nothing is queued, so that :meth:`place` need not be asked; False where a discipline cannot tell.
     """
 
     listens: ClassVar[bool] = False
@@ -55,6 +56,7 @@ class Queues(ABC):
         self.free = dict.fromkeys(self.instances, 0)
         self.resting: set[int] = set()
         self.changed = True
+        self.is_empty = False
 
     def begin(self, around: Surroundings) -> None:  # noqa: B027
         """Begin a run."""

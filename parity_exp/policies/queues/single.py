@@ -27,6 +27,7 @@ class SingleQueue(Queues):
     def __init__(self, role: Role, first: int, prefetch: int) -> None:
         super().__init__(role, first, prefetch)
         self.normal, self.low = InOrder(), InOrder()
+        self.tells = type(self) is SingleQueue  # one that is derived from it may keep work elsewhere
         self.left_free = 0
         self.having: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(prefetch)]
         self.resting_idle: OrderedDict[int, None] = OrderedDict()
@@ -34,7 +35,13 @@ class SingleQueue(Queues):
         self.there_and_awake = 0
 
     def add(self, work: Work, first: bool = False) -> None:
-        (self.low if work.low else self.normal).add(work, first)
+        self.is_empty = False
+        queue = self.low if work.low else self.normal
+        queue.size += 1
+        if first:
+            queue.work.appendleft(work)
+        else:
+            queue.work.append(work)
 
     def cancelled(self, work: Work) -> None:
         (self.low if work.low else self.normal).cancel()
@@ -71,10 +78,14 @@ class SingleQueue(Queues):
         self._offer(instance)
 
     def freed(self, instance: int) -> None:
-        if self.free[instance]:
+        free = self.free[instance]
+        if free:
             self._leave(instance)
-        self.free[instance] += 1
-        self._offer(instance)
+        self.free[instance] = free = free + 1
+        if instance not in self.resting:
+            self.having[self.prefetch - free][instance] = None
+        else:
+            self._offer(instance)
 
     def down(self, instance: int) -> None:
         self._leave(instance)
@@ -83,25 +94,29 @@ class SingleQueue(Queues):
         self.there_and_awake -= instance not in self.resting
 
     def place(self) -> Work | None:
-        if self.normal.size:
+        normal, low = self.normal, self.low
+        if normal.size:
             if any(self.having):
-                work = self.normal.pop()
+                work = normal.pop()
                 instance = self._take_instance(work)
-            elif self.resting_idle and (not self.there_and_awake or self.normal.size > len(self.instances)):
-                work = self.normal.pop()
+            elif self.resting_idle and (not self.there_and_awake or normal.size > len(self.instances)):
+                work = normal.pop()
                 instance = self.resting_idle.popitem(last=False)[0]
             else:
                 return None
-        elif not self.low.size:
+        elif not low.size:
+            self.is_empty = self.tells
             return None
         elif len(self.having[0]) > self.left_free:
-            work = self.low.pop()
+            work = low.pop()
             instance = self._take_instance(work)
         elif self.resting_idle:
-            work = self.low.pop()
+            work = low.pop()
             instance = self.resting_idle.popitem(last=False)[0]
         else:
             return None
+        if self.tells and not normal.size and not low.size:
+            self.is_empty = True
         work.instance = instance
         free = self.free[instance] = self.free[instance] - 1
         if free:
@@ -129,8 +144,9 @@ class SingleQueue(Queues):
             del self.resting_idle[instance]
 
     def _take_instance(self, work: Work) -> int:
-        busy = taken(work)
-        if busy:
+        batch = work.batch
+        if batch is not None and len(batch.under_way) > 1:
+            busy = taken(work)
             for instances in self.having:
                 for instance in instances:
                     if instance not in busy:
