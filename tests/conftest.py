@@ -197,12 +197,12 @@ def ray_cluster() -> Iterator["Cluster"]:
     """A Ray cluster of one node, to which tests may add others; this process has joined it."""
     from ray.cluster_utils import Cluster
 
-    from parity_exp.serving.pools.ray_cluster import join, leave
+    from parity_exp.process.ray_cluster import join, leave
 
     settings = {"prestart_worker_first_driver": False, "worker_niceness": 0}
     cluster = Cluster(True, head_node_args={"num_cpus": 4, "_system_config": settings, **SMALL_NODE})
     try:
-        join(cluster.address, 0, None)
+        join(cluster.address, 0, None, "pool.address")
         yield cluster
     finally:
         leave()

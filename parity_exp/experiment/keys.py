@@ -10,7 +10,7 @@ OF_POOL = ("instances", "batch_size", "batch_window_ms")
 OF_SIMULATION = (
     "service_time", "service_time_ms", "backup_ratio",
     "multiplexed_ratio", "network", "network_ms", "restart", "restart_ms", "prefetch",
-    "interrupt_ms", "seeds", "processes", "accuracy",
+    "interrupt_ms", "seeds", "processes", "ray", "accuracy",
 )  # fmt: skip
 OF_PLAN = ("slo_ms", "slo_times_p50", "percentile", "most_instances", "least_utilisation", "precision")
 

@@ -26,6 +26,7 @@ CANNOT_MATTER = (
     "dataset.root",  # of data it is the content that counts
     "dataset.cache",
     "simulate.processes",
+    "simulate.ray",
     "trainer.default_root_dir",
     "trainer.enable_model_summary",
     "trainer.enable_progress_bar",

@@ -59,7 +59,9 @@ def simulation_arguments(config: DictConfig) -> dict[str, Any]:
         times["service_time_ms"] = _service_time_ms(config)
     shared["code"] = declared_needs(config)
     shared["accuracy"] = _accuracy(config)
-    return shared | times | {name: section.get(name) for name in ("prefetch", "interrupt_ms", "seeds", "processes")}
+    return (
+        shared | times | {name: section.get(name) for name in ("prefetch", "interrupt_ms", "seeds", "processes", "ray")}
+    )
 
 
 def _accuracy(config: DictConfig) -> list[float] | None:

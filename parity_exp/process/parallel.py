@@ -42,6 +42,7 @@ def in_parallel(
     name: str,
     total: int | None,
     show_progress: bool = True,
+    ray: str | None = None,
 ) -> dict[Key, Any]:
     """Call ``work(*arguments, tell)`` for each job; return what it returns by the job's key.
 
@@ -52,6 +53,7 @@ def in_parallel(
         name: of the progress bar.
         total: queries of all jobs together; None: not known in advance.
         show_progress: show a progress bar.
+        ray: a Ray cluster to run them on, instead of processes of this machine.
 
     Raises:
         Interrupted: Ctrl-C; with the results of jobs that were through, and what others gave up by ``Interrupted``.
@@ -59,6 +61,11 @@ def in_parallel(
     """
     count = min(processes, len(jobs))
     with progress(name, total, show_progress) as tell:
+        if ray is not None:
+            from parity_exp.process.over_ray import over_ray  # for those who have Ray
+
+            orders = {key: _order(work, arguments) for key, arguments in jobs.items()}
+            return over_ray(orders, ray, "simulate.ray", (total or 0) // len(jobs), tell)
         return _in_turn(work, jobs, tell) if count == 1 else _in_processes(work, jobs, count, tell)
 
 

@@ -19,7 +19,7 @@ from parity_exp.policies.queues import SingleQueue
 from parity_exp.process.interrupts import ctrl_c_waits
 from parity_exp.process.parallel import Interrupted, in_parallel
 from parity_exp.process.side_channels import beside
-from parity_exp.ranges import Count, Delay, Frontends, Positive, PositiveShare, Prefetch
+from parity_exp.ranges import Count, Delay, Frontends, Positive, PositiveShare, Prefetch, Text
 from parity_exp.recordings.looks import Looks
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.scenario.folder import looks_of, prepared
@@ -132,6 +132,7 @@ def plan_capacity(
     seed: int = 0,
     seeds: Count = 1,
     processes: Count | None = None,
+    ray: Text | None = None,
     folder: str | Path | None = None,
     show_progress: bool = True,
     dry_run: bool = False,
@@ -152,6 +153,7 @@ def plan_capacity(
         instances: base instances of the cluster on which it is tried whether everything can be.
         seeds: simulations of each size.
         processes: how many policies are searched for at a time; None: one for each core.
+        ray: a Ray cluster that searches instead, as for :func:`parity_exp.simulate`.
         folder: where to write the files of a run directory; None: nothing is written.
         dry_run: refuse what cannot be, and go no further; the plan is empty.
 
@@ -170,6 +172,7 @@ def plan_capacity(
         check_setting(name, values, Positive | Sequence[Positive] | None)
     check_setting("seeds", seeds, Count)
     check_setting("processes", processes, Count | None)
+    check_setting("ray", ray, Text | None)
     times = Times.of(
         service_time_ms=service_time_ms,
         service_time=service_time,
@@ -198,7 +201,7 @@ def plan_capacity(
     jobs = {policy: (plan, policy) for policy in plan.policies}
     try:
         found: dict[str, Found] = in_parallel(
-            search_sizes, jobs, processes or os.cpu_count() or 1, "sizes", None, show_progress
+            search_sizes, jobs, processes or os.cpu_count() or 1, "sizes", None, show_progress, ray
         )
     except Interrupted as interrupted:
         with ctrl_c_waits():

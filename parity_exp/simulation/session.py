@@ -18,7 +18,7 @@ from parity_exp.process import interrupts
 from parity_exp.process.interrupts import ctrl_c_waits
 from parity_exp.process.parallel import Interrupted, Tell, in_parallel
 from parity_exp.process.progress import progress
-from parity_exp.ranges import Count, Delay, Frontends, Positive, Prefetch
+from parity_exp.ranges import Count, Delay, Frontends, Positive, Prefetch, Text
 from parity_exp.recordings.metric_keys import SIMULATED, metrics_by_policy
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.recordings.writer import write_recordings
@@ -72,6 +72,7 @@ def simulate(
     seed: int = 0,
     seeds: Count = 1,
     processes: Count | None = None,
+    ray: Text | None = None,
     folder: str | Path | None = None,
     show_progress: bool = True,
     dry_run: bool = False,
@@ -123,6 +124,8 @@ def simulate(
         seed: what all random numbers follow from.
         seeds: simulations that differ by their seed alone, from ``seed`` on; of several there are means and intervals.
         processes: that simulate the seeds; None: one for each core.
+        ray: a Ray cluster that simulates them instead: ``auto``, ``local``, or ``host:port``. Without effect for one
+            seed.
         folder: where to write the files of a run directory; None: nothing is written.
         show_progress: show a bar for each policy.
         dry_run: refuse what cannot be, and go no further; the result is empty.
@@ -137,6 +140,7 @@ def simulate(
     """
     check_setting("seeds", seeds, Count)
     check_setting("processes", processes, Count | None)
+    check_setting("ray", ray, Text | None)
     times = Times.of(
         service_time_ms=service_time_ms,
         service_time=service_time,
@@ -173,7 +177,9 @@ def simulate(
         bars = partial(progress, total=load.total, shown=show_progress)
         one = simulate_seed(made, seed, path, bars)
         return finished(_result(made, one.metrics, one), path, earlier or {})
-    by_seed = _simulate_seeds(made, range(seed, seed + seeds), processes or os.cpu_count() or 1, path, show_progress)
+    by_seed = _simulate_seeds(
+        made, range(seed, seed + seeds), processes or os.cpu_count() or 1, path, show_progress, ray
+    )
     metrics = {number: of_seed.metrics for number, of_seed in by_seed.items()}
     means = over_seeds(list(metrics.values())) | {f"{SIMULATED}/seeds": len(by_seed)}
     pairs = paired({name: [one.tails[name] for one in by_seed.values()] for name in made.policies}, seed)
@@ -262,7 +268,7 @@ def simulate_seed(made: Simulation, seed: int, folder: Path | None, bars: Bars, 
 
 
 def _simulate_seeds(
-    made: Simulation, seeds: range, processes: int, folder: Path | None, show_progress: bool
+    made: Simulation, seeds: range, processes: int, folder: Path | None, show_progress: bool, ray: str | None
 ) -> dict[int, Seed]:
     """Simulate each seed, several in parallel processes; recordings are kept of the first.
 
@@ -270,17 +276,28 @@ def _simulate_seeds(
         Interrupted: Ctrl-C; the metrics of seeds that were through are in the folder.
         UserError: a process was killed, as by a system that is short of memory.
     """
-    jobs = {seed: (made, seed, folder if seed == seeds[0] else None, seed == seeds[0]) for seed in seeds}
+    here = folder if ray is None else None  # other machines do not have it
+    jobs = {seed: (made, seed, here if seed == seeds[0] else None, seed == seeds[0]) for seed in seeds}
     total = len(seeds) * len(made.policies) * made.load.total
     try:
         by_seed: dict[int, Seed] = in_parallel(
-            _simulate_one, jobs, processes, f"{len(seeds)} seeds", total, show_progress
+            _simulate_one, jobs, processes, f"{len(seeds)} seeds", total, show_progress, ray
         )
     except Interrupted as interrupted:
         _write_seeds(folder, interrupted.done)
         raise
     _write_seeds(folder, by_seed)
+    if folder is not None and here is None:
+        _write_recorded(folder, by_seed[seeds[0]])
     return by_seed
+
+
+def _write_recorded(folder: Path, seed: Seed) -> None:
+    """What a seed would have written itself, had it had the folder."""
+    assert seed.draw is not None and seed.recorded is not None
+    write_draw(folder, seed.draw)
+    for name, recorded in seed.recorded.items():
+        write_recordings(folder, name, recorded.queries, recorded.tasks)
 
 
 def _simulate_one(made: Simulation, seed: int, folder: Path | None, keep: bool, tell: Tell) -> Seed:

@@ -23,9 +23,9 @@ from parity_exp.disturbances.timeline import Timeline
 from parity_exp.disturbances.trace import Disturbance
 from parity_exp.errors import UserError
 from parity_exp.models.checkpoint import load_weights, save_weights
+from parity_exp.process import ray_cluster as local_cluster
 from parity_exp.serving.pool import Down, Finished, ServedModel, Up
 from parity_exp.serving.pools import ray as ray_pool
-from parity_exp.serving.pools import ray_cluster as local_cluster
 from parity_exp.serving.pools.clock import Clock
 from parity_exp.serving.pools.ray import RayPool
 from tests.child_signals import heard_by_default

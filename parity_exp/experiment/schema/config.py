@@ -204,6 +204,7 @@ CONFIG: dict[str, Any] = {
         "interrupt_ms": Delay | None,
         "seeds": Annotated[int, Ge(1), Le(10**5)],
         "processes": Annotated[int, Ge(1), Le(4096)] | None,
+        "ray": Text | None,
         "accuracy": Annotated[Sequence[Share], MinLen(2), MaxLen(2)] | None,
     },
     "plan": {

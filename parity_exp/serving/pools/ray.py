@@ -38,12 +38,12 @@ from parity_exp.disturbances.helpers.helper import Helper
 from parity_exp.disturbances.timeline import Timeline
 from parity_exp.disturbances.trace import Disturbance
 from parity_exp.errors import UserError
+from parity_exp.process import ray_cluster
 from parity_exp.ranges import Prefetch, ServiceTime, Text, Timeout
 from parity_exp.recordings.error_text import one_line
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.passes.acceleration import AUTO, Acceleration
 from parity_exp.serving.pool import Finished, Raised, ServedModel
-from parity_exp.serving.pools import ray_cluster
 from parity_exp.serving.pools.clock import Clock
 from parity_exp.serving.pools.ray_instance import CONTROL, Loaded, Lost, RayInstance, Whereabouts, boot, payload
 from parity_exp.serving.pools.restarts import Restarts
@@ -222,7 +222,7 @@ class RayPool(SupervisedPool[_Life]):
         self._instances.clear()
         for name, served in models.items():
             check_pickles(name, served.load)
-        ray_cluster.join(self.address, self.num_cpus * len(held), self.runtime_env)
+        ray_cluster.join(self.address, self.num_cpus * len(held), self.runtime_env, "pool.address")
         self._here = boot()
         remote: Any = ray.remote  # its annotations do not know all of its options
         self._actors = remote(concurrency_groups={CONTROL: 1})(RayInstance)

@@ -1,7 +1,7 @@
-"""The Ray cluster that a pool runs on: one that is there, or one that is started on this machine.
+"""The Ray cluster that instances, or simulations, run on: one that is there, or one that is started on this machine.
 
-A local cluster stays until this process ends, or until a pool needs more room than it has: its start takes seconds, and
-an experiment starts a pool for every policy.
+A local cluster stays until this process ends, or until somebody needs more room than it has: its start takes seconds,
+and an experiment starts a pool for every policy.
 """
 
 import logging
@@ -36,15 +36,16 @@ _started: list[float] = []
 """CPUs of the cluster that this process has started; empty: it has started none."""
 
 
-def join(address: str, cpus: float, runtime_env: Mapping[str, Any] | None) -> None:
+def join(address: str, cpus: float, runtime_env: Mapping[str, Any] | None, key: str) -> None:
     """Be connected to a cluster when this returns.
 
     Args:
         address: ``auto`` for the one that ``RAY_ADDRESS`` names, or else one that runs here, or else a local one;
             ``local`` for a local one; or where one is.
-        cpus: that instances need. A local cluster is said to have as many, whatever the machine has: an instance
+        cpus: that are needed. A local cluster is said to have as many, whatever the machine has: an instance
             that sleeps needs none.
         runtime_env: what Ray is to prepare on the nodes.
+        key: under which the address was given, for messages.
 
     Raises:
         UserError: there is no cluster at this address.
@@ -59,7 +60,7 @@ def join(address: str, cpus: float, runtime_env: Mapping[str, Any] | None) -> No
         return  # by us, or by whoever uses this as a library
     if len(tempfile.gettempdir()) > LONGEST_PLACE:
         os.environ.setdefault("RAY_TMPDIR", str(place(LONGEST_PLACE)))
-    found = _find(address)
+    found = _find(address, key)
     options: dict[str, Any] = {"address": found or LOCAL}
     if found is None:
         options |= {
@@ -73,7 +74,7 @@ def join(address: str, cpus: float, runtime_env: Mapping[str, Any] | None) -> No
     try:
         ray.init(**options, log_to_driver=False, configure_logging=False, runtime_env=dict(runtime_env or {}))
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"pool.address={address}: {' '.join(str(error).split())}") from None
+        raise UserError(f"{key}={address}: {' '.join(str(error).split())}") from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, sigterm)  # Ray's own would end this process without a word
     if found is None:
@@ -106,7 +107,7 @@ def leave() -> None:
     ray.shutdown()
 
 
-def _find(address: str) -> str | None:
+def _find(address: str, key: str) -> str | None:
     """Where the cluster is, ``host:port``; None: a local one is to be started.
 
     Asked here since Ray tries for minutes to reach one that is not there, also where a killed one has left its address.
@@ -119,7 +120,7 @@ def _find(address: str) -> str | None:
     except ConnectionError:
         return None  # auto, and there is none
     except (ValueError, OSError) as error:
-        raise UserError(f"pool.address={wanted}: expected auto, local, or host:port ({error})") from None
+        raise UserError(f"{key}={wanted}: expected auto, local, or host:port ({error})") from None
     if found is None:
         return None
     host, _, port = found.rpartition(":")
@@ -129,7 +130,7 @@ def _find(address: str) -> str | None:
     except OSError as error:
         if wanted == AUTO:
             return None
-        raise UserError(f"pool.address={wanted}: no Ray cluster answers there ({error})") from None
+        raise UserError(f"{key}={wanted}: no Ray cluster answers there ({error})") from None
 
 
 def _no_reports() -> None:
