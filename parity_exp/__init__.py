@@ -3,9 +3,9 @@
 The packages below stand on floors; each imports only from those before it::
 
     files, devices, process - coding - policies - tasks, data, models - disturbances - load - recordings - tracking -
-    training - analysis - scenario - serving - simulation - endpoint - experiment - api - doctor - commands
+    training - analysis - scenario - serving - simulation - endpoint - client - experiment - api - doctor - commands
 
-Everything up to ``endpoint`` takes plain Python arguments; ``experiment`` is the floor that knows Hydra's configs.
+Everything up to ``client`` takes plain Python arguments; ``experiment`` is the floor that knows Hydra's configs.
 """
 
 import importlib
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from parity_exp.api.evaluation import evaluate
     from parity_exp.api.reporting import report
     from parity_exp.api.training import train
+    from parity_exp.client.session import drive
     from parity_exp.endpoint.session import serve_live
     from parity_exp.serving.session import serve
     from parity_exp.simulation.planning import plan_capacity
@@ -28,9 +29,10 @@ warnings.filterwarnings("ignore", message="IProgress not found")
 
 __version__ = "0.1.0"
 
-__all__ = ["evaluate", "plan_capacity", "report", "serve", "serve_live", "simulate", "train"]
+__all__ = ["drive", "evaluate", "plan_capacity", "report", "serve", "serve_live", "simulate", "train"]
 
 FUNCTIONS = {
+    "drive": "client.session",
     "evaluate": "api.evaluation",
     "plan_capacity": "simulation.planning",
     "report": "api.reporting",

@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "measure a trained run again, from its checkpoints",
     "serve": "serve a trained run under stragglers, with each redundancy policy in turn",
     "endpoint": "put a trained run behind the Open Inference Protocol, for clients of its own",
+    "load": "play a load against any server of the Open Inference Protocol, and record what it answers",
     "simulate": "serve in simulated time, on as many instances as you like, without models or data",
     "run": "train, evaluate, serve and report, from one config into one run directory",
     "report": "gather run directories into tidy tables and one page that compares them",

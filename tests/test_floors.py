@@ -24,6 +24,7 @@ FLOORS = (
     ("scenario",),
     ("serving", "simulation"),
     ("endpoint",),
+    ("client",),
     ("experiment",),
     ("api", "doctor"),
     ("commands",),

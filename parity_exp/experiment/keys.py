@@ -14,6 +14,8 @@ OF_SIMULATION = (
 )  # fmt: skip
 OF_PLAN = ("slo_ms", "slo_times_p50", "percentile", "most_instances", "least_utilisation", "precision")
 
+OF_CLIENT = ("batch", "input", "shape", "datatype", "tls_ca", "tls_insecure")
+
 OF_TRAINER = ("check_val_every_n_epoch", "limit_val_batches", "max_time")
 
 KEYS = {
@@ -27,6 +29,7 @@ KEYS = {
     **{name: f"simulate.{name}" for name in OF_SIMULATION},
     **{name: f"plan.{name}" for name in OF_PLAN},
     **{name: f"trainer.{name}" for name in OF_TRAINER},
+    **{name: f"client.{name}" for name in OF_CLIENT},
 }
 """Keys of arguments of ``train``, ``serve``, ``simulate`` and ``plan`` that are called otherwise in the config."""
 

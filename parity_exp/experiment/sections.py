@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Part = Literal["job", "data", "base", "code", "evaluation", "serving"]
-Command = Literal["resume", "evaluate", "serve", "simulate", "endpoint"]
+Command = Literal["resume", "evaluate", "serve", "simulate", "endpoint", "load"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Section:
             ``base`` determine base models; ``code`` what is trained on them; ``evaluation`` and ``serving`` nothing
             that is trained.
         changed_by: what may take another one for a stored run: ``train resume=``, ``evaluate``, ``serve``,
-            ``simulate``, or ``endpoint``, which may also change what ``serve`` may.
+            ``simulate``, ``load``, or ``endpoint``, which may also change what ``serve`` may.
         of_training: whether it has no meaning for a code that trains nothing.
     """
 
@@ -30,7 +30,7 @@ class Section:
 TABLE = (
     Section("redundancy", "serving", ("serve", "simulate")),
     Section("straggler", "serving", ("serve", "simulate")),
-    Section("load", "serving", ("serve", "simulate")),
+    Section("load", "serving", ("serve", "simulate", "load")),
     Section("pool", "serving", ("serve", "simulate")),
     Section("queue", "serving", ("serve", "simulate")),
     Section("frontends", "serving", ("serve", "simulate")),
@@ -39,8 +39,8 @@ TABLE = (
     Section("multiplexed_backup", "serving", ("serve",)),
     Section("simulate", "serving", ("simulate",)),
     Section("plan", "serving", ("simulate",)),
-    Section("seed", "code", ("serve", "simulate")),
-    Section("dataset", "data", ("evaluate", "serve")),
+    Section("seed", "code", ("serve", "simulate", "load")),
+    Section("dataset", "data", ("evaluate", "serve", "load")),
     Section("task", "data"),
     Section("evaluation", "evaluation", ("resume", "evaluate")),
     Section("architecture", "base"),
@@ -64,11 +64,16 @@ TABLE = (
     Section("scheduler", "code", of_training=True),
     Section("parity", "code", of_training=True),
     Section("trainable", "code", of_training=True),
-    Section("tracker", "job", ("resume", "evaluate", "serve", "simulate")),
-    Section("outputs", "job", ("evaluate", "serve", "simulate")),
+    Section("tracker", "job", ("resume", "evaluate", "serve", "simulate", "load")),
+    Section("outputs", "job", ("evaluate", "serve", "simulate", "load")),
     Section("port", "job", ("endpoint",)),
     Section("grpc_port", "job", ("endpoint",)),
     Section("endpoint", "job", ("endpoint",)),
+    Section("url", "job", ("load",)),
+    Section("name", "job", ("load",)),
+    Section("model", "job", ("load",)),
+    Section("model_version", "job", ("load",)),
+    Section("client", "job", ("load",)),
     Section("run", "job"),  # of another run it is the content that counts
     Section("runs", "job"),
     Section("resume", "job"),

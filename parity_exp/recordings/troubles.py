@@ -31,7 +31,8 @@ class Trouble:
         model: which; empty where an instance as a whole is meant.
         error: its text, the first of its kind.
         times: how often.
-        instances: which.
+        instances: which; none where a server was asked that is not ours to look into: ``what`` then says what became
+            of queries, such as ``refused``.
     """
 
     what: str
@@ -42,6 +43,8 @@ class Trouble:
 
     def sentence(self) -> str:
         """What happened, in one line."""
+        if not self.instances:
+            return f"{self.times:,} {'query' if self.times == 1 else 'queries'} lost ({self.what}): {self.error}"
         where = f"instance{'s' * (len(self.instances) > 1)} {_listed(sorted(self.instances))}"
         tasks = f"{self.times:,} task{'s' * (self.times != 1)} of {self.model}"
         if self.what == RAISED:
@@ -61,13 +64,13 @@ class Troubles:
     def __bool__(self) -> bool:
         return bool(self._troubles)
 
-    def note(self, what: str, model: str, instance: int, error: str) -> None:
+    def note(self, what: str, model: str, instance: int | None, error: str) -> None:
         """Something went wrong.
 
         Args:
             what: one of the kinds of :class:`Trouble`.
             model: which model; empty for the whole instance.
-            instance: where.
+            instance: where; None where nobody knows.
             error: the text.
         """
         error = one_line(error)
@@ -78,7 +81,8 @@ class Troubles:
                 key, error = (what, model, OTHERS), OTHERS
             trouble = self._troubles.setdefault(key, Trouble(what, model, error))
         trouble.times += 1
-        trouble.instances.add(instance)
+        if instance is not None:
+            trouble.instances.add(instance)
 
     def sentences(self) -> list[str]:
         """A line each, the most frequent first."""

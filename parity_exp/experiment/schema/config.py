@@ -104,6 +104,8 @@ Port = Annotated[int, Ge(0), Le(65535)]
 
 OBJECTIVES = Positive | Sequence[Positive] | None
 
+POLICY_NAME = Annotated[str, Matches(r"[\w.-]+", "a name of letters, digits, dots and dashes")]
+
 CONFIG: dict[str, Any] = {
     "k": Annotated[int, Ge(2), Le(1000)],
     "r": Few,
@@ -233,6 +235,40 @@ CONFIG: dict[str, Any] = {
         "token_file": Text | None,
         "tls_cert": Text | None,
         "tls_key": Text | None,
+    },
+    "url": Annotated[str, Matches(r"\w+://\S+", "http://HOST:PORT, https://, grpc:// or grpcs://")] | None,
+    "name": POLICY_NAME,
+    "model": Text | None,
+    "model_version": Annotated[int, Ge(1), Le(2**63 - 1)] | Text | None,
+    "client": {
+        "batch": Annotated[int, Ge(1), Le(10**5)],
+        "deadline_ms": Positive | None,
+        "exact": bool,
+        "timeout_s": Annotated[float, Gt(0), Le(86_400)],
+        "connections": Annotated[int, Ge(1), Le(20_000)],
+        "binary": bool | None,
+        "input": Text | None,
+        "output": Text | None,
+        "shape": Sequence[Annotated[int, Ge(1), Le(2**31 - 1)]] | None,
+        "datatype": Literal[
+            "BOOL",
+            "UINT8",
+            "UINT16",
+            "UINT32",
+            "UINT64",
+            "INT8",
+            "INT16",
+            "INT32",
+            "INT64",
+            "FP16",
+            "FP32",
+            "FP64",
+            "BF16",
+        ]
+        | None,
+        "token_file": Text | None,
+        "tls_ca": Text | None,
+        "tls_insecure": bool,
     },
     "evaluation": {
         "seed": Seed,

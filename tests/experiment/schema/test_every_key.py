@@ -27,6 +27,7 @@ TEXTS = {
     "outputs", "run", "runs", "resume", "checkpoint", "calibrate", "root", "cache", "path", "name", "entity", "address",
     "project", "tags", "devices", "accelerator", "strategy", "text", "label", "split", "separator", "encoding",
     "checkpoints", "tokenizer", "host", "model", "token_file", "tls_cert", "tls_key", "log_type",
+    "model_version", "input", "output", "tls_ca",
 }  # fmt: skip
 """Keys whose text is free: files, folders, names, and what other libraries make of it."""
 
@@ -46,7 +47,7 @@ MAY_BE_NULL = {
 }
 """Null passes though the default is another value: then the class decides."""
 
-OPEN = {"deterministic", "cuda_graphs", "channels_last", "convolutional", "encoder", "decoder", "apart"}
+OPEN = {"deterministic", "cuda_graphs", "channels_last", "convolutional", "encoder", "decoder", "apart", "binary"}
 """True or false pass though the default is neither: of these somebody decides."""
 
 MAPPINGS = {"sweep", "per_instance", "runtime_env"}
