@@ -123,7 +123,7 @@ class Server:
             lifespan="off",
             interface="asgi3",
             log_config=None,
-            log_level="warning",
+            log_level="critical",  # what is wrong with requests is told to clients and metrics, and defects by the app
             access_log=False,
             proxy_headers=False,
             server_header=False,

@@ -39,6 +39,7 @@ def serve_live(
     prepare: Preparation | None = None,
     folder: str | Path | None = None,
     listening: Callable[[Server], None] = lambda _: None,
+    version: str | None = None,
     older: Sequence[Mapping[str, Any]] = (),
     earlier: Mapping[str, float] | None = None,
     **of_serve: Any,
@@ -61,6 +62,7 @@ def serve_live(
             tensors.
         folder: where to write a run directory in the end; None: nothing is written.
         listening: is called when requests are taken, with the server and its ports.
+        version: the number that clients know this version by; None: one more than there are older ones.
         older: arguments of the same names for older versions of the model, the oldest first.
         earlier: metrics of what was done in the folder before.
         of_serve: further arguments of :func:`parity_exp.serve`, such as ``code`` and ``parity_models``; no ``load``.
@@ -77,14 +79,20 @@ def serve_live(
     hub = Hub(settings, Metrics())
     server = Server(hub)
     services: list[Service] = []
-    newest = {"models": models, "queries": queries, "policies": policies, "prepare": prepare, **of_serve}
+    newest = {
+        "models": models, "queries": queries, "policies": policies, "prepare": prepare, "folder": folder,
+        "version": version, "earlier": earlier, **of_serve,
+    }  # fmt: skip
+    kept: list[tuple[Service, Path | None, Mapping[str, float]]] = []
     with ExitStack() as stack:
         for number, one in enumerate([*older, newest], start=1):
-            services.append(_service(stack, hub, server, str(number), dict(one)))
-        latest = services[-1]
-        path = prepared(folder, latest.serving, {"pool": latest.serving.pool}, earlier)
-        for service in services:
+            given = {"version": None, "folder": None, "earlier": None, **one}
+            name, where, metrics = (given.pop(key) for key in ("version", "folder", "earlier"))
+            service = _service(stack, hub, server, name or str(number), given)
+            services.append(service)
             stack.callback(partial(_closed, service))
+            path = prepared(where, service.serving, {"pool": service.serving.pool}, metrics)
+            kept.append((service, path, metrics or {}))
         for service in services:
             service.start()
         try:
@@ -94,14 +102,16 @@ def serve_live(
             with ctrl_c_waits():
                 for service in services:
                     service.stop()
-                if path is not None:
-                    write_text(RunDirectory(path).trace, trace_text(latest.trace))
-                    latest.save(path)
+                for service, path, _ in kept:
+                    if path is not None:
+                        write_text(RunDirectory(path).trace, trace_text(service.trace))
+                        service.save(path)
         for service in services:
             if service.error is not None:
                 raise service.error
-        result = _result(latest)
-    return finished(result, path, earlier or {})
+        results = [_result(service) for service in services]
+    done = [finished(result, path, metrics) for result, (_, path, metrics) in zip(results, kept, strict=True)]
+    return done[-1]
 
 
 def _service(stack: ExitStack, hub: Hub, server: Server, version: str, given: dict[str, Any]) -> Service:

@@ -1,5 +1,6 @@
 """What an endpoint can be told: where it listens, whom it lets in, and how much it takes."""
 
+import ssl
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -81,14 +82,24 @@ class Settings:
         """Certificate chain and private key.
 
         Raises:
-            UserError: one of them is missing.
+            UserError: one of them is missing or damaged, or they do not belong together.
         """
         if self.tls_cert is None and self.tls_key is None:
             return None
         if self.tls_cert is None or self.tls_key is None:
             lacking = "tls_cert" if self.tls_cert is None else "tls_key"
             raise UserError(f"endpoint.{lacking}: TLS needs both endpoint.tls_cert and endpoint.tls_key")
-        return _read("tls_cert", self.tls_cert), _read("tls_key", self.tls_key)
+        pair = _read("tls_cert", self.tls_cert), _read("tls_key", self.tls_key)
+        try:
+            # Without a word for it, a key that has one would be asked for at the terminal.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.tls_cert, self.tls_key, password="")
+        except (ssl.SSLError, OSError, ValueError) as error:
+            reason = (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
+            raise UserError(
+                f"endpoint.tls_cert={self.tls_cert}, endpoint.tls_key={self.tls_key}: {reason}; give a certificate in "
+                "PEM and the private key that belongs to it, without a password"
+            ) from None
+        return pair
 
 
 def _read(key: str, path: str) -> bytes:

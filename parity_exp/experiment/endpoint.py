@@ -1,15 +1,17 @@
 """Put a trained run behind the Open Inference Protocol as a part of a job: tracked, and with a report in the end."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from parity_exp.analysis.pages.run import write_report
+from parity_exp.endpoint.settings import Settings
 from parity_exp.errors import ConfigError, UserError
+from parity_exp.experiment.job import put_on_record
 from parity_exp.experiment.keys import naming_keys
-from parity_exp.experiment.serving import ServingPlan
+from parity_exp.experiment.versions import Version
 from parity_exp.process.side_channels import beside
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.tracking import Tracker
@@ -22,7 +24,7 @@ def check_endpoint(config: DictConfig) -> None:
 
     Raises:
         ConfigError: several policies.
-        UserError: what it needs is not installed.
+        UserError: what it needs is not installed, or a file that it names is not what it should be.
     """
     missing = [name for name in NEEDED if not _is_there(name)]
     if missing:
@@ -30,31 +32,33 @@ def check_endpoint(config: DictConfig) -> None:
     policies = [str(name) for name in config.get("redundancy") or {}]
     if len(policies) != 1:
         raise ConfigError(f"redundancy=[{','.join(policies)}]: an endpoint has one policy; give redundancy=adaptive")
+    settings = settings_of(config)
+    settings.certificate()
+    settings.token()
 
 
-def serve_clients(
-    plan: ServingPlan,
-    trained: RunDirectory,
-    backups: Mapping[str, RunDirectory],
-    run: RunDirectory,
-    tracker: Tracker,
-) -> dict[str, float]:
+def settings_of(config: DictConfig) -> Settings:
+    """What the endpoint is told."""
+    values: Any = OmegaConf.to_container(config.endpoint)
+    return Settings(port=config.port, grpc_port=config.grpc_port, **values)
+
+
+def serve_clients(versions: Sequence[Version], run: RunDirectory, tracker: Tracker) -> dict[str, float]:
     """Answer clients until a signal comes; write the run directory and its report; return the metrics.
 
     Args:
-        plan: how to serve; the experiment's code has its trained encoder and decoder.
-        trained: whose checkpoints.
-        backups: where each small model of an approximate backup is, or is to be.
-        run: where to write.
+        versions: of the model, the newest last.
+        run: where to write; what older versions did goes into folders of their own below it.
         tracker: is told the results.
     """
     from parity_exp.endpoint.server import Server
     from parity_exp.endpoint.session import serve_live
-    from parity_exp.endpoint.settings import Settings
 
-    config = plan.config
-    values: Any = OmegaConf.to_container(config.endpoint)
-    settings = Settings(port=config.port, grpc_port=config.grpc_port, **values)
+    *before, newest = versions
+    settings = settings_of(newest.config)
+    older = [version.arguments(_below(run, version), tracker) for version in before]
+    given = newest.arguments(run, tracker)
+    chosen = given["earlier"]
 
     def listening(server: Server) -> None:
         scheme = "http" if settings.tls_cert is None else "https"
@@ -62,10 +66,8 @@ def serve_clients(
         if server.grpc_port is not None:
             print(f"listening: grpc://{settings.host}:{server.grpc_port}", flush=True)
 
-    given = live_arguments(plan, trained, backups, run, tracker)
-    chosen = given.pop("earlier")
     with naming_keys():
-        result = serve_live(**given, settings=settings, folder=run.path, listening=listening, earlier=chosen)
+        result = serve_live(**given, settings=settings, listening=listening, older=older)
     metrics = result.metrics | chosen
     tracker.results(metrics, result.tables)
     tracker.figures(list(result.figure_files))
@@ -77,23 +79,12 @@ def serve_clients(
     return metrics
 
 
-def live_arguments(
-    plan: ServingPlan,
-    trained: RunDirectory,
-    backups: Mapping[str, RunDirectory],
-    run: RunDirectory,
-    tracker: Tracker,
-) -> dict[str, Any]:
-    """Arguments of :func:`parity_exp.serve_live` for a run, ``earlier`` among them."""
-    if plan.experiment.over_models:
-        raise ConfigError(
-            "run: its code is over k models, of each of which a query wants a prediction; an endpoint has one model; "
-            "take a run of code=parity"
-        )
-    given = plan.arguments(trained, backups, run, tracker)
-    for name in ("labels", "load", "folder"):
-        given.pop(name)
-    return given | {"prepare": plan.experiment.splits.from_clients}
+def _below(run: RunDirectory, version: Version) -> RunDirectory:
+    """The folder of an older version."""
+    made = RunDirectory(run.path / f"version-{version.number}")
+    made.path.mkdir(exist_ok=True)
+    put_on_record(version.config, made)
+    return made
 
 
 def _is_there(name: str) -> bool:

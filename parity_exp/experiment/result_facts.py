@@ -71,7 +71,7 @@ def content_facts(config: DictConfig) -> dict[str, str]:
     facts: dict[str, str] = {}
     for key, value in flat(plain).items():
         if not isinstance(value, str) or not value or without({key: value}, [*CANNOT_MATTER, *NAMING_RUNS]) == {}:
-            if isinstance(value, str) and key in NAMING_RUNS:
+            if isinstance(value, str) and value and without({key: value}, NAMING_RUNS) == {}:
                 facts[f"{key} (content)"] = digest_of_files(_of_run(Path(value)))
         elif key.endswith("_target_"):
             if source := list(sources_of(value)):

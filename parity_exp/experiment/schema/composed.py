@@ -48,6 +48,8 @@ def check_composed(config: DictConfig, overrides: Sequence[str], command: str) -
         _check_choice(override)
     check_config(config, command not in WITHOUT_NETWORKS, complete=True)
     _check_names(config, parsed)
+    if command != "endpoint" and not isinstance(config.get("run"), str | None):
+        raise ConfigError(f"run={config.run}: {command} takes one run directory; give run=outputs/train/<date>/<time>")
     if command in ("train", "run"):
         _check_effects(config, parsed)
         _check_validation(config)
