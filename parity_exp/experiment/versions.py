@@ -61,8 +61,8 @@ class Version:
         """
         if self.experiment.over_models:
             raise ConfigError(
-                "run: its code is over k models, of each of which a query wants a prediction; an endpoint has one model; "
-                "take a run of code=parity"
+                "run: its code is over k models, of each of which a query wants a prediction; an endpoint has one "
+                "model; take a run of code=parity"
             )
         made = ServingPlan(self.experiment)
         load_trained(self.experiment, self.trained, "run")
