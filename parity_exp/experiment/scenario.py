@@ -1,5 +1,6 @@
 """From a config to the objects that ``serve`` and ``simulate`` share: policies, load, stragglers, queues."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +13,18 @@ from parity_exp.experiment.schema import check_config
 from parity_exp.load import Load
 from parity_exp.policies.ejection import Ejection
 from parity_exp.policies.policy import Policy
+from parity_exp.recordings.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from parity_exp.coding import NonSystematicCode
 
 
-def scenario_arguments(config: DictConfig) -> dict[str, Any]:
+def scenario_arguments(config: DictConfig, accuracy: Sequence[float] | None = None) -> dict[str, Any]:
     """Arguments of :class:`~parity_exp.scenario.Scenario`, by name, as ``serve`` and ``simulate`` take them.
 
     Args:
         config: the resolved config.
+        accuracy: available and degraded accuracy of the code; None: nothing is known.
 
     Raises:
         ConfigError: a value that cannot be.
@@ -36,7 +39,7 @@ def scenario_arguments(config: DictConfig) -> dict[str, Any]:
         "load": build_checked(config.get("load"), "load", Load),  # type: ignore[type-abstract]
         "straggler": stragglers(config),
         "queue": build_checked(config.get("queue"), "queue", partial),
-        "policies": {str(name): policy(config, str(name)) for name in config.redundancy},
+        "policies": {str(name): policy(config, str(name), accuracy) for name in config.redundancy},
         "instances": config.pool.instances,
         "batch_size": config.pool.batch_size,
         "batch_window_ms": config.pool.batch_window_ms,
@@ -47,6 +50,13 @@ def scenario_arguments(config: DictConfig) -> dict[str, Any]:
     }
 
 
+def accuracy_of(run: RunDirectory) -> list[float] | None:
+    """Available and degraded accuracy that a run has measured; None where it has not."""
+    metrics = run.read_metrics() if run.metrics.is_file() else {}
+    keys = ("test/available_accuracy", "test/degraded_accuracy")
+    return [metrics[key] for key in keys] if all(key in metrics for key in keys) else None
+
+
 def stragglers(config: DictConfig) -> dict[str, Straggler]:
     """The stragglers by name."""
     return {
@@ -55,14 +65,16 @@ def stragglers(config: DictConfig) -> dict[str, Straggler]:
     }
 
 
-def policy(config: DictConfig, name: str) -> Policy:
-    """A policy at the beginning of a run."""
+def policy(config: DictConfig, name: str, accuracy: Sequence[float] | None = None) -> Policy:
+    """A policy at the beginning of a run; one that can weigh accuracies, and is given none, gets the code's."""
     kind: type[Policy] = Policy  # type: ignore[type-abstract]
     counts: dict[str, Any] = {"k": config.k, "r": config.r}
     code = non_systematic_code(config, name)
     if code is not None:
         counts |= {"order": code.order, "needed": code.needed}
     node = config.redundancy[name]
+    if isinstance(node, DictConfig) and "accuracy" in node and node.accuracy is None:
+        counts["accuracy"] = accuracy
     made = build_checked(node, f"redundancy.{name}", kind, **counts)
     if isinstance(node, DictConfig) and node.get("ejection") is not None:
         made.ejection = build_checked(node.ejection, f"redundancy.{name}.ejection", Ejection)

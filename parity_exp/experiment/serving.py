@@ -14,7 +14,7 @@ from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.backups import BACKUPS, multiplexed_code
 from parity_exp.experiment.components import build_checked, for_the_class
 from parity_exp.experiment.keys import naming_keys
-from parity_exp.experiment.scenario import non_systematic_code, policy, scenario_arguments
+from parity_exp.experiment.scenario import accuracy_of, non_systematic_code, policy, scenario_arguments
 from parity_exp.experiment.several_processes import obtain_labelled_of
 from parity_exp.experiment.trained_run import normal_outputs_of
 from parity_exp.experiment.untrained_codes import choose_settings
@@ -142,7 +142,7 @@ class ServingPlan:
         chosen = self._choose_settings(trained, run) | self._qualities(small)
         splits = experiment.splits
         own = experiment.own_test_predictions(trained) if splits.task.own_truth else None
-        arguments = scenario_arguments(self.config)
+        arguments = scenario_arguments(self.config, accuracy_of(trained))
         queries = splits.normalise(splits.test.inputs)
         labels = splits.test.labels if own is None else splits.judged("test", own).labels
         models, codes = self._models(trained, backups), self._codes()

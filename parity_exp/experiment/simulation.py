@@ -9,7 +9,7 @@ from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import build_checked
 from parity_exp.experiment.job import overlaid, resolved
 from parity_exp.experiment.needs import declared_needs, settle_places
-from parity_exp.experiment.scenario import scenario_arguments
+from parity_exp.experiment.scenario import accuracy_of, scenario_arguments
 from parity_exp.experiment.sections import changed_by
 from parity_exp.experiment.stored import stored_config
 from parity_exp.recordings.run_directory import RunDirectory
@@ -43,7 +43,8 @@ def simulation_arguments(config: DictConfig) -> dict[str, Any]:
         ConfigError: a value that cannot be.
         UserError: a file or run directory that is missing or wrong.
     """
-    shared = scenario_arguments(config)
+    accuracy = _accuracy(config)
+    shared = scenario_arguments(config, accuracy)
     section = config.get("simulate")
     if not isinstance(section, DictConfig):
         raise ConfigError(f"simulate={section}: expected its settings, such as simulate.seeds=3")
@@ -58,7 +59,7 @@ def simulation_arguments(config: DictConfig) -> dict[str, Any]:
     else:
         times["service_time_ms"] = _service_time_ms(config)
     shared["code"] = declared_needs(config)
-    shared["accuracy"] = _accuracy(config)
+    shared["accuracy"] = accuracy
     return (
         shared | times | {name: section.get(name) for name in ("prefetch", "interrupt_ms", "seeds", "processes", "ray")}
     )
@@ -69,11 +70,7 @@ def _accuracy(config: DictConfig) -> list[float] | None:
     given = config.simulate.get("accuracy")
     if given is not None:
         return [float(one) for one in given]
-    if config.get("run") is None:
-        return None
-    metrics = RunDirectory.existing(config.run, "run").read_metrics()
-    keys = ("test/available_accuracy", "test/degraded_accuracy")
-    return [metrics[key] for key in keys] if all(key in metrics for key in keys) else None
+    return None if config.get("run") is None else accuracy_of(RunDirectory.existing(config.run, "run"))
 
 
 def _service_time_ms(config: DictConfig) -> float:

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from math import inf, sqrt
 from typing import Annotated, Any
 
-from annotated_types import MinLen
+from annotated_types import MaxLen, MinLen
 
 from parity_exp.policies.adaptive import Adaptive
 from parity_exp.policies.estimates.seen import Memory
 from parity_exp.policies.look import Look
 from parity_exp.policies.policy import BASE, Actions, Batch, Policy, Role, Work
 from parity_exp.policies.replay import Replay, Replayed
-from parity_exp.ranges import NotNegative, Percentile
+from parity_exp.ranges import NotNegative, Percentile, Share
 
 ALWAYS, NEVER = 10.0, 0.0
 
@@ -59,8 +59,9 @@ class Autopilot(Policy):
     Args:
         percentiles: of the latency, that count; None: :data:`PERCENTILES`.
         task_cost: what a further task for each query is worth, as a share of the latency; 0: machines are there anyway.
-        reconstruction_cost: what it is worth, likewise, that no answer is a reconstructed one: the loss of accuracy, in
-            whatever is to be paid for it.
+        reconstruction_cost: what it is worth, likewise, that no answer is a reconstructed one, whatever its accuracy.
+        point_cost: what a hundredth of the answers being right is worth, likewise, where accuracies are known.
+        accuracy: of the base model's own predictions, and of reconstructed ones; None: nothing is known of them.
         ways: settings of :class:`Adaptive` for each way to go; None: :data:`WAYS`.
 
     Attributes:
@@ -99,12 +100,16 @@ class Autopilot(Policy):
         percentiles: Annotated[Sequence[Percentile], MinLen(1)] | None = None,
         task_cost: NotNegative = 0.0,
         reconstruction_cost: NotNegative = 0.0,
+        point_cost: NotNegative = 0.0,
+        accuracy: Annotated[Sequence[Share], MinLen(2), MaxLen(2)] | None = None,
         ways: Annotated[Mapping[str, Mapping[str, Any]], MinLen(1)] | None = None,
     ) -> None:
         super().__init__(k, r)
         self.percentiles = PERCENTILES if percentiles is None else tuple(percentiles)
         self.task_cost = task_cost
         self.reconstruction_cost = reconstruction_cost
+        if accuracy is not None:
+            self.reconstruction_cost += 100 * point_cost * (accuracy[0] - accuracy[1])
         self.ways = {name: dict(settings) for name, settings in (WAYS if ways is None else ways).items()}
         if not self.ways:
             raise ValueError("ways: expected one at least, such as {parity: {load_limit: 10}}")

@@ -142,3 +142,12 @@ def test_own_ways_are_taken() -> None:
     policy.replay = Told(["yours"])
     served(policy)
     assert policy.way == "yours" and isinstance(policy.driven, Adaptive) and not policy.driven.hedges
+
+
+def test_accuracy_is_worth_what_is_said() -> None:
+    policy = Autopilot(2, 1, point_cost=0.02, accuracy=[0.9, 0.8], reconstruction_cost=0.1)
+    assert policy.reconstruction_cost == pytest.approx(0.1 + 10 * 0.02)
+    assert Autopilot(2, 1, point_cost=0.02).reconstruction_cost == 0, "nothing is known of accuracies"
+    replayed = {"parity": outcome(1.0, reconstructed=0.25), "hedging": outcome(1.06)}
+    costs = costs_of(replayed, [99.0], 0.0, policy.reconstruction_cost)
+    assert min(costs, key=lambda way: costs[way]) == "hedging", "a quarter of 30 % is more than 6 %"

@@ -27,7 +27,7 @@ TEXTS = {
     "outputs", "run", "runs", "resume", "checkpoint", "calibrate", "root", "cache", "path", "name", "entity", "address",
     "project", "tags", "devices", "accelerator", "strategy", "text", "label", "split", "separator", "encoding",
     "checkpoints", "tokenizer", "host", "model", "token_file", "tls_cert", "tls_key", "log_type",
-    "model_version", "input", "output", "tls_ca",
+    "model_version", "input", "output", "tls_ca", "ray",
 }  # fmt: skip
 """Keys whose text is free: files, folders, names, and what other libraries make of it."""
 
