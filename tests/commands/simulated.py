@@ -21,7 +21,7 @@ def simulation_of(config: DictConfig) -> Simulation:
     """What a resolved config simulates; says what it warns of."""
     given = simulation_arguments(config)
     times = {name: given.pop(name) for name in OF_TIMES if name in given}
-    others = {name: value for name, value in given.items() if name not in ("straggler", "seeds", "processes")}
+    others = {name: value for name, value in given.items() if name not in ("straggler", "seeds", "processes", "ray")}
     with naming_keys():
         made = Simulation(**others, stragglers=given["straggler"], times=Times.of(**times))
     made.warn()
