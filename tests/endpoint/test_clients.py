@@ -87,7 +87,8 @@ def test_metadata_say_what_there_is(endpoint: Live, protocol: ModuleType) -> Non
 
 def test_metadata_over_http_say_k_r_policy_and_labels(endpoint: Live) -> None:
     about = client(endpoint, tritonclient.http).get_model_metadata("base")
-    assert about["parameters"] == {"k": 2, "r": 1, "policy": "none", "labels": ["0", "1", "2"]}
+    wanted = {"k": 2, "r": 1, "policy": "none", "labels": ["0", "1", "2"], "task": "classification"}
+    assert about["parameters"] == wanted
 
 
 @pytest.mark.parametrize("how", ["gzip", "deflate"])

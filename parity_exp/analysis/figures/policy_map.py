@@ -74,8 +74,7 @@ def _fields(
         if load not in loads or row not in rows:
             continue
         x, y = loads.index(load), rows.index(row)
-        names = place["policy"].unique()
-        policy = str(place["policy"].iloc[0]) if len(names) == 1 else str(place["policy"].mode().iloc[0])
+        policy = str(place["policy"].mode().iloc[0])
         axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colours[policy], edgecolor="white", lw=1))
         over, tasks, rebuilt = (
             float(place[key].mean()) for key in ("over_baseline", "tasks_per_query", "reconstructed")

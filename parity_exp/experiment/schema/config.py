@@ -115,7 +115,7 @@ CONFIG: dict[str, Any] = {
     "batch_groups": Annotated[int, Ge(1), Le(10**6)] | None,
     "sweep": Mapping[str, Any],
     "outputs": Text,
-    "run": Text | Annotated[Sequence[Text], MinLen(1)] | Mapping[Any, Text] | None,
+    "run": Text | Annotated[Sequence[Text], MinLen(1)] | Annotated[Mapping[Any, Text], MinLen(1)] | None,
     "runs": Text | Annotated[Sequence[Text], MinLen(1)] | None,
     "resume": Text | None,
     "trust": Sequence[Annotated[str, Matches(r"[^\W\d]\w*(\.[^\W\d]\w*)*", "names of modules")]],
