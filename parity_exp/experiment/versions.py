@@ -88,10 +88,10 @@ def versions_of(given: object) -> dict[str, RunDirectory]:
     """Run directories by version, the newest last, which is the one with the highest number.
 
     Args:
-        given: the config's ``run``: a path, several, or paths by number.
+        given: the config's ``run``, checked: a path, several, or paths by number.
 
     Raises:
-        ConfigError: it is none of these.
+        ConfigError: there is none, or a number is none.
         UserError: one of them is no run directory.
     """
     if given is None:
@@ -101,11 +101,6 @@ def versions_of(given: object) -> dict[str, RunDirectory]:
     else:
         several = list(given) if isinstance(given, ListConfig | list | tuple) else [given]
         by_number = dict(enumerate(several, start=1))
-    for path in by_number.values():
-        if not isinstance(path, str):
-            raise ConfigError(f"run={given}: {path} is no path; {WANTED}")
-    if not by_number:
-        raise ConfigError(f"run={given}: there is no run; {WANTED}")
     return {str(number): RunDirectory.existing(by_number[number], "run") for number in sorted(by_number)}
 
 
