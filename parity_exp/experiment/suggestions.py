@@ -16,7 +16,8 @@ FLAGS = (
 )  # fmt: skip
 """Hydra's own flags."""
 
-MOST = 3
+MOST, MOST_OF_A_NAME = 3, 5
+"""Words that are told: of those that are near, and of keys that lack nothing but their section."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -71,7 +72,7 @@ def for_key(text: str, config_folder: Path, overrides: Sequence[str]) -> str | N
     others = [word for word in overrides if word[0] != "-" and word.partition("=")[0].lstrip("+~") != key]
     keys = list(_keys_of_config(config_folder, others))
     # Who leaves out the section, as in max_epochs=5, has the last part right.
-    same_name = sorted((known for known in keys if known.rpartition(".")[2] == key), key=len)[:MOST]
+    same_name = sorted((known for known in keys if known.rpartition(".")[2] == key), key=len)[:MOST_OF_A_NAME]
     hint = f"did you mean {' or '.join(same_name)}?" if same_name else did_you_mean(key, keys)
     return f"{key}: no such key in the config; {hint}{' ' if hint else ''}`--cfg job` shows all, +{key}=... adds one"
 

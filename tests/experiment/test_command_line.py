@@ -30,7 +30,11 @@ def test_a_mistyped_command_is_recognised(run: Run, capsys: pytest.CaptureFixtur
         (["encodr=concat"], "encoder"),
         (["encoder=conct"], "concat"),
         (["trainer.max_epoch=3"], "trainer.max_epochs"),
-        (["max_epochs=3"], "base.max_epochs or backup.max_epochs or trainer.max_epochs"),
+        (
+            ["max_epochs=3"],
+            "base.max_epochs or backup.max_epochs or members.max_epochs or trainer.max_epochs or "
+            "multiplexed_backup.max_epochs?",
+        ),
         (["encoder=conv", "encoder.widht=3"], "encoder.width"),
         (["-m", "k=2,3", "dataset.rot=x"], "dataset.root"),
         (["experiment=wrong_answer"], "wrong_answers"),
