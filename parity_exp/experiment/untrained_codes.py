@@ -41,14 +41,14 @@ def code_settled(config: DictConfig) -> DictConfig:
     """
     experiment = Experiment(config)
     if experiment.over_models:
-        _refuse_parts("has k models of one architecture, of section members, and no", ("r",))
+        _refuse_parts("has k models of one architecture, of section members, and no {key}", ("r",))
         return _without_parts(config)
     if experiment.systematic:
         return config
     code = experiment.non_systematic_code
     _refuse_parts(
-        "trains nothing, has code.stragglers, code.byzantine and code.workers, from which follows "
-        f"r = n - k = {code.n - code.k}, and no"
+        "trains nothing and has no {key}, only code.stragglers, code.byzantine and code.workers "
+        f"(r is then n - k, here {code.n - code.k})"
     )
     config = _without_parts(config)
     config.r = code.n - code.k
@@ -59,7 +59,7 @@ def _refuse_parts(has: str, meant: Collection[str] = ()) -> None:
     """Refuse a command line that says something about parts that the code does not have.
 
     Args:
-        has: what the code is, for the message.
+        has: what the code is, and that it has no ``{key}``, for the message.
         meant: parts that have a meaning all the same.
 
     Raises:
@@ -70,7 +70,7 @@ def _refuse_parts(has: str, meant: Collection[str] = ()) -> None:
         key = place_of(override)
         part = key.partition(".")[0]
         if part in WITHOUT_MEANING and part not in meant:
-            raise ConfigError(f"{override}: code={name} {has} {key}; leave {key} out, or choose code=parity")
+            raise ConfigError(f"{override}: code={name} {has.format(key=key)}; leave {key} out, or choose code=parity")
 
 
 def _without_parts(config: DictConfig) -> DictConfig:
