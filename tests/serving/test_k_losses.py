@@ -21,6 +21,7 @@ from parity_exp.serving.pools.local import LocalPool
 from parity_exp.serving.serving import SAMPLES
 
 SHAPE, CLASSES = (1, 8, 8), 50
+TRIES = 8
 
 
 def linear(outputs: int, seed: int) -> nn.Module:
@@ -80,34 +81,39 @@ def test_groups_that_lose_up_to_k_predictions_get_what_the_decoder_gives(k: int,
     queries = torch.rand(40, *SHAPE)
     base, parities = linear(CLASSES, 0), [linear(k * CLASSES, 1 + row) for row in range(r)]
     code = apart(k, r)
-    result = serve(
-        base,
-        queries,
-        policies={"parity": Parity, "shared": SharedParity},
-        load=Poisson(120 * k, rate_qps=190),
-        straggler=straggler,
-        instances=4,
-        k=k,
-        r=r,
-        code=code,
-        parity_models=parities,
-        pool=LocalPool(service_time_ms=20),
-        show_progress=False,
-    )
-    losses = {name: reconstructed(result, name).groupby("group").size() for name in ("parity", "shared")}
-    assert losses["parity"].max() == k and losses["parity"].min() < k
-    asked = queries[query_indices(len(queries), 120 * k, np.random.default_rng([0, SAMPLES]))]
-    with torch.inference_mode():
-        own = base(asked).argmax(1)
-        encoded = code.encode(asked.unflatten(0, (-1, k)))
-        outputs = [model(encoded[:, row]).unflatten(1, (k, CLASSES)) for row, model in enumerate(parities)]
-        back = [output.flatten(0, 1).argmax(1) for output in [*outputs, sum(outputs) / r]]
-    for name in ("parity", "shared"):
-        assert result.by_policy[name]["lost"] == 0
-        table = result.queries[result.queries.policy == name]
-        for query, source, predicted in table[["query", "source", "predicted"]].itertuples(index=False):
-            expected = [own[query]] if source == "own" else [one[query] for one in back]
-            assert predicted in [int(one) for one in expected]
+    lost: set[int] = set()
+    for seed in range(TRIES):
+        result = serve(
+            base,
+            queries,
+            policies={"parity": Parity, "shared": SharedParity},
+            load=Poisson(120 * k, rate_qps=190),
+            straggler=straggler,
+            instances=4,
+            k=k,
+            r=r,
+            code=code,
+            parity_models=parities,
+            pool=LocalPool(service_time_ms=20),
+            seed=seed,
+            show_progress=False,
+        )
+        asked = queries[query_indices(len(queries), 120 * k, np.random.default_rng([seed, SAMPLES]))]
+        with torch.inference_mode():
+            own = base(asked).argmax(1)
+            encoded = code.encode(asked.unflatten(0, (-1, k)))
+            outputs = [model(encoded[:, row]).unflatten(1, (k, CLASSES)) for row, model in enumerate(parities)]
+            back = [output.flatten(0, 1).argmax(1) for output in [*outputs, sum(outputs) / r]]
+        for name in ("parity", "shared"):
+            assert result.by_policy[name]["lost"] == 0
+            table = result.queries[result.queries.policy == name]
+            for query, source, predicted in table[["query", "source", "predicted"]].itertuples(index=False):
+                expected = [own[query]] if source == "own" else [one[query] for one in back]
+                assert predicted in [int(one) for one in expected]
+        lost |= set(reconstructed(result, "parity").groupby("group").size())
+        if lost >= {1, k}:  # chance decides what is late, and a busy machine takes part in it
+            return
+    pytest.fail(f"after {TRIES} runs groups have lost {sorted(lost)} predictions only, never {k}")
 
 
 def reconstructed(result: ServingResult, policy: str) -> pd.DataFrame:
