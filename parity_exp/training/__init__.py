@@ -16,6 +16,7 @@ from parity_exp.training.modules import BaseModule, CodedModule, Optimisation, T
 from parity_exp.training.non_systematic_evaluation import NonSystematicEvaluator
 from parity_exp.training.normal import normal_outputs
 from parity_exp.training.objectives import (
+    BestObjective,
     DecodedCrossEntropy,
     DecodedDivergence,
     DecodedKL,
@@ -35,6 +36,7 @@ __all__ = [
     "Acceleration",
     "AveragedModels",
     "BaseModule",
+    "BestObjective",
     "CodedBatch",
     "CodedModel",
     "CodedModule",

@@ -115,6 +115,10 @@ class History(Callback):
 class BestAndLast(Checkpoint):
     """Keeps the weights of the best epoch, and what is needed to go on after a kill.
 
+    The best epoch is the one of the highest validation quality. Where a schedule brings the learning rate down, later
+    epochs are better than a small validation set can tell: there it is the latest epoch whose quality is below the
+    highest by no more than chance explains, a standard error.
+
     ``last.ckpt`` holds the state of training and the best weights so far; each part's best weights also go to a
     file of their own. Saving is put off while it would cost more than a fiftieth of the time, and always done
     at the end.
@@ -137,6 +141,7 @@ class BestAndLast(Checkpoint):
         self.whole = True
         self.epochs = 0
         self.last = folder / checkpoint_of(LAST)
+        self.highest = -math.inf
         self.best_value = -math.inf
         self.best_epoch = 0
         self.best_weights: dict[str, Tensor] = {}
@@ -147,6 +152,7 @@ class BestAndLast(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         return {
+            "highest": self.highest,
             "best_value": self.best_value,
             "best_epoch": self.best_epoch,
             "best_weights": self.best_weights,
@@ -167,6 +173,7 @@ class BestAndLast(Checkpoint):
         self.whole = state_dict.get("whole", True)
         self.epochs = self._saved_epochs = state_dict.get("epochs", 0)
         self.best_value = state_dict["best_value"]
+        self.highest = state_dict.get("highest", self.best_value)
         self.best_epoch = state_dict["best_epoch"]
         self.best_weights = state_dict["best_weights"]
         self._best_is_written = False
@@ -186,7 +193,12 @@ class BestAndLast(Checkpoint):
     def _keep_best(self, trainer: Trainer, module: TrainedModule) -> None:
         value = trainer.callback_metrics.get(module.monitor)
         # Small validation sets tie often; of equals the later epoch is kept, whose training loss is lower.
-        if value is not None and float(value) >= self.best_value:
+        if value is None:
+            return
+        self.highest = max(self.highest, float(value))
+        if float(value) >= self.highest - (
+            _standard_error(self.highest, trainer) if trainer.lr_scheduler_configs else 0
+        ):
             self.best_value = float(value)
             self.best_epoch = trainer.current_epoch + 1
             self.best_weights = {key: weight.detach().cpu().clone() for key, weight in module.state_dict().items()}
@@ -212,6 +224,12 @@ class BestAndLast(Checkpoint):
         for part, prefix in module.parts().items():
             save_weights(self.folder / checkpoint_of(part), part, part_weights(self.best_weights, prefix))
         self._best_is_written = True
+
+
+def _standard_error(quality: float, trainer: Trainer) -> float:
+    """Of a mean over the validation samples, at most: scores from 0 to 1 with a mean m have a variance below m (1 - m)."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    return math.sqrt(max(0.0, quality * (1 - quality)) / len(data.splits.validation))
 
 
 def _went_through_all(trainer: Trainer, module: TrainedModule) -> bool:

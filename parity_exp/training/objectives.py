@@ -120,3 +120,34 @@ class WeightedSum(Objective):
         for loss in losses[1:]:
             total = total + loss
         return total
+
+
+class BestObjective(Objective):
+    """The objective that does best with a code: another one where parity models output a prediction for each place.
+
+    There a reconstruction is a network's own answer to a small picture of the query, which true labels teach as they
+    teach any network. Elsewhere it is told from the others' predictions, which labels know nothing of (measured:
+    docs/results/recipes.md).
+
+    Args:
+        apart: where the decoder reads places that are kept apart, and the task is one that it is for.
+        otherwise: everywhere else.
+    """
+
+    def __init__(self, apart: Objective, otherwise: Objective) -> None:
+        self.apart = apart
+        self.otherwise = otherwise
+
+    def check(self, task: Task) -> None:
+        self.otherwise.check(task)
+
+    def __call__(self, batch: CodedBatch) -> Tensor:
+        chosen = self.apart if batch.code.decoder.by_place and self._is_for(batch.task) else self.otherwise
+        return chosen(batch)
+
+    def _is_for(self, task: Task) -> bool:
+        try:
+            self.apart.check(task)
+        except ValueError:
+            return False
+        return True

@@ -16,6 +16,7 @@ PARTS = {
     "without/split": ("best", "initialisation"),
     "without/position_code": ("best", "position_code"),
     "without/distillation": ("best", "objective"),
+    "without/labels": ("best", "objective"),
     "without/learned_decoder": ("best", "decoder"),
     "without/places": ("best", "decoder"),
     "without/schedule": ("best", "scheduler"),
@@ -46,7 +47,9 @@ def test_one_part_differs(recipe: str) -> None:
 def test_an_ablation_leaves_each_part_out_once_over_five_seeds(name: str) -> None:
     config = composed(f"experiment=compare/{name}")
     recipes = config["sweep"]["recipe"].split(",")
-    other_network = {"without/places"} if name == "ablation" else {"without/split", "without/position_code"}
+    other_network = (
+        {"without/places", "without/labels"} if name == "ablation" else {"without/split", "without/position_code"}
+    )
     assert sorted(recipes) == sorted({"best", "parm", *PARTS} - other_network)
     assert config["sweep"]["seed"] == "0,1,2,3,4" and config["sweep"]["k"] == "2,4"
     assert config["base"]["seed"] == 0
