@@ -49,11 +49,18 @@ Network = nn.Module | Callable[..., nn.Module]
 OPTIMIZER: OptimizerFactory = partial(torch.optim.Adam, lr=1e-3, weight_decay=1e-5, fused=True)
 SCHEDULE: ScheduleFactory = partial(one_cycle, max_lr=4e-3, warmup_fraction=0.3)
 BASE_SCHEDULE: ScheduleFactory = constant
-DISTILLATION: Callable[[], Objective] = partial(
-    WeightedSum,
-    terms={"divergence": DecodedDivergence(4.0), "mse": ParityMSE()},
-    weights={"divergence": 1.0, "mse": 0.02},
-)
+
+
+def best_objective() -> Objective:
+    """As objective=best: distillation; where places are kept apart, the true labels as well."""
+    squared = ParityMSE()
+    return BestObjective(
+        apart=WeightedSum(
+            {"divergence": DecodedDivergence(2.0), "labels": DecodedCrossEntropy(), "mse": squared},
+            {"divergence": 1.0, "labels": 1.0, "mse": 0.02},
+        ),
+        otherwise=WeightedSum({"divergence": DecodedDivergence(4.0), "mse": squared}, {"divergence": 1.0, "mse": 0.02}),
+    )
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ class Choices:
         objective = self.objective
         if isinstance(objective, Objective):
             return lambda: objective
-        return DISTILLATION if objective is None else objective
+        return best_objective if objective is None else objective
 
     def network(self, made: Network, shape: tuple[int, ...], outputs: int) -> nn.Module:
         """A network that fits; of one that is given, a copy."""

@@ -18,7 +18,7 @@ from parity_exp.recordings import names
 if TYPE_CHECKING:
     from torch import nn
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 """Raised when training a base model changes in a way that its config does not show."""
 
 CANNOT_MATTER = (

@@ -191,15 +191,15 @@ class BestAndLast(Checkpoint):
             self._save(trainer, pl_module)
 
     def _keep_best(self, trainer: Trainer, module: TrainedModule) -> None:
-        value = trainer.callback_metrics.get(module.monitor)
-        # Small validation sets tie often; of equals the later epoch is kept, whose training loss is lower.
-        if value is None:
+        quality = trainer.callback_metrics.get(module.monitor)
+        if quality is None:
             return
-        self.highest = max(self.highest, float(value))
-        if float(value) >= self.highest - (
-            _standard_error(self.highest, trainer) if trainer.lr_scheduler_configs else 0
-        ):
-            self.best_value = float(value)
+        value = float(quality)
+        self.highest = max(self.highest, value)
+        # Small validation sets tie often; of equals the later epoch is kept, whose training loss is lower.
+        by_chance = _standard_error(self.highest, trainer) if trainer.lr_scheduler_configs else 0.0
+        if value >= self.highest - by_chance:
+            self.best_value = value
             self.best_epoch = trainer.current_epoch + 1
             self.best_weights = {key: weight.detach().cpu().clone() for key, weight in module.state_dict().items()}
             self._best_is_written = False
@@ -227,7 +227,7 @@ class BestAndLast(Checkpoint):
 
 
 def _standard_error(quality: float, trainer: Trainer) -> float:
-    """Of a mean over the validation samples, at most: scores from 0 to 1 with a mean m have a variance below m (1 - m)."""
+    """Of a mean over the validation samples, at most: scores from 0 to 1 with mean m vary by no more than m (1 - m)."""
     data = trainer.datamodule  # type: ignore[attr-defined]
     return math.sqrt(max(0.0, quality * (1 - quality)) / len(data.splits.validation))
 

@@ -12,12 +12,14 @@ from parity_exp.coding import (
     Chebyshev,
     Code,
     LossPatterns,
+    PlacesDecoder,
     ResidualDecoder,
     SubtractionDecoder,
     all_loss_patterns,
 )
 from parity_exp.tasks import Classification, Localization
 from parity_exp.training import (
+    BestObjective,
     CodedBatch,
     DecodedCrossEntropy,
     DecodedDivergence,
@@ -108,6 +110,28 @@ def test_terms_of_weight_zero_are_not_computed() -> None:
 def test_weights_that_do_not_fit_are_refused(weights: dict[str, float], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         WeightedSum({"a": ParityMSE()}, weights)
+
+
+BEST = BestObjective(apart=DecodedCrossEntropy(), otherwise=DecodedMSE())
+
+
+def test_the_best_objective_learns_labels_where_places_are_apart() -> None:
+    parities = torch.tensor([[[3.0, -1.0, 2.0, 2.0]]])
+    code = Code(AdditionEncoder(2, 1, (1,)), PlacesDecoder(2, 1, (2,)))
+    batch = CodedBatch(code, PREDICTIONS, LABELS, parities, TASK, ONE_LOSS)
+    BEST.check(TASK)
+    assert BEST(batch).item() == pytest.approx(-(log_softmax(3, -1)[0] + log_softmax(2, 2)[1]) / 2)
+    assert BEST(coded_batch([4.0, 2.0])).item() == 1, "a sum is told from the others' predictions"
+
+
+def test_the_best_objective_learns_no_labels_that_are_not_classes() -> None:
+    code = Code(AdditionEncoder(2, 1, (1,)), PlacesDecoder(2, 1, (2,)))
+    parities = torch.tensor([[[3.0, -1.0, 2.0, 2.0]]])
+    boxes = Localization()
+    BEST.check(boxes)
+    assert BEST(CodedBatch(code, PREDICTIONS, PREDICTIONS, parities, boxes, ONE_LOSS)).item() == 1
+    with pytest.raises(ValueError, match="for classification"):
+        BestObjective(apart=DecodedMSE(), otherwise=DecodedKL()).check(boxes)
 
 
 def test_every_pattern_of_up_to_r_losses_is_simulated() -> None:
