@@ -24,7 +24,9 @@ from parity_exp.coding.generator import Chebyshev, Generator
 from parity_exp.data import Dataset, Splits, TensorData
 from parity_exp.models import Initialisation, Split
 from parity_exp.training import (
+    BestObjective,
     CodedModel,
+    DecodedCrossEntropy,
     DecodedDivergence,
     LabelledModel,
     Machine,
@@ -55,11 +57,12 @@ def best_objective() -> Objective:
     """As objective=best: distillation; where places are kept apart, the true labels as well."""
     squared = ParityMSE()
     return BestObjective(
+        {"divergence": DecodedDivergence(4.0), "mse": squared},
+        {"divergence": 1.0, "mse": 0.02},
         apart=WeightedSum(
             {"divergence": DecodedDivergence(2.0), "labels": DecodedCrossEntropy(), "mse": squared},
             {"divergence": 1.0, "labels": 1.0, "mse": 0.02},
         ),
-        otherwise=WeightedSum({"divergence": DecodedDivergence(4.0), "mse": squared}, {"divergence": 1.0, "mse": 0.02}),
     )
 
 

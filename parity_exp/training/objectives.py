@@ -122,7 +122,7 @@ class WeightedSum(Objective):
         return total
 
 
-class BestObjective(Objective):
+class BestObjective(WeightedSum):
     """The objective that does best with a code: another one where parity models output a prediction for each place.
 
     There a reconstruction is a network's own answer to a small picture of the query, which true labels teach as they
@@ -130,22 +130,21 @@ class BestObjective(Objective):
     docs/results/recipes.md).
 
     Args:
+        terms: of the weighted sum that it is elsewhere.
+        weights: likewise.
         apart: where the decoder reads places that are kept apart, and the task is one that it is for.
-        otherwise: everywhere else.
     """
 
-    def __init__(self, apart: Objective, otherwise: Objective) -> None:
+    def __init__(self, terms: Mapping[str, Objective], weights: Mapping[str, NotNegative], apart: Objective) -> None:
+        super().__init__(terms, weights)
         self.apart = apart
-        self.otherwise = otherwise
-
-    def check(self, task: Task) -> None:
-        self.otherwise.check(task)
 
     def __call__(self, batch: CodedBatch) -> Tensor:
-        chosen = self.apart if batch.code.decoder.by_place and self._is_for(batch.task) else self.otherwise
-        return chosen(batch)
+        if batch.code.decoder.by_place and self._labels_teach(batch.task):
+            return self.apart(batch)
+        return super().__call__(batch)
 
-    def _is_for(self, task: Task) -> bool:
+    def _labels_teach(self, task: Task) -> bool:
         try:
             self.apart.check(task)
         except ValueError:

@@ -112,7 +112,7 @@ def test_weights_that_do_not_fit_are_refused(weights: dict[str, float], complain
         WeightedSum({"a": ParityMSE()}, weights)
 
 
-BEST = BestObjective(apart=DecodedCrossEntropy(), otherwise=DecodedMSE())
+BEST = BestObjective({"mse": DecodedMSE()}, {"mse": 1}, apart=DecodedCrossEntropy())
 
 
 def test_the_best_objective_learns_labels_where_places_are_apart() -> None:
@@ -131,7 +131,7 @@ def test_the_best_objective_learns_no_labels_that_are_not_classes() -> None:
     BEST.check(boxes)
     assert BEST(CodedBatch(code, PREDICTIONS, PREDICTIONS, parities, boxes, ONE_LOSS)).item() == 1
     with pytest.raises(ValueError, match="for classification"):
-        BestObjective(apart=DecodedMSE(), otherwise=DecodedKL()).check(boxes)
+        BestObjective({"kl": DecodedKL()}, {"kl": 1}, apart=DecodedMSE()).check(boxes)
 
 
 def test_every_pattern_of_up_to_r_losses_is_simulated() -> None:
