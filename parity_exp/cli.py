@@ -27,6 +27,7 @@ COMMANDS = {
     "load": "play a load against any server of the Open Inference Protocol, and record what it answers",
     "simulate": "serve in simulated time, on as many instances as you like, without models or data",
     "run": "train, evaluate, serve and report, from one config into one run directory",
+    "compare": "train codes, simulate them and their rivals, and put all into one table and one picture",
     "report": "gather run directories into tidy tables and one page that compares them",
     "doctor": "say what there is on this machine and what is missing, and try each device",
 }

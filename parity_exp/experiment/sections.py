@@ -78,6 +78,7 @@ TABLE = (
     Section("runs", "job"),
     Section("resume", "job"),
     Section("sweep", "job"),
+    Section("compare", "job"),
     Section("trust", "job"),
     Section("hydra", "job"),
 )

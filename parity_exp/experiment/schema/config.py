@@ -114,6 +114,10 @@ CONFIG: dict[str, Any] = {
     "frontend_split": Literal["random", "round_robin"],
     "batch_groups": Annotated[int, Ge(1), Le(10**6)] | None,
     "sweep": Mapping[str, Any],
+    "compare": {
+        "rivals": Mapping[str, Any],
+        "only": Annotated[Sequence[Text], MinLen(1)] | None,
+    },
     "outputs": Text,
     "run": Text | Annotated[Sequence[Text], MinLen(1)] | Annotated[Mapping[Any, Text], MinLen(1)] | None,
     "runs": Text | Annotated[Sequence[Text], MinLen(1)] | None,

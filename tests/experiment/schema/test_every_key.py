@@ -27,7 +27,7 @@ TEXTS = {
     "outputs", "run", "runs", "resume", "checkpoint", "calibrate", "root", "cache", "path", "name", "entity", "address",
     "project", "tags", "devices", "accelerator", "strategy", "text", "label", "split", "separator", "encoding",
     "checkpoints", "tokenizer", "host", "model", "token_file", "tls_cert", "tls_key", "log_type",
-    "model_version", "input", "output", "tls_ca", "ray",
+    "model_version", "input", "output", "tls_ca", "ray", "only",
 }  # fmt: skip
 """Keys whose text is free: files, folders, names, and what other libraries make of it."""
 
@@ -50,7 +50,7 @@ MAY_BE_NULL = {
 OPEN = {"deterministic", "cuda_graphs", "channels_last", "convolutional", "encoder", "decoder", "apart", "binary"}
 """True or false pass though the default is neither: of these somebody decides."""
 
-MAPPINGS = {"sweep", "per_instance", "runtime_env"}
+MAPPINGS = {"sweep", "rivals", "per_instance", "runtime_env"}
 
 NO_LIST = {"pool.devices", "trainer.devices", "runs", "plan.slo_ms", "plan.slo_times_p50"}
 """Takes a list as well as a single value."""
