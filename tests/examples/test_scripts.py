@@ -28,3 +28,21 @@ def test_a_script_prints_a_row_for_each_policy(script: str, policies: list[str],
     assert [row.split()[0] for row in rows] == policies
     assert all(row.split()[-1] == "0" for row in rows)  # nothing was lost
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_clusters_that_nobody_tuned_for_are_drawn_again_by_their_numbers(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "OMP_NUM_THREADS": "1"}
+    words = ["--points=2", "--first=1", "--queries=300", "--policy=adaptive", "--out=unseen.csv"]
+    tables = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, EXAMPLES / "unseen_clusters.py", *words],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        tables.append((tmp_path / "unseen.csv").read_text())
+    first, second = tables
+    assert first == second and [row.split(",")[0] for row in first.splitlines()] == ["point", "1", "2"]
+    said = done.stdout.splitlines()[-2:]
+    assert [line.partition(":")[0] for line in said] == ["p99", "p99.9"] and all("of 2 points" in line for line in said)
