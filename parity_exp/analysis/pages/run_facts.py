@@ -14,6 +14,7 @@ from parity_exp.analysis.tables.numbers import number
 from parity_exp.disturbances.trace import CLUSTER
 from parity_exp.recordings.descriptions import class_of, is_component, settings_of
 from parity_exp.recordings.looks import Looks, look_of
+from parity_exp.recordings.metric_keys import SIMULATED, prefix_of
 from parity_exp.recordings.reader import Recordings
 
 Config = Mapping[str, Any]
@@ -148,7 +149,12 @@ def load_sentences(config: Config, recordings: Recordings, metrics: Mapping[str,
         sentences.append(f"A query without an answer after {load['slo_ms']:g} ms got the default prediction.")
     sentences += _capacity_sentences(metrics)
     floor_ms = pool.get("service_time_ms")
-    if floor_ms:
+    if prefix_of(metrics) == SIMULATED:
+        simulated = config.get("simulate") or {}
+        mean_ms = simulated.get("service_time_ms") or floor_ms
+        if mean_ms and not simulated.get("calibrate"):
+            sentences.append(f"A task was taken to need {mean_ms:g} ms in the mean; nothing was computed.")
+    elif floor_ms:
         sentences.append(
             f"Instances sleep until a task has taken {floor_ms:g} ms (pool.service_time_ms), burning no CPU, so that a "
             "small model behaves like a large one. The latencies here are not those of the model itself."
