@@ -4,12 +4,13 @@
 distributed phase.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from parity_exp.checks import SettingError
@@ -25,11 +26,13 @@ from parity_exp.experiment.components import build, is_systematic, new_non_syste
 from parity_exp.experiment.keys import key_of
 from parity_exp.experiment.machine import machine_of, processes
 from parity_exp.experiment.networks import architecture_for, architecture_of, new_labelled_network, new_parity_networks
+from parity_exp.experiment.open_keys import is_open
 from parity_exp.experiment.rehearsal import with_keys
 from parity_exp.experiment.result_facts import base_facts, coded_facts, config_facts, content_facts
 from parity_exp.experiment.schema import check_config
 from parity_exp.files.identity import digest_of_weights
 from parity_exp.models import load_weights
+from parity_exp.models.places.sliding import has_sliding_kernels
 from parity_exp.policies.policy import BACKUP, MULTIPLEXED
 from parity_exp.process.quiet import quiet_libraries
 from parity_exp.recordings.run_directory import RunDirectory
@@ -251,7 +254,7 @@ class Experiment:
         return LabelledModel(
             name=section,
             new_network=lambda: self.new_base_network(section),
-            optimisation=self._optimisation(settings, f"{section}."),
+            optimisation=self._optimisation(settings, f"{section}.", lambda: self._backup_convolves_apart(section)),
             epochs=settings.max_epochs,
             batch_size=settings.batch_size,
             seed=settings.seed,
@@ -270,7 +273,7 @@ class Experiment:
             initialisation=build(self.config.initialisation, "initialisation"),
             trained=trained,
             objective=self._objective(),
-            optimisation=self._optimisation(self.config, ""),
+            optimisation=self._optimisation(self.config, "", self._parity_convolves_apart),
             batch_groups=int(self.config.batch_groups or usual_batch_groups(self.k)),
             epochs=self.config.trainer.max_epochs,
             seed=self.seed,
@@ -296,11 +299,21 @@ class Experiment:
             raise ConfigError(f"objective: {error}, but dataset={name} is for {task}; choose objective=mse") from None
         return objective
 
-    def _optimisation(self, section: DictConfig, prefix: str) -> Optimisation:
+    def _parity_convolves_apart(self) -> bool:
+        trained = self.config.parity.trainable and self.code.decoder.by_place
+        return trained and has_sliding_kernels(self.new_parity_networks()[0])
+
+    def _backup_convolves_apart(self, section: str) -> bool:
+        return section == MULTIPLEXED and has_sliding_kernels(self.new_base_network(section))
+
+    def _optimisation(self, section: DictConfig, prefix: str, convolutions_apart: Callable[[], bool]) -> Optimisation:
         steps = self.config.get("optimisation") or {}
+        schedule, key = section.scheduler, "convolutions_apart"
+        if isinstance(schedule, DictConfig) and is_open(OmegaConf.to_container(schedule), key):
+            schedule = OmegaConf.merge(schedule, {key: convolutions_apart()})
         return Optimisation(
             build(section.optimizer, f"{prefix}optimizer"),
-            build(section.scheduler, f"{prefix}scheduler"),
+            build(schedule, f"{prefix}scheduler"),
             steps.get("accumulate_grad_batches", 1),
             steps.get("gradient_clip_val"),
         )

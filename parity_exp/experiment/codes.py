@@ -13,6 +13,7 @@ from parity_exp.data import Splits
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.components import build, build_checked
 from parity_exp.experiment.networks import architecture_of, keeps_places_apart, new_labelled_network
+from parity_exp.experiment.open_keys import filled, is_open
 from parity_exp.training.coded_model import DECODER, ENCODER, PARITY
 from parity_exp.training.seeded import CODE_WEIGHTS, seeded
 
@@ -82,7 +83,7 @@ def _encoder_node(config: DictConfig, splits: Splits) -> Any:
         return config.encoder  # making it says what is wrong
     node = OmegaConf.to_container(config.encoder) if splits.texts is None else _of_tokens(config, splits)
     declared = getattr(_parity_architecture(config), "convolutional", True)
-    return OmegaConf.create(_filled(node, "convolutional", bool(declared)))
+    return OmegaConf.create(filled(node, "convolutional", bool(declared)))
 
 
 def _of_tokens(config: DictConfig, splits: Splits) -> Any:
@@ -112,28 +113,14 @@ def _decoder_node(config: DictConfig, encoder: Encoder, outputs: tuple[int, ...]
     if not isinstance(config.decoder, DictConfig):
         return config.decoder
     node = OmegaConf.to_container(config.decoder)
-    if not _is_open(node, "apart") or not config.parity.trainable:
-        return OmegaConf.create(_filled(node, "apart", False))
-    return OmegaConf.create(_filled(node, "apart", keeps_places_apart(config, encoder, math.prod(outputs))))
-
-
-def _is_open(node: Any, key: str) -> bool:
-    """Whether a key is null somewhere in plain values."""
-    if isinstance(node, dict):
-        return any((name == key and one is None) or _is_open(one, key) for name, one in node.items())
-    return isinstance(node, list) and any(_is_open(one, key) for one in node)
+    if not is_open(node, "apart") or not config.parity.trainable:
+        return OmegaConf.create(filled(node, "apart", False))
+    return OmegaConf.create(filled(node, "apart", keeps_places_apart(config, encoder, math.prod(outputs))))
 
 
 def _parity_architecture(config: DictConfig) -> object:
     """The class of the parity models; None where there is no such class, which making them says."""
     return pydoc.locate(str(architecture_of(config, PARITY).get("_target_")))
-
-
-def _filled(node: Any, key: str, value: Any) -> Any:
-    """Plain values with those of a key that are null in another's place, however deep they are."""
-    if isinstance(node, dict):
-        return {name: value if name == key and one is None else _filled(one, key, value) for name, one in node.items()}
-    return [_filled(one, key, value) for one in node] if isinstance(node, list) else node
 
 
 def _check_places(config: DictConfig, encoder: Encoder, decoder: Decoder) -> None:

@@ -26,7 +26,7 @@ from parity_exp.training.objectives import (
     WeightedSum,
 )
 from parity_exp.training.phases import Training, belongs, obtain_labelled
-from parity_exp.training.schedules import constant, cosine, one_cycle
+from parity_exp.training.schedules import best_cycle, constant, cosine, one_cycle
 from parity_exp.training.settings_search import Found, least_missed, search_settings
 from parity_exp.training.study import AveragedModels, Study, WholeCode
 from parity_exp.training.trained_parts import TrainedParts
@@ -66,6 +66,7 @@ __all__ = [
     "WeightedSum",
     "WholeCode",
     "belongs",
+    "best_cycle",
     "code_costs",
     "constant",
     "cosine",

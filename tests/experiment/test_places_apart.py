@@ -1,6 +1,7 @@
 """Whether places are kept apart follows from the encoder and the architecture, and what cannot be is said in a line."""
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.config_folder import config_folder
 from parity_exp.models.places import Folded, PatchesByPlace, PooledByPlace
+from parity_exp.training import Optimisation
 
 
 class OwnResNet(nn.Module):
@@ -98,3 +100,32 @@ def test_what_cannot_is_refused_in_a_line(overrides: list[str], line: str) -> No
     with pytest.raises(ConfigError, match=line) as caught:
         made.rehearse()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "highest"),
+    [
+        (("architecture=lenet", "encoder=concat"), 8e-3),
+        (("architecture=vit", "encoder=concat"), 4e-3),
+        (("architecture=lenet",), 4e-3),
+        (("encoder=concat",), 4e-3),
+        (("architecture=lenet", "encoder=concat", "scheduler.max_lr=1e-3"), 1e-3),
+    ],
+)
+def test_the_rate_goes_higher_where_convolutional_networks_keep_places_apart(
+    overrides: tuple[str, ...], highest: float
+) -> None:
+    assert highest_rate(experiment("k=4", *overrides).coded_model.optimisation) == pytest.approx(highest)
+
+
+@pytest.mark.parametrize(("section", "highest"), [("multiplexed_backup", 8e-3), ("base", 4e-3)])
+def test_a_multiplexed_backup_gets_the_rate_of_the_parity_model_that_it_is(section: str, highest: float) -> None:
+    made = experiment("architecture=lenet", "k=4", "scheduler@base.scheduler=best").labelled_model(section)
+    assert highest_rate(made.optimisation) == pytest.approx(highest)
+
+
+def highest_rate(optimisation: Optimisation) -> float:
+    optimizer = optimisation.optimizer([nn.Parameter(torch.zeros(1))])
+    assert optimisation.schedule(optimizer, 10) is not None
+    rate: float = optimizer.param_groups[0]["max_lr"]
+    return rate

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -28,6 +30,7 @@ from parity_exp.training import (
     Objective,
     ParityMSE,
     WeightedSum,
+    best_cycle,
     constant,
     cosine,
     one_cycle,
@@ -170,3 +173,13 @@ def test_schedules() -> None:
     assert cycle[0] == pytest.approx(1 / 25) and cycle[-1] < 1e-4
     assert cycle[:highest] == sorted(cycle[:highest]) and cycle[highest:] == sorted(cycle[highest:], reverse=True)
     assert max(rates(one_cycle, 100)) == pytest.approx(0.1, abs=1e-3), "the optimizer's own rate"
+
+
+@pytest.mark.parametrize(
+    ("settings", "highest"),
+    [({}, 4e-3), ({"convolutions_apart": True}, 8e-3), ({"max_lr": 1e-3, "convolutions_apart": True}, 1e-3)],
+)
+def test_the_best_cycle_goes_twice_as_high_where_convolutions_keep_places_apart(
+    settings: dict[str, Any], highest: float
+) -> None:
+    assert max(rates(partial(best_cycle, **settings), 100)) == pytest.approx(highest, rel=1e-3)

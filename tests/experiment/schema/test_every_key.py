@@ -47,7 +47,10 @@ MAY_BE_NULL = {
 }
 """Null passes though the default is another value: then the class decides."""
 
-OPEN = {"deterministic", "cuda_graphs", "channels_last", "convolutional", "encoder", "decoder", "apart", "binary"}
+OPEN = {
+    "deterministic", "cuda_graphs", "channels_last", "convolutional", "convolutions_apart", "encoder", "decoder",
+    "apart", "binary",
+}  # fmt: skip
 """True or false pass though the default is neither: of these somebody decides."""
 
 MAPPINGS = {"sweep", "rivals", "per_instance", "runtime_env"}
