@@ -409,14 +409,15 @@ class Desk:
             if not queues.changed:
                 continue
             queues.changed = False
+            running, placements, placed = self._running, self.placements, self.policy.placed
             while not queues.is_empty and (work := queues.place()) is not None:
                 work.state = PLACED
                 work.placed_s = now_s
                 work.number = self._placed
                 self._placed += 1
-                self._running[work.instance].add(work)
-                self.placements.append(work)
-                self.policy.placed(work, now_s)
+                running[work.instance].add(work)
+                placements.append(work)
+                placed(work, now_s)
 
     # ---- actions of the policy
 

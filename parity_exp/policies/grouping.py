@@ -5,6 +5,8 @@ from typing import Self
 from parity_exp.policies.policy import Policy
 from parity_exp.policies.work import TRIES, Batch, Group, State, Work
 
+QUEUED, PLACED = State.QUEUED, State.PLACED
+
 
 class Grouping:
     """Groups of k consecutive batches.
@@ -81,7 +83,7 @@ class Grouping:
     def drop_queued(self, group: Group) -> None:
         """Take a group's parity queries out of the queues."""
         for row, work in enumerate(group.pending):
-            if work is not None and work.state is State.QUEUED:
+            if work is not None and work.state is QUEUED:
                 self._policy.actions.cancel(work)
                 group.pending[row] = None
 
@@ -92,7 +94,7 @@ class Grouping:
         group.over = True
         self.drop_queued(group)
         for work in group.pending:
-            if work is not None and work.state is State.PLACED:
+            if work is not None and work.state is PLACED:
                 self._policy.actions.stop(work)  # nobody needs it any more
         # Cut the circles of references, so that memory is free at once.
         for batch in group.members:

@@ -116,6 +116,13 @@ class ParityGroups(Grouping):
         """
         if group.over or len(group.members) < self.k:
             return
+        for batch in group.members:
+            if not batch.answered:
+                break
+        else:  # as most often, and quicker than a list
+            if not self.compares or self._compare(group):
+                self.end(group)
+            return
         waiting = [batch for batch in group.members if not batch.answered]
         if waiting:
             if self.can_decode(group):
@@ -137,8 +144,9 @@ class ParityGroups(Grouping):
             self.drop_queued(group)
 
     def end(self, group: Group) -> None:
-        for batch in group.members:
-            self._due_s.pop(batch, None)
+        if self._due_s:
+            for batch in group.members:
+                self._due_s.pop(batch, None)
         super().end(group)
 
     @property

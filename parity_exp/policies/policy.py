@@ -89,6 +89,8 @@ Task = Work
 Source = AnswerSource
 """What :class:`AnswerSource` was called in the last release."""
 
+QUEUED, PLACED = State.QUEUED, State.PLACED
+
 Foresee = Callable[[Work, Sequence[float]], list[float]]
 """When each instance would be through with work that it could begin at its time, in seconds."""
 
@@ -317,15 +319,20 @@ class Policy(ABC):
         if not batch.under_way:
             return
         for work in batch.under_way:
-            if work.state is State.QUEUED:
+            if work.state is not PLACED:
+                break
+        else:
+            return
+        for work in batch.under_way:
+            if work.state is QUEUED:
                 self.actions.cancel(work)
-        batch.under_way = [work for work in batch.under_way if work.state is State.PLACED]
+        batch.under_way = [work for work in batch.under_way if work.state is PLACED]
 
     def stop_running(self, batch: Batch) -> None:
         """Stop what instances still do for a batch that has its answer, where they can be interrupted."""
         if batch.answered:
             for work in batch.under_way:
-                if work.state is State.PLACED:
+                if work.state is PLACED:
                     self.actions.stop(work)
 
     def cancel_tasks(self, batch: Batch) -> None:

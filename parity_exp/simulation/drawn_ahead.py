@@ -30,22 +30,25 @@ class DrawnAhead:
     Args:
         distribution: of the times, in seconds.
         seed: of the random numbers, such as ``[seed, *b"network"]``.
+
+    Attributes:
+        blocks: by row and copy what has been drawn, by the number of the block.
     """
 
     def __init__(self, distribution: Distribution, seed: Sequence[int]) -> None:
         self._distribution = distribution
         self._seed = tuple(seed)
-        self._blocks: dict[tuple[int, int], dict[int, list[float]]] = {}
+        self.blocks: dict[tuple[int, int], dict[int, list[float]]] = {}
 
     def at(self, number: int, copy: int = 0, row: int = -1) -> float:
         """The time that belongs to a copy of a number, such as a query's, or of a row of it."""
         try:
-            return self._blocks[row, copy][number >> BITS][number & WITHIN]
+            return self.blocks[row, copy][number >> BITS][number & WITHIN]
         except KeyError:
             return self._drawn(number >> BITS, copy, row)[number & WITHIN]
 
     def _drawn(self, block: int, copy: int, row: int) -> list[float]:
-        blocks = self._blocks.setdefault((row, copy), {})
+        blocks = self.blocks.setdefault((row, copy), {})
         if len(blocks) == MOST_BLOCKS:
             del blocks[next(iter(blocks))]
         random = np.random.default_rng([block, copy, row + 1, *self._seed])
@@ -66,6 +69,7 @@ class DrawnForModel:
 
     def __init__(self, distribution: Distribution, seed: Sequence[int]) -> None:
         self._drawn = DrawnAhead(distribution, seed)
+        self._blocks = self._drawn.blocks
         self._counts: dict[int, array[int]] = {}
 
     def __call__(self, task: Work) -> float:
@@ -84,7 +88,10 @@ class DrawnForModel:
             counts.extend([0] * (max(number + 1, 2 * len(counts)) - len(counts)))
             copy = 0
         counts[number] = copy + 1
-        return self._drawn.at(number, copy, row)
+        try:
+            return self._blocks[row, copy][number >> BITS][number & WITHIN]  # as `at` has it, without a call
+        except KeyError:
+            return self._drawn.at(number, copy, row)
 
     def next(self, task: Work) -> float:
         """The same before it is asked for."""

@@ -97,13 +97,13 @@ class Outcome:
         else:
             size = group.elements if group is not None else 0
         self._task_outcome.append(RUNNING)
-        self._fresh.append(
-            (
-                self._models.setdefault(task.model, len(self._models)), task.instance, placed_s, started_s, finished_s,
-                first, -1 if group is None else group.number, size,
-            )
-        )  # fmt: skip
-        if len(self._fresh) == FRESH:
+        models, fresh = self._models, self._fresh
+        model = models.get(task.model)
+        if model is None:
+            model = models[task.model] = len(models)
+        number = -1 if group is None else group.number
+        fresh.append((model, task.instance, placed_s, started_s, finished_s, first, number, size))
+        if len(fresh) == FRESH:
             self._keep()
 
     def _keep(self) -> None:
