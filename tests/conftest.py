@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from parity_exp.cli import main
 from tests import warm_start
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 QUICK = ("dataset.limit=400", "trainer.max_epochs=2", "base.max_epochs=2", "trainer.accelerator=cpu")
 """Overrides that make a job take a second."""
+
+settings.register_profile("at any speed", deadline=None)  # a busy machine is no defect of what is tested
+settings.load_profile("at any speed")
 
 HERE = Path(__file__).parent
 
