@@ -172,3 +172,15 @@ def test_what_a_mistaken_command_says_stands_on_the_page_of_troubles(
     assert run(*mistake, *tracker) == 2
     said = capfd.readouterr().err.replace("`", "")
     assert any(line.search(said) for line in lines_of_troubleshooting()), said
+
+
+def test_the_page_for_newcomers_tells_the_numbers_that_its_example_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    page = PAGES / "parity-models.md"
+    (code,) = [text for language, text in blocks(page) if language == "python"]
+    exec(code, {})
+    of_sum, of_its_place = (re.findall(r"\d\.\d", line) for line in capsys.readouterr().out.splitlines())
+    assert f"makes\n{', '.join(of_sum)}" in page.read_text()
+    picture = (PAGES / "pictures" / "parity_models.svg").read_text()
+    space = "\u2003"
+    assert f"= {space.join(of_sum)}<" in picture
+    assert f">{space.join(of_its_place)}<" in picture
