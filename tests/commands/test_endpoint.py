@@ -22,18 +22,20 @@ QUIET = ("tracker=none", "redundancy=adaptive", "pool.instances=2", "port=0", "g
 
 
 @contextmanager
-def served(folder: Path, *overrides: str) -> Iterator[tuple[str, str, Job]]:
+def served(folder: Path, *overrides: str, status: int = 0) -> Iterator[tuple[str, str, Job]]:
     """An endpoint in a process of its own: addresses of HTTP and gRPC, and the job; in the end nothing is left."""
-    job = start(folder, "endpoint", *QUIET, *overrides)
+    chosen = {word.partition("=")[0] for word in overrides}
+    quiet = [word for word in QUIET if word.partition("=")[0] not in chosen]
+    job = start(folder, "endpoint", *quiet, *overrides)
     shown = folder / "shown"
     try:
         wait_until(lambda: "grpc://" in shown.read_text() or job.poll() is not None, 120)
         found = dict(re.findall(r"listening: (\w+)://(\S+)", shown.read_text()))
         assert found, shown.read_text()
         yield found.get("http") or found["https"], found["grpc"], job
-        if job.poll() is None:
+        if status == 0 and job.poll() is None:
             job.send_signal(signal.SIGTERM)
-        assert job.wait(60) == 0, shown.read_text()
+        assert job.wait(60) == status, shown.read_text()
         wait_until(lambda: not session(job.pid))
     finally:
         for process in session(job.pid):
