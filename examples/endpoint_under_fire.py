@@ -30,7 +30,7 @@ import tritonclient.http
 KINDS = 64
 """So many different queries are asked; which the base model answers how is asked before the fire begins."""
 
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 class Endpoint:

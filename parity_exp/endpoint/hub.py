@@ -21,18 +21,16 @@ from parity_exp.endpoint.live_frontend import LiveFrontend
 from parity_exp.endpoint.protocol.facts import Facts
 from parity_exp.endpoint.protocol.refused import RefusedError, Why
 from parity_exp.endpoint.protocol.requests import InferRequest
+from parity_exp.endpoint.room import RETRY_AFTER_S, Room
 from parity_exp.endpoint.settings import Settings
 from parity_exp.endpoint.watch import Metrics, Watch
 
 NAME = "parity_exp"
-EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "parameters")
+EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "model_repository", "parameters")
 """Of the protocol, by Triton's names."""
 
 PREPARERS = 2
 """So many requests with raw queries are prepared at a time; of the largest pictures each takes some 300 MB."""
-
-RETRY_AFTER_S = 1.0
-"""When it may be worth to come back for who found the queue full."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,7 @@ class Hub:
     Attributes:
         loop: that requests are handled in; set before there are any.
         waiting: queries without an answer.
+        room: for the bytes of requests.
         ending: nothing new is taken.
     """
 
@@ -69,6 +68,8 @@ class Hub:
         self.settings = settings
         self.metrics = metrics
         self.waiting = 0
+        self.room = Room(settings.in_flight_bytes)
+        metrics.request_bytes.set_function(lambda: self.room.used)
         self.ending = False
         self.models: dict[str, dict[str, Served]] = {}
         self._authorization = None if (token := settings.token()) is None else b"Bearer " + token

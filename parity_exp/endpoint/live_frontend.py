@@ -162,6 +162,7 @@ class LiveFrontend(Dispatch):
 
     def _arrive(self, asked: Asked, now_s: float) -> None:
         if asked.gone:
+            self.answered([asked])  # so that nobody counts it among those that wait
             return
         scheduled_s, deadline_s = asked.arrived_s - self._zero_s, asked.deadline_s - self._zero_s
         for place in range(len(asked)):

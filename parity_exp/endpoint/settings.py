@@ -22,6 +22,7 @@ class Settings:
         queue: queries without an answer at most; more are refused.
         batch: queries in one request at most.
         body_mb: of a request's body at most, after decompression as well.
+        in_flight_mb: of all requests that are being read or answered at most; more are refused.
         deadline_ms: of requests that bring none; None: they wait.
         drain_s: how long an ending server waits for what it has taken.
         client_timeout_s: a client that neither sends nor reads for so long is let go.
@@ -40,6 +41,7 @@ class Settings:
     queue: int = 1000
     batch: int = 64
     body_mb: float = 16.0
+    in_flight_mb: float = 1024.0
     deadline_ms: float | None = None
     drain_s: float = 30.0
     client_timeout_s: float = 30.0
@@ -54,6 +56,11 @@ class Settings:
     def body_bytes(self) -> int:
         """The longest body."""
         return int(self.body_mb * MIB)
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """Of all bodies together; one of the longest has room in any case."""
+        return max(int(self.in_flight_mb * MIB), self.body_bytes)
 
     @property
     def deadline_s(self) -> float:

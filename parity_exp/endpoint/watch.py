@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from parity_exp.endpoint.protocol.refused import Why
 from parity_exp.policies.policy import SOURCES, AnswerSource
 from parity_exp.recordings.costs import Given
 from parity_exp.recordings.measures import percentiles
@@ -43,6 +44,11 @@ class Metrics:
         self.success = Counter("parity_inference_request_success", "Requests answered", of_model, **more)
         self.failure = Counter(
             "parity_inference_request_failure", "Requests refused or failed, by reason", ("reason",), **more
+        )
+        for reason in (*(why.reason for why in Why), "defect"):
+            self.failure.labels(reason)
+        self.request_bytes = Gauge(
+            "parity_inference_request_bytes", "Bytes of requests that are being read or answered", **more
         )
         self.request_s = Histogram(
             "parity_inference_request_duration_seconds",

@@ -91,6 +91,25 @@ def test_metadata_over_http_say_k_r_policy_and_labels(endpoint: Live) -> None:
     assert about["parameters"] == wanted
 
 
+def test_the_configuration_says_the_same_over_both_protocols(endpoint: Live) -> None:
+    over_http = client(endpoint, tritonclient.http).get_model_config("base", "1")
+    wanted = {"k": "2", "r": "1", "policy": "none", "labels": "0,1,2", "task": "classification"}
+    assert {name: one["string_value"] for name, one in over_http["parameters"].items()} == wanted
+    (given,) = over_http["input"]
+    assert (given["name"], given["data_type"], given["dims"]) == ("input", "TYPE_FP32", list(SHAPE))
+    assert over_http["output"] == [{"name": "output", "data_type": "TYPE_FP32", "dims": [3]}]
+    over_grpc = client(endpoint, tritonclient.grpc).get_model_config("base", "1").config
+    assert {name: one.string_value for name, one in over_grpc.parameters.items()} == wanted
+    assert over_grpc.max_batch_size == over_http["max_batch_size"] == 64
+    assert (over_grpc.input[0].name, over_grpc.input[0].data_type, list(over_grpc.input[0].dims)) == (
+        "input", tritonclient.grpc.model_config_pb2.TYPE_FP32, list(SHAPE),
+    )  # fmt: skip
+    assert list(over_grpc.output[0].dims) == [3]
+    for protocol in PROTOCOLS:
+        with pytest.raises(InferenceServerException, match="no model"):
+            client(endpoint, protocol).get_model_config("other")
+
+
 @pytest.mark.parametrize("how", ["gzip", "deflate"])
 def test_bodies_may_be_compressed_both_ways(endpoint: Live, how: str) -> None:
     values = queries(8)

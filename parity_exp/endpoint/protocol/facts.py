@@ -96,6 +96,25 @@ class Facts:
             },
         }
 
+    def config(self, batch: int) -> dict[str, Any]:
+        """What Triton's extension for configurations says of the model; shapes are of one query.
+
+        Args:
+            batch: queries in a request at most.
+        """
+        inputs = [{"name": INPUT, "data_type": "TYPE_FP32", "dims": list(self.query_shape), "optional": False}]
+        if self.prepare is not None:
+            inputs.append({"name": self.prepare.kind, "data_type": "TYPE_STRING", "dims": [1], "optional": True})
+        return {
+            "name": self.name,
+            "platform": PLATFORM,
+            "backend": "parity_exp",
+            "max_batch_size": batch,
+            "input": inputs,
+            "output": [{"name": OUTPUT, "data_type": "TYPE_FP32", "dims": list(self.output_shape)}],
+            "parameters": {name: {"string_value": value} for name, value in self.properties.items()},
+        }
+
     # ---- from requests to tensors
 
     def prepares(self, request: InferRequest) -> bool:

@@ -2,6 +2,9 @@
 
 from enum import Enum
 
+DEFECT = "a defect of the server; its log has more"
+"""What clients are told where the server fails them."""
+
 
 class Why(Enum):
     """Why not: the status of HTTP, the name of gRPC's, and the reason that metrics have."""
@@ -14,6 +17,7 @@ class Why(Enum):
     TOO_LARGE = (413, "INVALID_ARGUMENT", "too_large")
     ENCODING = (415, "INVALID_ARGUMENT", "encoding")
     FULL = (503, "RESOURCE_EXHAUSTED", "full")
+    NO_ROOM = (503, "RESOURCE_EXHAUSTED", "no_room")
     ENDING = (503, "UNAVAILABLE", "ending")
     NO_ANSWER = (500, "INTERNAL", "no_answer")
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
@@ -13,7 +14,7 @@ from parity_exp.endpoint.hub import Hub, Served
 from parity_exp.endpoint.protocol.answers import ALL, parameters_of, stacked
 from parity_exp.endpoint.protocol.datatypes import BYTES, packed
 from parity_exp.endpoint.protocol.facts import OUTPUT, PLATFORM
-from parity_exp.endpoint.protocol.refused import RefusedError, malformed
+from parity_exp.endpoint.protocol.refused import DEFECT, RefusedError, malformed
 from parity_exp.endpoint.protocol.requests import (
     MOST_TENSORS,
     InferRequest,
@@ -23,7 +24,13 @@ from parity_exp.endpoint.protocol.requests import (
     text_of,
     wishes_of,
 )
+from parity_exp.endpoint.room import Held
+from parity_exp.endpoint.transports.grpc_reading import parsed, read
 from parity_exp.endpoint.transports.messages import SERVICE, message
+
+log = logging.getLogger(__name__)
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 CONTENTS = {
     "FP32": "fp32_contents", "FP64": "fp64_contents", "INT8": "int_contents", "INT16": "int_contents",
@@ -32,10 +39,18 @@ CONTENTS = {
 }  # fmt: skip
 """Where the numbers of a tensor are that does not come as bytes."""
 
+CONFIG_TYPES = {"TYPE_FP32": 11, "TYPE_STRING": 13}
+"""Numbers of types in a model's configuration."""
+
+IDLE_S = 300
+"""A connection without calls is closed after this time; clients open another by themselves."""
+
 SPARE_BYTES = 2**16
 """A message may be so much longer than the body of a request, for what is around it."""
 
+parse = message("ModelInferRequest").FromString
 ModelMetadataResponse = message("ModelMetadataResponse")
+ModelConfigResponse = message("ModelConfigResponse")
 ModelInferResponse = message("ModelInferResponse")
 RepositoryIndexResponse = message("RepositoryIndexResponse")
 ModelStreamInferResponse = message("ModelStreamInferResponse")
@@ -59,7 +74,7 @@ class GrpcService:
             "ModelReady": (self._model_ready, "ModelReady"),
             "ServerMetadata": (self._server_metadata, "ServerMetadata"),
             "ModelMetadata": (self._model_metadata, "ModelMetadata"),
-            "ModelInfer": (self._infer, "ModelInfer"),
+            "ModelConfig": (self._model_config, "ModelConfig"),
             "RepositoryIndex": (self._index, "RepositoryIndex"),
         }
         methods = {
@@ -70,17 +85,18 @@ class GrpcService:
             )
             for name, (call, stem) in unary.items()
         }
+        # Bytes, so that a message is not parsed before it is known that there is room for it; and a stream of one
+        # message is on the wire what a message is, but it is read when we say so.
+        methods["ModelInfer"] = grpc.stream_unary_rpc_method_handler(
+            self._model_infer, response_serializer=ModelInferResponse.SerializeToString
+        )
         methods["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
-            self._stream,
-            request_deserializer=message("ModelInferRequest").FromString,
-            response_serializer=ModelStreamInferResponse.SerializeToString,
+            self._stream, response_serializer=ModelStreamInferResponse.SerializeToString
         )
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
-    def _guarded(
-        self, call: Callable[[Any], Awaitable[Any]], closed: bool
-    ) -> Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]:
-        async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    def _guarded(self, call: Callable[[Any], Awaitable[Any]], closed: bool) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def guarded(request: Any, context: Context) -> Any:
             try:
                 if closed:
                     self._check_token(context)
@@ -88,10 +104,18 @@ class GrpcService:
             except RefusedError as refused:
                 self.hub.metrics.failure.labels(refused.why.reason).inc()
                 await _abort(context, refused)
+            except Exception:
+                await context.abort(grpc.StatusCode.INTERNAL, self._defect())
 
         return guarded
 
-    def _check_token(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    def _defect(self) -> str:
+        """Put a defect on record, in the handler of its exception; what to tell clients."""
+        log.exception("a request could not be handled")
+        self.hub.metrics.failure.labels("defect").inc()
+        return DEFECT
+
+    def _check_token(self, context: Context) -> None:
         given = dict(context.invocation_metadata() or ()).get("authorization")
         self.hub.check_token(given.encode() if isinstance(given, str) else given)
 
@@ -121,31 +145,56 @@ class GrpcService:
             properties=facts.properties,
         )
 
+    async def _model_config(self, request: Any) -> Any:
+        config = self.hub.find(request.name, request.version).facts.config(self.hub.settings.batch)
+        for tensor in (*config["input"], *config["output"]):
+            tensor["data_type"] = CONFIG_TYPES[tensor["data_type"]]
+        return ModelConfigResponse(config=config)
+
     async def _index(self, request: Any) -> Any:
         models = [one for one in self.hub.index() if not request.ready or one["state"] == "READY"]
         return RepositoryIndexResponse(models=models)
 
     # ---- inference
 
+    async def _model_infer(self, _: Any, context: Context) -> Any:
+        settings = self.hub.settings
+        with Held(self.hub.room) as held:
+            try:
+                self._check_token(context)
+                request = await read(context, parse, held, settings.body_bytes, settings.client_timeout_s)
+                return await self._infer(request)
+            except RefusedError as refused:
+                self.hub.metrics.failure.labels(refused.why.reason).inc()
+                await _abort(context, refused)
+            except Exception:
+                await context.abort(grpc.StatusCode.INTERNAL, self._defect())
+
     async def _infer(self, request: Any) -> Any:
         served = self.hub.find(request.model_name, request.model_version)
         asks = read_message(request)
         return write_message(served, asks, await self.hub.ask(served, asks, "grpc"))
 
-    async def _stream(self, requests: AsyncIterator[Any], context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        try:
-            self._check_token(context)
-        except RefusedError as refused:
-            await _abort(context, refused)
-        async for request in requests:
+    async def _stream(self, requests: AsyncIterator[bytes], context: Context) -> Any:
+        with Held(self.hub.room) as held:
             try:
-                yield ModelStreamInferResponse(infer_response=await self._infer(request))
+                self._check_token(context)
+                held.keep(self.hub.settings.body_bytes)  # nobody knows what is under way, as long as it is open
             except RefusedError as refused:
                 self.hub.metrics.failure.labels(refused.why.reason).inc()
-                yield ModelStreamInferResponse(error_message=refused.text)
+                await _abort(context, refused)
+            async for content in requests:
+                try:
+                    answer = await self._infer(parsed(parse, content))
+                    yield ModelStreamInferResponse(infer_response=answer)
+                except RefusedError as refused:
+                    self.hub.metrics.failure.labels(refused.why.reason).inc()
+                    yield ModelStreamInferResponse(error_message=refused.text)
+                except Exception:
+                    yield ModelStreamInferResponse(error_message=self._defect())
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], refused: RefusedError) -> None:
+async def _abort(context: Context, refused: RefusedError) -> None:
     trailing: tuple[tuple[str, str], ...] = ()
     if refused.retry_after_s is not None:
         trailing = (("retry-after", f"{refused.retry_after_s:g}"),)
@@ -223,6 +272,8 @@ async def start_grpc(hub: Hub, port: int) -> tuple[grpc.aio.Server, int]:
             ("grpc.so_reuseport", 0),
             ("grpc.keepalive_time_ms", int(settings.client_timeout_s * 1e3)),
             ("grpc.keepalive_timeout_ms", int(settings.client_timeout_s * 1e3)),
+            ("grpc.server_handshake_timeout_ms", int(settings.client_timeout_s * 1e3)),
+            ("grpc.max_connection_idle_ms", IDLE_S * 1000),
             ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
             ("grpc.max_concurrent_streams", settings.connections),
         ),

@@ -40,6 +40,13 @@ FIELDS: dict[str, str] = {
     "ModelInferResponse": "1 string model_name, 2 string model_version, 3 string id, "
     "4 map InferParameter parameters, 5 repeated ModelInferResponse.InferOutputTensor outputs, "
     "6 repeated bytes raw_output_contents",
+    "ModelParameter": "1 string string_value",
+    "ModelInput": "1 string name, 2 uint32 data_type, 4 repeated int64 dims, 8 bool optional",
+    "ModelOutput": "1 string name, 2 uint32 data_type, 3 repeated int64 dims",
+    "ModelConfig": "1 string name, 2 string platform, 17 string backend, 4 int32 max_batch_size, "
+    "5 repeated ModelInput input, 6 repeated ModelOutput output, 14 map ModelParameter parameters",
+    "ModelConfigRequest": "1 string name, 2 string version",
+    "ModelConfigResponse": "1 ModelConfig config",
     "ModelStreamInferResponse": "1 string error_message, 2 ModelInferResponse infer_response",
     "RepositoryIndexRequest": "1 string repository_name, 2 bool ready",
     "RepositoryIndexResponse.ModelIndex": "1 string name, 2 string version, 3 string state, 4 string reason",

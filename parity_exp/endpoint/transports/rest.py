@@ -19,8 +19,9 @@ from starlette.routing import Route
 
 from parity_exp.endpoint.hub import Hub, Served
 from parity_exp.endpoint.protocol.answers import write_json
-from parity_exp.endpoint.protocol.refused import RefusedError, Why, malformed
+from parity_exp.endpoint.protocol.refused import DEFECT, RefusedError, Why, malformed
 from parity_exp.endpoint.protocol.requests import read_json
+from parity_exp.endpoint.room import Held
 from parity_exp.endpoint.transports.compression import compressed, decompressed, wanted_encoding
 from parity_exp.endpoint.transports.people import page
 
@@ -81,9 +82,13 @@ class Rest:
         except Exception:
             log.exception("a request could not be handled")
             self.hub.metrics.failure.labels("defect").inc()
-            await _send(send, 500, _error("a defect of the server; its log has more"), [(b"connection", b"close")])
+            await _send(send, 500, _error(DEFECT), [(b"connection", b"close")])
 
     async def _infer(self, served: Served, scope: Scope, receive: Receive, send: Send) -> None:
+        with Held(self.hub.room) as held:
+            await self._answer(served, scope, receive, send, held)
+
+    async def _answer(self, served: Served, scope: Scope, receive: Receive, send: Send, held: Held) -> None:
         settings = self.hub.settings
         length = encoding = accepted = size = None
         for name, value in scope["headers"]:
@@ -97,9 +102,12 @@ class Rest:
                 size = value
         if size is not None and int(size) > settings.body_bytes:
             raise _too_large(settings.body_bytes)
-        body = await read_body(receive, settings.body_bytes, settings.client_timeout_s)
+        if size is not None:
+            self.hub.room.check(int(size))  # before it is read; it counts as far as it has been read
+        body = await read_body(receive, settings.body_bytes, settings.client_timeout_s, held)
         if encoding and encoding != b"identity":
             body = decompressed(body, encoding, settings.body_bytes)
+            held.more(len(body))
         request = read_json(body, None if length is None else _whole(length))
         asked = await self.hub.ask(served, request, "http")
         answer, head = write_json(served.facts, request, asked)
@@ -113,11 +121,11 @@ class Rest:
         await _send(send, 200, answer, headers, JSON if head is None else OCTETS)
 
 
-async def read_body(receive: Receive, most: int, timeout_s: float) -> bytes | bytearray:
+async def read_body(receive: Receive, most: int, timeout_s: float, held: Held) -> bytes | bytearray:
     """The body of a request.
 
     Raises:
-        RefusedError: it is too long, or does not come in time.
+        RefusedError: it is too long, does not come in time, or finds no room.
         GoneError: the client has gone away.
     """
     try:
@@ -126,6 +134,7 @@ async def read_body(receive: Receive, most: int, timeout_s: float) -> bytes | by
             if message["type"] != "http.request":
                 raise GoneError
             body: bytes | bytearray = message.get("body", b"")
+            held.more(len(body))
             if message.get("more_body", False):
                 body = bytearray(body)
                 while message.get("more_body", False):
@@ -134,7 +143,9 @@ async def read_body(receive: Receive, most: int, timeout_s: float) -> bytes | by
                     message = await receive()
                     if message["type"] != "http.request":
                         raise GoneError
-                    body += message.get("body", b"")
+                    more = message.get("body", b"")
+                    held.more(len(more))
+                    body += more
     except TimeoutError:
         raise RefusedError(Why.SLOW, f"the request was not whole after {timeout_s:g} s") from None
     if len(body) > most:
@@ -166,7 +177,7 @@ def _headers_of(refused: RefusedError) -> Headers:
         headers.append((b"retry-after", f"{max(1, round(refused.retry_after_s))}".encode()))
     if refused.why is Why.NO_TOKEN:
         headers.append((b"www-authenticate", b"Bearer"))
-    if refused.why in (Why.TOO_LARGE, Why.SLOW, Why.ENDING):
+    if refused.why in (Why.TOO_LARGE, Why.SLOW, Why.ENDING, Why.NO_ROOM):
         headers.append((b"connection", b"close"))  # what is left of the request is not read
     return headers
 
@@ -197,6 +208,9 @@ def _others(hub: Hub) -> Starlette:
         served = _asked_for(hub, request)
         is_ready = hub.is_ready(served)
         return JSONResponse({"name": served.facts.name, "ready": is_ready}, 200 if is_ready else 503)
+
+    async def config(request: Request) -> Response:
+        return JSONResponse(_asked_for(hub, request).facts.config(hub.settings.batch))
 
     async def index(_: Request) -> Response:
         return JSONResponse(hub.index())
@@ -233,6 +247,7 @@ def _others(hub: Hub) -> Starlette:
             Route("/v2/repository/index", index, methods=["POST"]),
             *(Route(path, model) for path in (one, version)),
             *(Route(f"{path}/ready", model_ready) for path in (one, version)),
+            *(Route(f"{path}/config", config) for path in (one, version)),
         ],
         exception_handlers={RefusedError: refused, 404: unknown, 405: method},
     )
