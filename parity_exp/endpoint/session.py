@@ -121,6 +121,8 @@ def _service(stack: ExitStack, hub: Hub, server: Server, version: str, given: di
     serving, served, consistencies = stack.enter_context(assembled(**given, load=LiveLoad(straggler_s)))
     if len(serving.policies) != 1:
         raise SettingError(f"{{policies}}: {', '.join(serving.policies)}; an endpoint has one")
+    if serving.frontends > 1:
+        raise SettingError(f"{{frontends}}={serving.frontends}: an endpoint has one")
     (name,) = serving.policies
     policy = serving.made[name]
     base = served[BASE]

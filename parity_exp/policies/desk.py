@@ -159,7 +159,7 @@ class Desk:
         self._timers_set = 0
         self._deadlines: deque[tuple[float, Batch, int]] = deque()
         self._waiting: dict[Batch, None] = {}  # without deadlines: what has no answer yet
-        self._placed = 0
+        self._placed = frontend  # tasks of several frontends have different numbers
         self.unanswered = 0
         self._ejection = policy.ejection
         self._ejected: set[int] = set()  # and those that come back when they have done what they have
@@ -414,7 +414,7 @@ class Desk:
                 work.state = PLACED
                 work.placed_s = now_s
                 work.number = self._placed
-                self._placed += 1
+                self._placed += self.frontends
                 running[work.instance].add(work)
                 placements.append(work)
                 placed(work, now_s)

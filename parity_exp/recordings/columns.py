@@ -26,6 +26,9 @@ QUERIES = {
 }
 """A row a measured query that has been answered: ``queries-<policy>.parquet``. ``instance`` and ``group``: -1 none."""
 
+FRONTEND = {"frontend": WHOLE}
+"""One more, where there were several."""
+
 ANSWERS = {
     "corrupted": YES_OR_NO,
     "flagged": YES_OR_NO,

@@ -36,7 +36,8 @@ def serving_metrics(queries: pd.DataFrame, lost: int = 0, duplicates: int = 0) -
         duplicates: answers too many.
 
     Returns:
-        Names as in ``metrics.json`` without ``serve/<policy>/``, those of :func:`metrics_by_losses` among them; of no
+        Names as in ``metrics.json`` without ``serve/<policy>/``, those of :func:`metrics_by_losses` and
+        :func:`metrics_by_frontend` among them; of no
         queries at all only the three counts.
     """
     counts: dict[str, float] = {"queries": len(queries), "lost": lost, "duplicates": duplicates}
@@ -57,7 +58,20 @@ def serving_metrics(queries: pd.DataFrame, lost: int = 0, duplicates: int = 0) -
         **counts,
         "throughput_qps": len(queries) / seconds if seconds > 0 else 0.0,
         **metrics_by_losses(queries),
+        **metrics_by_frontend(queries),
     }
+
+
+def metrics_by_frontend(queries: pd.DataFrame) -> dict[str, float]:
+    """Of each of several frontends ``frontends/<number>/queries`` and the percentiles of its clients' latency."""
+    if "frontend" not in queries:
+        return {}
+    metrics: dict[str, float] = {}
+    for number, own in queries.groupby("frontend"):
+        metrics[f"frontends/{number}/queries"] = len(own)
+        at = percentiles(own["latency_ms"].to_numpy())
+        metrics |= {f"frontends/{number}/latency_ms/{name}": value for name, value in at.items()}
+    return metrics
 
 
 def _accuracy(queries: pd.DataFrame) -> dict[str, float]:

@@ -7,7 +7,8 @@ time: after an interruption they hold what had happened until then.
 All times are seconds from the beginning of the run.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,23 @@ NOT_SENT, WAITING = -2, -1  # states of a query without an answer, beside the so
 
 LATEST_TASKS = 1_000
 
+_Task = tuple[int, str, int, float, float, float, Outcome, int, int, bool]
+
+
+@dataclass(frozen=True)
+class RecordedApart:
+    """What one of several recorders has recorded, but for what all write into the same memory.
+
+    Attributes:
+        tasks: rows of :data:`TASKS`.
+        checks: comparisons of outputs, by whether one was corrupted and whether they contradicted each other.
+        duplicates: answers too many.
+    """
+
+    tasks: list[_Task]
+    checks: NDArray[np.int64]
+    duplicates: int
+
 
 class Recorder:
     """Records one policy's run.
@@ -48,10 +66,14 @@ class Recorder:
         task: says what answers and labels are, and how good an answer is.
         default: the default answer; None where there is none.
         labelled: whether there are true answers; otherwise nothing is said of how good answers are.
+        zeros: makes an array of a shape and type: what is recorded of queries goes there. In memory that several
+            processes share, each has a copy of the recorder and records queries of its own; what it records beside
+            them, :meth:`apart` gives and :meth:`add` takes.
 
     Attributes:
         duplicates: answers to queries that had one already or were not sent. Anything but 0 is a defect of the
             frontend or the policy; the first answer counts.
+        frontend_of: ``(total,)``, of several frontends the one that each query went to; None: there was one.
     """
 
     def __init__(
@@ -61,26 +83,30 @@ class Recorder:
         task: Task = CLASSES,
         default: Answer | None = None,
         labelled: bool = True,
+        zeros: Callable[[tuple[int, ...], Any], NDArray[Any]] = np.zeros,
     ) -> None:
         total = queries + warmup
         self.warmup = warmup
         self.duplicates = 0
-        self._scheduled_s = np.zeros(total)
-        self._sent_s = np.zeros(total)
-        self._completed_s = np.zeros(total)
+        self.frontend_of: NDArray[np.int64] | None = None
+        self._scheduled_s = zeros((total,), np.float64)
+        self._sent_s = zeros((total,), np.float64)
+        self._completed_s = zeros((total,), np.float64)
         nothing = np.asarray(task.no_answer)
         self._task = task
         self._labelled = labelled
         self._default = nothing if default is None else np.asarray(default, dtype=nothing.dtype)
-        self._label = np.full((total, *nothing.shape), nothing)
-        self._predicted = np.full((total, *nothing.shape), nothing)
-        self._instance = np.zeros(total, dtype=np.int64)
-        self._group = np.zeros(total, dtype=np.int64)
-        self._state = np.full(total, NOT_SENT, dtype=np.int8)
-        self._corrupted = np.zeros(total, dtype=bool)
-        self._flagged = np.zeros(total, dtype=bool)
-        self._not_finite = np.zeros(total, dtype=bool)
-        self._tasks: list[tuple[int, str, int, float, float, float, Outcome, int, int, bool]] = []
+        self._label = zeros((total, *nothing.shape), nothing.dtype)
+        self._predicted = zeros((total, *nothing.shape), nothing.dtype)
+        self._label[:] = self._predicted[:] = nothing
+        self._instance = zeros((total,), np.int64)
+        self._group = zeros((total,), np.int64)
+        self._state = zeros((total,), np.int8)
+        self._state[:] = NOT_SENT
+        self._corrupted = zeros((total,), np.bool_)
+        self._flagged = zeros((total,), np.bool_)
+        self._not_finite = zeros((total,), np.bool_)
+        self._tasks: list[_Task] = []
         self._corrupted_tasks: set[int] = set()
         self._checks = np.zeros((2, 2), dtype=np.int64)
 
@@ -209,6 +235,22 @@ class Recorder:
         rates = {name: float(alarms / (quiet + alarms)) for name, (quiet, alarms) in of.items() if quiet + alarms}
         return {"checks": float(self._checks.sum()), **rates} if rates else {}
 
+    def apart(self) -> RecordedApart:
+        """What this one of several recorders has beside what all have in common."""
+        return RecordedApart(self._tasks, self._checks, self.duplicates)
+
+    def add(self, other: RecordedApart) -> None:
+        """Take what another has recorded; tasks are in the order of their ends again."""
+        self._tasks = sorted([*self._tasks, *other.tasks], key=lambda row: row[5])
+        self._corrupted_tasks.update(row[0] for row in other.tasks if row[-1])
+        self._checks += other.checks
+        self.duplicates += other.duplicates
+
+    def without_answer(self, queries: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which of some queries have not been sent, and which have and wait."""
+        state = self._state[queries]
+        return queries[state == NOT_SENT], queries[state == WAITING]
+
     @property
     def lost(self) -> int:
         """Queries, warm-up included, that were sent and have no answer."""
@@ -237,7 +279,12 @@ class Recorder:
             "corrupted": self._corrupted[rows],
             "flagged": self._flagged[rows],
         }
-        kinds, answers = columns.QUERIES | columns.ANSWERS, self._task.columns("predicted", predicted)
+        if self.frontend_of is not None:
+            values["frontend"] = self.frontend_of[rows]
+        kinds, answers = (
+            columns.QUERIES | columns.FRONTEND | columns.ANSWERS,
+            self._task.columns("predicted", predicted),
+        )
         if self._labelled:
             values |= self._how_good(predicted, label)
             answers = {**self._task.columns("label", label), **answers}

@@ -10,7 +10,7 @@ from parity_exp.files.writing import write_text
 from parity_exp.recordings import columns, names
 from parity_exp.recordings.error_text import one_line
 
-RAISED, DIED, HUNG, NOT_FINITE = "raised", "died", "hung", "not finite"
+RAISED, DIED, HUNG, NOT_FINITE, FRONTEND = "raised", "died", "hung", "not finite", "frontend died"
 
 VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 """What differs from one error to the next of the same kind: numbers and addresses."""
@@ -28,6 +28,7 @@ class Trouble:
     Attributes:
         what: ``raised``: a model did, on a task. ``died``: an instance did. ``hung``: an instance had to be killed, or
             had not ended a task when the run ended. ``not finite``: outputs of a task were NaN or infinite.
+            ``frontend died``: one of several did; ``instances`` says which.
         model: which; empty where an instance as a whole is meant.
         error: its text, the first of its kind.
         times: how often.
@@ -43,6 +44,8 @@ class Trouble:
 
     def sentence(self) -> str:
         """What happened, in one line."""
+        if self.what == FRONTEND:
+            return f"frontend{'s' * (len(self.instances) > 1)} {_listed(sorted(self.instances))} died: {self.error}"
         if not self.instances:
             return f"{self.times:,} {'query' if self.times == 1 else 'queries'} lost ({self.what}): {self.error}"
         where = f"instance{'s' * (len(self.instances) > 1)} {_listed(sorted(self.instances))}"
@@ -84,13 +87,26 @@ class Troubles:
         if instance is not None:
             trouble.instances.add(instance)
 
+    def add(self, other: "Troubles") -> None:
+        """Take what another has collected."""
+        for key, trouble in other._troubles.items():
+            own = self._troubles.setdefault(key, Trouble(trouble.what, trouble.model, trouble.error))
+            own.times += trouble.times
+            own.instances |= trouble.instances
+
     def sentences(self) -> list[str]:
         """A line each, the most frequent first."""
         return [trouble.sentence() for trouble in self._ordered()]
 
     def metrics(self) -> dict[str, float]:
         """How many tasks raised, instances died and hung, and tasks gave what is not finite, as far as any did."""
-        names = {RAISED: "errors", DIED: "deaths", HUNG: "hangs", NOT_FINITE: "not_finite_tasks"}
+        names = {
+            RAISED: "errors",
+            DIED: "deaths",
+            HUNG: "hangs",
+            NOT_FINITE: "not_finite_tasks",
+            FRONTEND: "frontend_deaths",
+        }
         counts = {
             name: float(sum(trouble.times for trouble in self._troubles.values() if trouble.what == what))
             for what, name in names.items()

@@ -9,7 +9,6 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
-from statistics import median
 
 import torch
 from torch import Tensor
@@ -21,7 +20,8 @@ from parity_exp.recordings.costs import Given
 from parity_exp.recordings.recorder import Outcome, Recorder
 from parity_exp.recordings.troubles import DIED, HUNG, NOT_FINITE, RAISED, Troubles
 from parity_exp.serving.group_coder import GroupCoder
-from parity_exp.serving.pool import Down, Event, Finished, Pool, Raised, Stopped
+from parity_exp.serving.pool import Down, Event, Finished, Instances, Raised, Stopped
+from parity_exp.serving.spent import Spent
 
 HANGS_S, HANGS_TIMES = 1.0, 20.0
 """A task hangs that is under way for longer than this, and than so many typical ones, when the run ends."""
@@ -50,7 +50,7 @@ class Dispatch(ABC):
 
     def __init__(
         self,
-        pool: Pool,
+        pool: Instances,
         desk: Desk,
         coder: GroupCoder | None,
         recorder: Recorder,
@@ -153,8 +153,7 @@ class Dispatch(ABC):
                 self._record(task, event.started_s - self._zero_s, event.finished_s - self._zero_s, "stopped")
                 self.desk.stopped(task, now_s)
         elif isinstance(event, Down):
-            if not event.on_demand:
-                self.troubles.note(HUNG if event.hung else DIED, "", event.instance, event.reason)
+            note_end(event, self.troubles)
             for number in [number for number, task in self.tasks.items() if task.instance == event.instance]:
                 self._told_s.pop(number, None)
                 self._record(self.tasks.pop(number), math.nan, now_s, "lost")
@@ -217,14 +216,23 @@ class Dispatch(ABC):
         stop: ``stopped_tasks``, ``stopped_in_vain`` (they were done before), and ``stop_us``, the median time from the
         order until the frontend hears that the instance is free.
         """
-        costs = {"frontend_us": self.cpu_s / max(self._answered, 1) * 1e6}
-        costs |= self.given.costs(self._answered, self.desk.policy.replaces_queries)
-        if self.pool.interrupts:
-            costs |= {"stopped_tasks": self._stopped, "stopped_in_vain": self._stopped_in_vain}
-        if self._stopping_s:
-            costs["stop_us"] = median(self._stopping_s) * 1e6
-        costs |= self.troubles.metrics() | self.recorder.not_finite_metrics()
-        return costs | (self.coder.metrics() if self.coder is not None else {})
+        spent = self.spent()
+        costs = spent.costs(self.desk.policy.replaces_queries, self.pool.interrupts)
+        return costs | self.troubles.metrics() | self.recorder.not_finite_metrics() | spent.times()
+
+    def spent(self) -> Spent:
+        """What answering has taken until now."""
+        coder = self.coder
+        coded = ([], []) if coder is None else (coder.encode_s, coder.decode_s)
+        return Spent(
+            self.given, self._answered, self.cpu_s, self._stopped, list(self._stopping_s), self._stopped_in_vain, *coded
+        )
+
+
+def note_end(event: Down, troubles: Troubles) -> None:
+    """Take note of the end of an instance that nobody wanted."""
+    if not event.on_demand:
+        troubles.note(HUNG if event.hung else DIED, "", event.instance, event.reason)
 
 
 def is_finite(outputs: Tensor) -> bool:

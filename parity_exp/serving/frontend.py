@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
 
 import numpy as np
 import torch
@@ -23,10 +22,11 @@ from parity_exp.policies.policy import AnswerSource
 from parity_exp.recordings.recorder import Answer, Recorder
 from parity_exp.recordings.troubles import Troubles
 from parity_exp.serving.absences import Absences
+from parity_exp.serving.clients import AllClients, Clients
 from parity_exp.serving.dispatch import Dispatch, origin
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.group_coder import GroupCoder
-from parity_exp.serving.pool import Down, Event, Pool, Up
+from parity_exp.serving.pool import Down, Event, Instances, Up
 
 LEAD_S = 0.02
 """Time between the order to begin and the beginning of the run, for the order to reach everybody."""
@@ -71,11 +71,12 @@ class Frontend(Dispatch):
         progress: is told now and then how many queries have been answered.
         troubles: is told what goes wrong.
         absences: which instances are not to be used when; None: all always are.
+        clients: who ask; None: all of the workload's.
     """
 
     def __init__(
         self,
-        pool: Pool,
+        pool: Instances,
         desk: Desk,
         coder: GroupCoder | None,
         workload: Workload,
@@ -84,6 +85,7 @@ class Frontend(Dispatch):
         progress: Callable[[int], None] = lambda _: None,
         troubles: Troubles | None = None,
         absences: Absences | None = None,
+        clients: Clients | None = None,
     ) -> None:
         super().__init__(pool, desk, coder, recorder, workload.task, workload.default, troubles)
         self.absences = absences or Absences((), 0)
@@ -94,34 +96,34 @@ class Frontend(Dispatch):
         self.answer = workload.task.answer
         self.default_answer: Answer = self.answer(workload.default).tolist()
         self.sample_of: list[int] = workload.sample_of.tolist()
-        self.think_s = workload.think_s
-        self.due_s: list[float] = workload.arrivals_s.tolist()
+        self.clients = clients or AllClients(workload.arrivals_s.tolist(), len(self.sample_of), workload.think_s)
         self._placed = bytearray(len(self.sample_of))
-        self._sent = 0
 
-    def run(self) -> None:
+    def run(self, zero_s: float | None = None) -> None:
         """Serve all queries, and return when each has its answer.
+
+        Args:
+            zero_s: when the run begins, by ``time.monotonic()``; None: soon.
 
         Raises:
             KeyboardInterrupt: Ctrl-C; the recorder holds what happened until then.
         """
-        heapify(self.due_s)
         collecting = gc.isenabled()
         gc.collect()
         gc.disable()  # what the loop makes is freed by reference counts; a collection would be a pause
+        self._zero_s = time.monotonic() + LEAD_S if zero_s is None else zero_s
         cpu_s = time.thread_time()
         try:
             with torch.inference_mode():
-                self._loop(len(self.sample_of))
+                self._loop()
         finally:
             self.cpu_s = time.thread_time() - cpu_s
             self._note_hanging()
             if collecting:
                 gc.enable()
 
-    def _loop(self, total: int) -> None:
-        clock, desk, pool, due_s = time.monotonic, self.desk, self.pool, self.due_s
-        zero_s = self._zero_s = clock() + LEAD_S
+    def _loop(self) -> None:
+        clock, desk, pool, clients, zero_s = time.monotonic, self.desk, self.pool, self.clients, self._zero_s
         pool.begin(zero_s)
         if self.disturber is not None:
             self.disturber.begin(zero_s)
@@ -134,8 +136,9 @@ class Frontend(Dispatch):
             if now_s >= tell_s:
                 self.progress(self._answered)
                 tell_s = now_s + TELL_S
-            while due_s and due_s[0] <= now_s:
-                self._arrive(heappop(due_s), now_s)
+            if clients.next_s <= now_s:
+                for query, scheduled_s in clients.due(now_s):
+                    self._arrive(query, scheduled_s, now_s)
             if self.disturber is not None and now_s >= disturb_s:
                 disturb_s = self.disturber.tick(now_s + zero_s) - zero_s
             if now_s >= self.absences.next_s:
@@ -143,7 +146,7 @@ class Frontend(Dispatch):
                     desk.up(instance)
             desk.wake(now_s)
             desk.place(now_s)
-            if not self.tasks and not due_s and desk.is_stuck:
+            if desk.unanswered and not self.tasks and desk.is_stuck and clients.are_quiet():
                 desk.give_up(now_s)
             if desk.placements:
                 self._send()
@@ -151,10 +154,10 @@ class Frontend(Dispatch):
                 self._stop(now_s)
             if desk.responses:
                 self._respond()
-                if self._answered == total:
-                    self.progress(total)
-                    return
-            until_s = min(due_s[0] if due_s else math.inf, desk.wakes_s(), disturb_s, self.absences.next_s)
+            if clients.are_served:
+                self.progress(self._answered)
+                return
+            until_s = min(clients.next_s, desk.wakes_s(), disturb_s, self.absences.next_s)
             timeout_s = until_s - (clock() - zero_s)
             for event in pool.poll(min(max(timeout_s, 0.0), LONGEST_POLL_S)):
                 self._handle(event, clock() - zero_s)
@@ -166,11 +169,7 @@ class Frontend(Dispatch):
             self.absences.died(event.instance)
         super()._handle(event, now_s)
 
-    def _arrive(self, scheduled_s: float, now_s: float) -> None:
-        query = self._sent
-        if query == len(self.sample_of):
-            return  # a closed loop's clients would go on for ever
-        self._sent += 1
+    def _arrive(self, query: int, scheduled_s: float, now_s: float) -> None:
         self.recorder.sent(query, scheduled_s, now_s, self.labels[self.sample_of[query]])
         self.desk.arrive(query, scheduled_s, now_s)
 
@@ -206,6 +205,4 @@ class Frontend(Dispatch):
                 query = response.batch.queries[element]
                 self.recorder.answered(query, now_s, response.source, instance, response.group, predicted, corrupted)
             self._answered += len(answers)
-            if self.think_s is not None:
-                for _ in answers:
-                    heappush(self.due_s, now_s + self.think_s)
+            self.clients.answered(len(answers), now_s)

@@ -3,7 +3,6 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from statistics import median
 
 import torch
 from torch import Tensor
@@ -64,12 +63,6 @@ class GroupCoder(ABC):
     def read(self, response: Response) -> Sequence[Work | None]:
         """What a reconstruction is made of; None where it has not come."""
         return (*response.own, *response.parities)
-
-    def metrics(self) -> dict[str, float]:
-        """Medians in microseconds, and sums in seconds; without an encoding or a reconstruction there is none."""
-        times = {name: values for name, values in (("encode", self.encode_s), ("decode", self.decode_s)) if values}
-        medians = {f"{name}_us": median(values) * 1e6 for name, values in times.items()}
-        return medians | {f"{name}_s": sum(values) for name, values in times.items()}
 
 
 def coder_of(code: Code | NonSystematicCode, batch_size: int) -> GroupCoder:

@@ -116,11 +116,8 @@ class Up:
 Event = Finished | Raised | Stopped | Down | Up
 
 
-class Pool(Checked, ABC):
-    """Base class of pools.
-
-    Calls come in this order: :meth:`check`, which may be left out; :meth:`start`; any of the others; :meth:`close`,
-    which may come at any time and more than once.
+class Instances(ABC):
+    """Instances as a frontend has them: tasks go in, events come out.
 
     Attributes:
         prefetch: tasks that an instance may hold at a time, the one it works at included; :meth:`send` refuses more.
@@ -130,6 +127,45 @@ class Pool(Checked, ABC):
 
     interrupts: bool = False
     """Whether instances can be told to stop at a task that they have."""
+
+    @abstractmethod
+    def begin(self, zero_s: float) -> None:
+        """Say at which time the timelines begin; until then nothing is injected."""
+
+    @abstractmethod
+    def send(self, instance: int, task: int, model: str, queries: Tensor) -> bool:
+        """Give an instance a task, ``queries`` of shape ``(n, *query_shape)`` on the CPU.
+
+        Returns:
+            False when the instance cannot take it now (its buffers are full, or it is down): the caller keeps it.
+        """
+
+    @abstractmethod
+    def poll(self, timeout_s: float) -> list[Event]:
+        """What has happened, in order; waits for the first event for at most ``timeout_s``.
+
+        Never raises for what instances do; a timeout of 0 returns at once.
+        """
+
+    def wake(self) -> None:  # noqa: B027
+        """Let a :meth:`poll` that waits return soon; may be called by another thread, and when nobody waits.
+
+        Instances that cannot be woken let whoever needs it poll briefly.
+        """
+
+    wakes = False
+    """Whether :meth:`wake` does so at once."""
+
+    def interrupt(self, instance: int, task: int) -> None:  # noqa: B027
+        """Tell an instance to stop at a task, where ``interrupts`` says that it can; it may be done before it hears."""
+
+
+class Pool(Checked, Instances):
+    """Base class of pools.
+
+    Calls come in this order: :meth:`check`, which may be left out; :meth:`start`; any of the others; :meth:`close`,
+    which may come at any time and more than once.
+    """
 
     service_time_ms: float = 0.0
     """A task takes at least that long."""
@@ -173,40 +209,16 @@ class Pool(Checked, ABC):
         """Cores that all instances have together; None where that is not known."""
         return None
 
-    @abstractmethod
-    def begin(self, zero_s: float) -> None:
-        """Say at which time the timelines begin; until then nothing is injected."""
+    def bell(self) -> int | None:
+        """A descriptor that is readable while :meth:`poll` may have something to tell; None: there is none.
 
-    @abstractmethod
-    def send(self, instance: int, task: int, model: str, queries: Tensor) -> bool:
-        """Give an instance a task, ``queries`` of shape ``(n, *query_shape)`` on the CPU.
-
-        Returns:
-            False when the instance cannot take it now (its buffers are full, or it is down): the caller keeps it.
+        Even where it is not readable, a pool that runs wants to be polled every 0.1 s.
         """
-
-    @abstractmethod
-    def poll(self, timeout_s: float) -> list[Event]:
-        """What has happened, in order; waits for the first event for at most ``timeout_s``.
-
-        Never raises for what instances do; a timeout of 0 returns at once.
-        """
-
-    def wake(self) -> None:
-        """Let a :meth:`poll` that waits return soon; may be called by another thread, and when nobody waits.
-
-        A pool that cannot be woken lets whoever needs it poll briefly.
-        """
-
-    wakes = False
-    """Whether :meth:`wake` does so at once."""
+        return None
 
     @abstractmethod
     def kill(self, instance: int) -> None:
         """Kill an instance without warning (SIGKILL), as a straggler model's crash does; it is restarted."""
-
-    def interrupt(self, instance: int, task: int) -> None:
-        """Tell an instance to stop at a task, where ``interrupts`` says that it can; it may be done before it hears."""
 
     def disturber(self, rows: Iterable[Disturbance], helpers: Mapping[str, Helper], seed: int) -> Disturber:
         """Who carries out a straggler trace on this pool's instances; to be made after the start.

@@ -20,6 +20,7 @@ from parity_exp.policies.desk import Desk
 from parity_exp.policies.policy import BASE, Policy
 from parity_exp.process.interrupts import ctrl_c_waits
 from parity_exp.process.progress import progress
+from parity_exp.process.shared_arrays import shared_zeros
 from parity_exp.recordings.measures import serving_metrics
 from parity_exp.recordings.metric_keys import PREFIX
 from parity_exp.recordings.recorder import Recorder
@@ -31,9 +32,11 @@ from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.frontend import Frontend, Workload
 from parity_exp.serving.group_coder import coder_of
 from parity_exp.serving.output_judge import OutputJudge
+from parity_exp.serving.parts import Frontends, OneFrontend, Parts
 from parity_exp.serving.pool import Pool, ServedModel
+from parity_exp.serving.several.frontends import SeveralFrontends
 from parity_exp.serving.throughput import Throughput, measure_alone, measure_together
-from parity_exp.serving.twin_process import twin_of
+from parity_exp.serving.twin_process import TwinProcess, twin_of
 
 log = logging.getLogger(__name__)
 
@@ -188,39 +191,63 @@ class Serving(Scenario):
         Returns:
             Its metrics by their keys, what was recorded, and what went wrong.
         """
-        policy = self.policy(name)
         pool, task, questions = self.pool, self.questions.task, self.questions
+        policies = [self.policy(name) for _ in range(self.frontends)]
         default = task.answer(questions.default).tolist()
-        recorder = Recorder(self.load.queries, self.load.warmup, task, default, questions.known)
-        judge = OutputJudge(recorder, consistency)
-        desk = Desk(
-            policy, self.instances, self.queue, pool.prefetch, self.batch_size, self.window_s, self.slo_s, judge,
-            seed=self.seed, interrupts=pool.interrupts,
-        )  # fmt: skip
-        held = desk.held
+        several = self.frontends > 1
+        recorder = Recorder(
+            self.load.queries, self.load.warmup, task, default, questions.known, shared_zeros if several else np.zeros
+        )
+        held = [role.models for role in policies[0].roles(self.instances) for _ in range(role.instances)]
         trace = scene.worlds[len(held)]
-        code = self.code_of(name) if policy.uses_groups else None
-        coder = None if code is None else coder_of(code, self.batch_size)
+        code = self.code_of(name) if policies[0].uses_groups else None
         wanted = {model: models[model] for names in held for model in names}
+
+        def make(parts: Parts) -> tuple[Frontend, OutputJudge]:
+            judge = OutputJudge(parts.recorder, consistency)
+            desk = Desk(
+                policies[parts.number], self.instances, self.queue, pool.prefetch, self.batch_size, self.window_s,
+                self.slo_s, judge, seed=self.seed, board=parts.board, frontend=parts.number,
+                frontends=self.frontends, interrupts=pool.interrupts,
+            )  # fmt: skip
+            coder = None if code is None else coder_of(code, self.batch_size)
+            frontend = Frontend(
+                parts.instances, desk, coder, scene.workload, parts.recorder, parts.disturber, parts.progress,
+                parts.troubles, Absences(trace, len(held)), parts.clients,
+            )  # fmt: skip
+            return frontend, judge
+
         disturber: Disturber | None = None
+        frontends: Frontends | None = None
         troubles = Troubles()
-        twin = twin_of(policy)
+        twins: list[TwinProcess] = []
         try:
+            for policy in policies:
+                twins += [twin for twin in (twin_of(policy),) if twin is not None]
             pool.start(wanted, held, self.batch_size, timelines(trace, len(held)))
             disturber = pool.disturber(trace, all_helpers(self.stragglers), self.seed)
             disturber.start()
             with progress(name, self.load.total, show_progress) as move:
-                absences = Absences(trace, len(held))
-                frontend = Frontend(pool, desk, coder, scene.workload, recorder, disturber, move, troubles, absences)
-                frontend.run()
+                parts = Parts(0, pool, recorder, troubles, move, disturber=disturber)
+                if several:
+                    owner_of, kept = self.frontend_of(self.seed), [twin.descriptor for twin in twins]
+                    frontends = SeveralFrontends(
+                        make, parts, pool, scene.workload, self.frontends, owner_of, wanted, len(held), self.batch_size,
+                        policies[0].replaces_queries, kept,
+                    )  # fmt: skip
+                else:
+                    frontends = OneFrontend(make, parts)
+                frontends.run()
         finally:
             with ctrl_c_waits():
                 try:
-                    if twin is not None:
+                    if frontends is not None:
+                        frontends.close()
+                finally:
+                    for twin in twins:
                         twin.close()
                     if disturber is not None:
                         disturber.close()
-                finally:
                     if folder is not None and (recorder.lost or not recorder.queries().empty):
                         recorder.save(folder, name)
                         troubles.save(folder, name)
@@ -229,7 +256,7 @@ class Serving(Scenario):
         for failure in disturber.failures:
             log.warning("%s: %s", name, failure)
         queries = recorder.queries()
-        metrics = serving_metrics(queries, recorder.lost, recorder.duplicates) | frontend.metrics() | judge.metrics()
+        metrics = serving_metrics(queries, recorder.lost, recorder.duplicates) | frontends.metrics()
         metrics |= {"instances": len(held), "extra_instances": len(held) - self.instances}
         recorded = Recorded(queries, recorder.tasks())
         return {f"{PREFIX}/{name}/{key}": value for key, value in metrics.items()}, recorded, troubles
@@ -247,11 +274,6 @@ def check_served(scenario: Scenario, pool: Pool) -> None:
             raise SettingError(
                 f"{{policies.{name}}}: only `simulate` knows in advance how long tasks take; leave it out"
             )
-    if scenario.frontends > 1:
-        raise SettingError(
-            f"{{frontends}}={scenario.frontends}: instances are served by one frontend; take {{frontends}}=1, or "
-            "`simulate`"
-        )
     if scenario.load.service_times() is not None:
         raise SettingError(
             "{load}: it says how long queries take, from durations or sizes; instances run real models, so that is for "

@@ -43,6 +43,11 @@ class TwinProcess:
         """Of the process."""
         return self._process.pid
 
+    @property
+    def descriptor(self) -> int:
+        """Of this side's end of the pipe to it."""
+        return self._pipe.fileno()
+
     def ask(self, seen: Seen, policies: Mapping[str, Policy], now_s: float) -> bool:
         if not self._idle:
             self._receive()  # it may have come to be there

@@ -341,6 +341,9 @@ class LocalPool(SupervisedPool[_Life]):
             with suppress(OSError):  # full, or its end is about to be found out: then it goes on, or is gone
                 life.orders.send(ORDER.pack(task))
 
+    def bell(self) -> int | None:
+        return None if self._epoll is None else self._epoll.fileno()
+
     wakes = True
 
     def wake(self) -> None:

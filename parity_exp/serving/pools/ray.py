@@ -44,6 +44,7 @@ from parity_exp.recordings.error_text import one_line
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.passes.acceleration import AUTO, Acceleration
 from parity_exp.serving.pool import Finished, Raised, ServedModel
+from parity_exp.serving.pools.bell import Bell
 from parity_exp.serving.pools.clock import Clock
 from parity_exp.serving.pools.ray_instance import CONTROL, Loaded, Lost, RayInstance, Whereabouts, boot, payload
 from parity_exp.serving.pools.restarts import Restarts
@@ -192,6 +193,7 @@ class RayPool(SupervisedPool[_Life]):
         self.strategy = strategy
         self.runtime_env = runtime_env
         self._arrived: SimpleQueue[_Arrived | None] = SimpleQueue()
+        self._bell: Bell | None = None
         self._contents: dict[str, Any] = {}
         self._actors: Any = None
         self._group: Any = None
@@ -306,8 +308,20 @@ class RayPool(SupervisedPool[_Life]):
 
     def _await(self, life: _Life, answer: Any, then: Callable[..., None]) -> None:
         """Have what becomes of a call put into the queue."""
-        arrived = self._arrived.put
-        answer.future().add_done_callback(lambda future: arrived((life, then, future, time.monotonic())))
+        arrived, bell = self._arrived.put, self._bell
+
+        def take(future: "Future[Any]") -> None:
+            arrived((life, then, future, time.monotonic()))
+            if bell is not None:
+                bell.ring()
+
+        answer.future().add_done_callback(take)
+
+    def bell(self) -> int | None:
+        if self._bell is None:
+            self._bell = Bell()
+            self._bell.ring()  # for what has come before
+        return self._bell.descriptor
 
     wakes = True
 
@@ -317,6 +331,8 @@ class RayPool(SupervisedPool[_Life]):
     def _listen(self, until_s: float) -> None:
         while True:
             now_s = time.monotonic()
+            if self._bell is not None:
+                self._bell.silence()
             with suppress(Empty):
                 while True:
                     self._take(self._arrived.get_nowait())

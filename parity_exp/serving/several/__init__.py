@@ -1,0 +1,1 @@
+"""Several frontends of one pool, each a process of its own."""

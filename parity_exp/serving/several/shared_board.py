@@ -1,0 +1,129 @@
+"""What instances know of themselves, where frontends are processes: a board in memory that all of them share.
+
+Nobody waits for anybody. Each frontend writes what it has given to instances and taken from them into rows of its own,
+and reads those of all; an instance's load is their sum. What two write at the same time is the instances' word that
+they are idle: there the last one wins, and a frontend may hear of an instance that another has just given work to, as
+it may over a network.
+"""
+
+import time
+from statistics import median
+from typing import Any
+
+from parity_exp.policies.queues import Board
+from parity_exp.policies.queues.board import CHANGES
+from parity_exp.process.shared_arrays import shared_zeros
+
+LATEST = 64
+"""Latencies that are kept of each instance and frontend."""
+
+NOWHERE = 0
+"""An instance waits at no frontend; those that it may wait at are numbered from 1 here."""
+
+
+class SharedBoard(Board):
+    """To be made before the frontends are forked, which then say by :meth:`of` who they are.
+
+    Args:
+        instances: how many there are.
+        frontends: likewise.
+    """
+
+    def __init__(self, instances: int, frontends: int) -> None:
+        self._instances, self._frontends = instances, frontends
+        self._me = 0
+        rows = frontends * instances
+        # Numbers one at a time are quicker through memoryviews than through arrays.
+        self._loads = shared_zeros((rows,), "q").data
+        self._at = shared_zeros((instances,), "q")
+        self._since_s = shared_zeros((instances,), "d")
+        self._changed = shared_zeros((rows,), "q").data
+        self._change_s: Any = shared_zeros((rows * CHANGES,), "d").data  # of numbers that are not whole
+        self._change = shared_zeros((rows * CHANGES,), "q").data
+        self._taken = shared_zeros((rows,), "q").data
+        self._took_at = shared_zeros((rows * LATEST,), "q").data
+        self._took_s: Any = shared_zeros((rows * LATEST,), "d").data
+        self.load = _Loads(self._loads, instances)  # type: ignore[assignment]
+
+    def of(self, frontend: int) -> "SharedBoard":
+        """The board as a frontend writes on it."""
+        self._me = frontend
+        return self
+
+    def given(self, instance: int, now_s: float) -> int:
+        self._note(instance, now_s, 1)
+        return self.load[instance]
+
+    def rid(self, instance: int, now_s: float) -> int:
+        self._note(instance, now_s, -1)
+        return self.load[instance]
+
+    def took(self, instance: int, load: int, latency_s: float) -> None:
+        row = self._me * self._instances + instance
+        place = row * LATEST + self._taken[row] % LATEST
+        self._took_at[place], self._took_s[place] = load, latency_s
+        self._taken[row] += 1
+
+    def latency_s(self, instance: int) -> float:
+        by_load: dict[int, list[float]] = {}
+        for row in range(instance, len(self._loads), self._instances):
+            first = row * LATEST
+            for place in range(first, first + min(self._taken[row], LATEST)):
+                by_load.setdefault(self._took_at[place], []).append(self._took_s[place])
+        if not by_load:
+            return 0.0
+        coming = self.load[instance] + 1
+        return median(by_load[min(by_load, key=lambda load: (abs(load - coming), load))])
+
+    def load_at(self, instance: int, time_s: float) -> int:
+        return sum(self._own_at(row, time_s) for row in range(instance, len(self._loads), self._instances))
+
+    def say_idle(self, instance: int, frontend: int) -> None:
+        if self._at[instance] == NOWHERE:
+            self._since_s[instance] = time.monotonic()
+            self._at[instance] = frontend + 1
+
+    def take_idle(self, frontend: int) -> int:
+        waiting = (self._at == frontend + 1).nonzero()[0]
+        if not len(waiting):
+            return -1
+        instance = int(waiting[self._since_s[waiting].argmin()])
+        self._at[instance] = NOWHERE
+        return instance
+
+    def forget(self, frontend: int, heir: int) -> None:
+        """A frontend is gone, with what it had given; instances that wait there wait at another from now on."""
+        first = frontend * self._instances
+        for row in range(first, first + self._instances):
+            self._loads[row] = 0
+            self._changed[row] = 0
+        self._at[self._at == frontend + 1] = heir + 1
+
+    def _note(self, instance: int, now_s: float, difference: int) -> None:  # type: ignore[override]
+        row = self._me * self._instances + instance
+        load = self._loads[row] + difference
+        place = row * CHANGES + self._changed[row] % CHANGES
+        self._change_s[place], self._change[place] = now_s, load
+        self._changed[row] += 1
+        self._loads[row] = load
+
+    def _own_at(self, row: int, time_s: float) -> int:
+        """What a frontend had at an instance at a time that is not long ago."""
+        latest = self._changed[row]
+        oldest = max(latest - CHANGES, 0)
+        for number in range(latest - 1, oldest - 1, -1):
+            place = row * CHANGES + number % CHANGES
+            if self._change_s[place] <= time_s:
+                return self._change[place]
+        return self._change[row * CHANGES + oldest % CHANGES] if oldest else 0
+
+
+class _Loads:
+    """The load of each instance, of all frontends."""
+
+    def __init__(self, loads: "memoryview[int]", instances: int) -> None:
+        self._loads = loads
+        self._instances = instances
+
+    def __getitem__(self, instance: int) -> int:
+        return sum(self._loads[instance :: self._instances])
