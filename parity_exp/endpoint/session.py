@@ -122,7 +122,7 @@ def _service(stack: ExitStack, hub: Hub, server: Server, version: str, given: di
     if len(serving.policies) != 1:
         raise SettingError(f"{{policies}}: {', '.join(serving.policies)}; an endpoint has one")
     if serving.frontends > 1:
-        raise SettingError(f"{{frontends}}={serving.frontends}: an endpoint has one")
+        raise SettingError(f"{{frontends}}={serving.frontends}: an endpoint has one; take {{frontends}}=1")
     (name,) = serving.policies
     policy = serving.made[name]
     base = served[BASE]

@@ -123,6 +123,11 @@ class Serving(Scenario):
             frontends, frontend_split,
         )  # fmt: skip
         check_served(self, pool)
+        if frontends > 1 and questions.together > 1:
+            raise SettingError(
+                f"{{frontends}}={frontends}: the {questions.together} queries of a request have to meet in one coding "
+                "group, which one frontend alone sees to; take {frontends}=1"
+            )
         self.pool = pool
         self.code_of = code_of
         self.questions = questions

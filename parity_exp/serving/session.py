@@ -118,7 +118,8 @@ def serve(
         batch_window_ms: a batch that is not full is sent this long after its first query.
         queue: makes the queues of instances, such as :class:`~parity_exp.policies.queues.SingleQueue`, or
             ``functools.partial(PowerOfD, d=3)``.
-        frontends: how many there are, each with a policy and queues of its own; they meet in the instances.
+        frontends: how many there are, each with a policy and queues of its own; they meet in the instances. Several
+            are processes, which are forked from this one, and this one has the instances.
         frontend_split: how queries come to them: ``random``, or ``round_robin``, in turn.
         together: so many of ``queries``, which follow each other there, are asked one after another, as those of one
             request; with k of them a coding group holds a request.

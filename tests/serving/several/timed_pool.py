@@ -12,15 +12,33 @@ BACK_S = 0.03
 
 
 class TimedPool(Pool):
-    """Every task takes as long; one function is every model. A killed instance is back after :data:`BACK_S`."""
+    """Every task takes as long; one function is every model. A killed instance is back after :data:`BACK_S`.
+
+    Args:
+        model: what every model gives.
+        task_ms: how long a task takes.
+        prefetch: tasks that an instance may have.
+        interrupts: instances can be told to stop.
+        slow_ms: how much longer a task of a model takes, by the model's name and the task's number.
+        at_30: is called when it gets its 30th task: frontends are at work then, and the run is not over.
+    """
 
     def __init__(
-        self, model: Callable[[Tensor], Tensor], task_ms: float = 2.0, prefetch: int = 1, interrupts: bool = False
+        self,
+        model: Callable[[Tensor], Tensor],
+        task_ms: float = 2.0,
+        prefetch: int = 1,
+        interrupts: bool = False,
+        slow_ms: Callable[[str, int], float] = lambda _model, _task: 0.0,
+        at_30: Callable[[], object] | None = None,
     ) -> None:
         self.model = model
         self.prefetch = prefetch
         self.interrupts = interrupts
         self.task_s = task_ms / 1e3
+        self.slow_ms = slow_ms
+        self.at_30 = at_30
+        self.sent = 0
         self.task_timeout_s = 5.0
         self.most_at_once = self.kills = 0
         self.hands: list[list[tuple[float, float, int, Tensor | str]]] = []
@@ -47,12 +65,15 @@ class TimedPool(Pool):
         hand = self.hands[instance]
         if instance in self.back_s or len(hand) >= self.prefetch:
             return False
+        self.sent += 1
+        if self.sent == 30 and self.at_30 is not None:
+            self.at_30()
         begin_s = max(time.monotonic(), hand[-1][1] if hand else 0.0)
         try:
             outputs: Tensor | str = self.model(queries.clone())
         except ValueError as error:
             outputs = str(error)
-        hand.append((begin_s, begin_s + self.task_s, task, outputs))
+        hand.append((begin_s, begin_s + self.task_s + self.slow_ms(model, task) / 1e3, task, outputs))
         self.most_at_once = max(self.most_at_once, len(hand))
         return True
 
