@@ -122,13 +122,13 @@ class Adaptive(SharedParity):
     def arrived(self, batch: Batch, now_s: float) -> None:
         if self.resting.since_s:
             self.resting.wake_rested(now_s)
-        super().arrived(batch, now_s)
+        SharedParity.arrived(self, batch, now_s)  # quicker than super()
         if self.has_room_for_copies:
             self.dispatch(Work(BASE, self.base_role, batch, low=True))
 
     def finished(self, work: Work, now_s: float) -> None:
         self.resting.took(work.instance, now_s - work.placed_s, now_s, self.rests)
-        super().finished(work, now_s)
+        SharedParity.finished(self, work, now_s)  # likewise
 
     def stopped(self, work: Work, now_s: float) -> None:
         self.resting.took(work.instance, now_s - work.placed_s, now_s, self.rests)

@@ -34,6 +34,7 @@ APPROXIMATE = (AnswerSource.RECONSTRUCTED, AnswerSource.BACKUP)
 """Sources of answers that are not the base model's own; a query that wants an exact answer is not given these."""
 
 RECONSTRUCTED = AnswerSource.RECONSTRUCTED
+ONE = range(1)
 QUEUED, PLACED, FINISHED = State.QUEUED, State.PLACED, State.FINISHED
 
 RETRY_S = 0.001
@@ -83,6 +84,8 @@ class Desk:
         frontend: which of the frontends this is.
         frontends: how many there are; each has a desk.
         interrupts: whether instances can be interrupted.
+        tells: is told of each answer at once, its batch, elements, source and work, in the place of a response; None:
+            they go to ``responses``.
 
     Attributes:
         placements: work for instances, to be taken away by the driver.
@@ -112,8 +115,10 @@ class Desk:
         frontend: int = 0,
         frontends: int = 1,
         interrupts: bool = False,
+        tells: Callable[[Batch, Sequence[int], AnswerSource, Work | None], None] | None = None,
     ) -> None:
         self.policy = policy
+        self._tells = tells
         self.judge = judge or Judge()
         self.roles = policy.roles(base_instances)
         self.batch_size = batch_size
@@ -155,7 +160,8 @@ class Desk:
         self._own_deadlines_set = 0
         self._close_batch_s = inf
         self._retry_s = inf
-        self._timers: list[tuple[float, int, Batch]] = []
+        self._timers: deque[tuple[float, int, Batch]] = deque()  # each later than the one before, as most are
+        self._early_timers: list[tuple[float, int, Batch]] = []  # a heap of the others
         self._timers_set = 0
         self._deadlines: deque[tuple[float, Batch, int]] = deque()
         self._waiting: dict[Batch, None] = {}  # without deadlines: what has no answer yet
@@ -166,6 +172,7 @@ class Desk:
         if self._ejection is not None:
             self._ejection.start([role.instances for role in self.roles])
         policy.start(self)
+        self._tells_placed = getattr(policy.placed, "__func__", None) is not Policy.placed
         for instance in range(len(self._of_instance)):
             self.up(instance)
 
@@ -205,8 +212,18 @@ class Desk:
         """
         self.now_s = now_s
         self.unanswered += 1
-        if self.batch_size == 1 and not exact and deadline_s == inf:
-            self._send_query(query, scheduled_s, now_s)
+        if self.batch_size == 1 and not exact and deadline_s == inf:  # nothing else is said of it
+            batch = Batch((query,), now_s)
+            if self.slo_s == inf:
+                self._waiting[batch] = None
+            else:
+                deadlines, deadline_s = self._deadlines, scheduled_s + self.slo_s
+                while deadlines and deadlines[0][1].answered:
+                    deadlines.popleft()
+                deadlines.append((deadline_s, batch, 0))
+                if deadline_s < self.due_s:
+                    self.due_s = deadline_s
+            self.policy.arrived(batch, now_s)
             return
         if exact:
             self._exact.append(len(self._forming))
@@ -238,7 +255,15 @@ class Desk:
         self.now_s = now_s
         work.state = FINISHED
         work.result = result
-        self._leave(work)
+        instance = work.instance
+        if not self._ejected and not self._refused[instance]:  # as `_leave` has it, without a call
+            self._running[instance].discard(work)
+            queues = self._of_instance[instance]
+            queues.freed(instance)
+            if not queues.is_empty:
+                queues.changed = self.changed = True
+        else:
+            self._leave(work)
         if self.listens:
             self._of_instance[work.instance].ended(work, True, now_s if told_s is None else told_s, took_s)
         if self._ejection is not None:
@@ -351,8 +376,10 @@ class Desk:
             self._retry()
         if self._ejection is not None and self._ejection.due_s <= now_s:
             self._take_back(self._ejection.back(now_s))
-        while self._timers and self._timers[0][0] <= now_s:
-            batch = heapq.heappop(self._timers)[2]
+        timers, early = self._timers, self._early_timers
+        while (timers and timers[0][0] <= now_s) or (early and early[0][0] <= now_s):
+            in_turn = not early or (timers and timers[0] < early[0])
+            batch = (timers.popleft() if in_turn else heapq.heappop(early))[2]
             if not batch.answered:
                 self.policy.timer(batch, now_s)
         deadlines = self._deadlines
@@ -381,9 +408,11 @@ class Desk:
         deadlines = self._deadlines
         while deadlines and deadlines[0][1].answered:
             deadlines.popleft()
-        timers = self._timers
+        timers, early = self._timers, self._early_timers
         while timers and timers[0][2].answered:
-            heapq.heappop(timers)
+            timers.popleft()
+        while early and early[0][2].answered:
+            heapq.heappop(early)
         own = self._own_deadlines
         while own and own[0][2].answered:
             heapq.heappop(own)
@@ -392,6 +421,8 @@ class Desk:
             first = own[0][0]
         if timers and timers[0][0] < first:
             first = timers[0][0]
+        if early and early[0][0] < first:
+            first = early[0][0]
         if deadlines and deadlines[0][0] < first:
             first = deadlines[0][0]
         if self._retry_s < first:
@@ -409,7 +440,7 @@ class Desk:
             if not queues.changed:
                 continue
             queues.changed = False
-            running, placements, placed = self._running, self.placements, self.policy.placed
+            running, placements, policy = self._running, self.placements, self.policy
             while not queues.is_empty and (work := queues.place()) is not None:
                 work.state = PLACED
                 work.placed_s = now_s
@@ -417,7 +448,8 @@ class Desk:
                 self._placed += self.frontends
                 running[work.instance].add(work)
                 placements.append(work)
-                placed(work, now_s)
+                if self._tells_placed:
+                    policy.placed(work, now_s)
 
     # ---- actions of the policy
 
@@ -443,6 +475,15 @@ class Desk:
         if batch.answered:
             return
         size = len(batch.queries)
+        if size == 1 and batch.left is None and not batch.exact:
+            group = batch.group
+            if source is not RECONSTRUCTED or (group is not None and group.elements):
+                batch.answered = True  # as `_answer` has it
+                if self._waiting:
+                    self._waiting.pop(batch, None)
+                self.unanswered -= 1
+                (self._tells or self._respond)(batch, ONE, source, work)
+                return
         elements: Sequence[int] = range(size)
         if source is RECONSTRUCTED:
             assert batch.group is not None
@@ -454,9 +495,12 @@ class Desk:
     def set_timer(self, at_s: float, batch: Batch) -> None:
         timers = self._timers
         while timers and timers[0][2].answered:
-            heapq.heappop(timers)
+            timers.popleft()
         self._timers_set += 1
-        heapq.heappush(timers, (at_s, self._timers_set, batch))
+        if not timers or at_s >= timers[-1][0]:
+            timers.append((at_s, self._timers_set, batch))
+        else:
+            heapq.heappush(self._early_timers, (at_s, self._timers_set, batch))
         if at_s < self.due_s:
             self.due_s = at_s
 
@@ -501,20 +545,6 @@ class Desk:
         while told and told[0][0] <= now_s:
             _, queues, instance, load, latency_s = told.popleft()
             queues.probed(instance, load, latency_s)
-
-    def _send_query(self, query: int, scheduled_s: float, now_s: float) -> None:
-        """Send a batch of one query of which nothing else is said."""
-        batch = Batch((query,), now_s)
-        if self.slo_s == inf:
-            self._waiting[batch] = None
-        else:
-            deadlines, deadline_s = self._deadlines, scheduled_s + self.slo_s
-            while deadlines and deadlines[0][1].answered:
-                deadlines.popleft()
-            deadlines.append((deadline_s, batch, 0))
-            if deadline_s < self.due_s:
-                self.due_s = deadline_s
-        self.policy.arrived(batch, now_s)
 
     def _send_batch(self, now_s: float) -> None:
         batch = Batch(tuple(self._forming), now_s)
@@ -620,6 +650,10 @@ class Desk:
         if batch.answered:
             self._waiting.pop(batch, None)
         self.unanswered -= len(elements)
+        (self._tells or self._respond)(batch, elements, source, work)
+
+    def _respond(self, batch: Batch, elements: Sequence[int], source: AnswerSource, work: Work | None) -> None:
+        """Leave an answer in ``responses``."""
         group = batch.group
         if group is None:
             self.responses.append(Response(batch, elements, source, work))

@@ -47,9 +47,10 @@ class Grouping:
             group = self.filling = Group(self.first + self.made * self.step, self.rows)
             self.made += 1
         batch.group = group
-        group.members.append(batch)
+        members = group.members
+        members.append(batch)
         group.own.append(None)
-        if len(group.members) == self.k:
+        if len(members) == self.k:
             self.filling = None
         return group
 
@@ -92,10 +93,12 @@ class Grouping:
         if group is self.filling:
             self.filling = None
         group.over = True
-        self.drop_queued(group)
-        for work in group.pending:
-            if work is not None and work.state is PLACED:
-                self._policy.actions.stop(work)  # nobody needs it any more
+        for work in group.pending:  # nobody needs it any more
+            if work is not None:
+                if work.state is QUEUED:
+                    self._policy.actions.cancel(work)
+                elif work.state is PLACED:
+                    self._policy.actions.stop(work)
         # Cut the circles of references, so that memory is free at once.
         for batch in group.members:
             batch.group = None

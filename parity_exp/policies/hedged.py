@@ -71,15 +71,16 @@ class Hedged(EqualResources):
         self.hedging.start(self)
 
     def arrived(self, batch: Batch, now_s: float) -> None:
-        self.hedging.budget.arrived(now_s)
-        super().arrived(batch, now_s)
+        if self.hedging.budget.max_extra is not None:
+            self.hedging.budget.arrived(now_s)
+        EqualResources.arrived(self, batch, now_s)  # quicker than super()
 
     def placed(self, work: Work, now_s: float) -> None:
         self.hedging.placed(work, now_s)
 
     def finished(self, work: Work, now_s: float) -> None:
         self.hedging.took(now_s - work.placed_s)
-        super().finished(work, now_s)
+        EqualResources.finished(self, work, now_s)  # likewise
 
     def stopped(self, work: Work, now_s: float) -> None:
         self.hedging.lateness.took(now_s - work.placed_s)  # it would have taken longer still

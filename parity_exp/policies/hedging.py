@@ -61,7 +61,8 @@ class Hedging:
     def took(self, duration_s: float) -> None:
         """A piece of work is done that took this long."""
         self.lateness.took(duration_s)
-        self.budget.succeeded()
+        if self.budget.tokens is not None:
+            self.budget.succeeded()
 
     def go_on_from(self, before: "Hedging", policy: Policy) -> None:
         """Do for a policy what another one has done so far, and know what it knows."""

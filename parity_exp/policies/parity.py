@@ -85,7 +85,7 @@ class Parity(Policy):
         if work.batch is not None:
             if self.lateness is not None:
                 self.lateness.took(now_s - work.placed_s)
-            super().finished(work, now_s)
+            Policy.finished(self, work, now_s)  # quicker than super()
         group = self.groups.finished(work)
         if group is not None:
             self.settle(group, work, now_s)

@@ -35,6 +35,10 @@ class ParityGroups(Grouping):
         wait_exact_ms: a reconstruction that could be given is held back this long for the exact answer, where one is
             under way.
 
+    Attributes:
+        models: names of the r parity models.
+        sets_timers: whether batches may have timers that are no concern of the policy's own.
+
     Raises:
         ValueError: a negative time.
     """
@@ -61,12 +65,9 @@ class ParityGroups(Grouping):
         self.keeps_parities = keeps_parities or compares
         self.compares = compares
         self.wait_exact_s = wait_exact_ms / 1e3
+        self.sets_timers = lateness is not None or self.wait_exact_s > 0
+        self.models = tuple(map(parity_model, range(self.rows)))
         self._due_s: dict[Batch, float] = {}  # until when a batch's reconstruction is held back
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Names of the r parity models."""
-        return tuple(map(parity_model, range(self.rows)))
 
     def start(self, policy: Policy) -> None:
         super().start(policy)
@@ -83,8 +84,8 @@ class ParityGroups(Grouping):
     def encode(self, group: Group) -> None:
         """Send the parity queries of a full group."""
         group.elements = min([len(batch.queries) for batch in group.members])
-        for row in range(self.rows):
-            self.send(group, Work(parity_model(row), self.role, group=group, row=row, low=self.idle_only))
+        for row, model in enumerate(self.models):
+            self.send(group, Work(model, self.role, None, group, row, self.idle_only))
 
     def finished(self, work: Work) -> Group | None:
         """Keep what has come; the group that it is of any use for."""
@@ -124,19 +125,21 @@ class ParityGroups(Grouping):
                 self.end(group)
             return
         waiting = [batch for batch in group.members if not batch.answered]
-        if waiting:
-            if self.can_decode(group):
-                late = waiting
-                if self.lateness is not None:
-                    late = [batch for batch in waiting if now_s >= self._late_s(batch)]
-                ripe = self.ripe(group, late, now_s)
-                if ripe:
-                    self.reconstruct(group, ripe, self._completed_by(group, work))
-                if len(late) < len(waiting):
-                    self._come_back(waiting, now_s)
-            elif any(batch.hopeless for batch in waiting) and not self._will_decode(group):
-                self._give_up(waiting, work)
+        if self.can_decode(group):
+            late = waiting
+            if self.lateness is not None:
+                late = [batch for batch in waiting if now_s >= self._late_s(batch)]
+            ripe = self.ripe(group, late, now_s)
+            if ripe:
+                self.reconstruct(group, ripe, self._completed_by(group, work))
+            if len(late) < len(waiting):
+                self._come_back(waiting, now_s)
             waiting = [batch for batch in waiting if not batch.answered]
+        else:
+            hopeless = [batch for batch in waiting if batch.hopeless]
+            if hopeless and not self._will_decode(group):
+                self._give_up(hopeless, work)
+                waiting = [batch for batch in waiting if not batch.answered]
         if not waiting:
             if not self.compares or self._compare(group):
                 self.end(group)
@@ -148,11 +151,6 @@ class ParityGroups(Grouping):
             for batch in group.members:
                 self._due_s.pop(batch, None)
         super().end(group)
-
-    @property
-    def sets_timers(self) -> bool:
-        """Whether batches may have timers that are no concern of the policy's own."""
-        return self.lateness is not None or self.wait_exact_s > 0
 
     def ripe(self, group: Group, waiting: list[Batch], now_s: float) -> list[Batch]:
         """Those of some that could be reconstructed which need not be held back; for the others there are timers."""
@@ -170,7 +168,7 @@ class ParityGroups(Grouping):
         """Answer batches of a group that can be decoded."""
         for batch in waiting:
             self._policy.actions.respond(batch, AnswerSource.RECONSTRUCTED, work)
-            if batch.answered:
+            if batch.answered and batch.under_way:
                 self._policy.cancel_queued(batch)
                 if not self.keeps_parities:
                     self._policy.stop_running(batch)
@@ -181,8 +179,9 @@ class ParityGroups(Grouping):
 
     def can_decode(self, group: Group) -> bool:
         """Whether a group has its k batches, and of its outputs what the code needs to give all predictions."""
-        own, parities = self.k - group.own.count(None), self.rows - group.parities.count(None)
-        return len(group.members) == self.k and self.needs.suffice(own, parities)
+        if len(group.members) < self.k:
+            return False
+        return self.needs.suffice(self.k - group.own.count(None), self.rows - group.parities.count(None))
 
     def is_whole(self, group: Group) -> bool:
         """Whether all outputs are there."""

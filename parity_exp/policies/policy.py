@@ -90,6 +90,7 @@ Source = AnswerSource
 """What :class:`AnswerSource` was called in the last release."""
 
 QUEUED, PLACED = State.QUEUED, State.PLACED
+OWN = AnswerSource.OWN
 
 Foresee = Callable[[Work, Sequence[float]], list[float]]
 """When each instance would be through with work that it could begin at its time, in seconds."""
@@ -304,9 +305,10 @@ class Policy(ABC):
 
     def answer(self, batch: Batch, work: Work) -> None:
         """Answer a batch with what a piece of work says, and cancel what is queued for it."""
-        self.actions.respond(batch, AnswerSource.OWN, work)
-        self.cancel_queued(batch)
-        self.stop_running(batch)
+        self.actions.respond(batch, OWN, work)
+        if batch.under_way:
+            self.cancel_queued(batch)
+            self.stop_running(batch)
 
     def dispatch(self, work: Work) -> None:
         """Dispatch work that answers its batch directly."""

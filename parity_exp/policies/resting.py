@@ -33,7 +33,7 @@ class Resting:
 
     def took(self, instance: int, duration_s: float, now_s: float, may_rest: bool = True) -> None:
         """See whether an instance has become slow, or is no longer; whether something is done about it."""
-        rests = instance in self.since_s
+        rests = bool(self.since_s) and instance in self.since_s
         self.slowness.took(instance, duration_s)
         if not may_rest:
             return

@@ -108,7 +108,7 @@ def simulate(
         Desk(
             one, base_instances, queues, prefetch, batch_size, window_s, slo_s,
             seed=seed, board=board, frontend=frontend, frontends=len(policies),
-            interrupts=interrupt_s is not None,
+            interrupts=interrupt_s is not None, tells=outcome.answered,
         )
         for frontend, one in enumerate(policies)
     ]  # fmt: skip
@@ -157,12 +157,12 @@ class _Cluster:
         self.listens = desks[0].listens
         self.events: list[_Event] = []
         self.numbers = count()
-        self.tasks = 0
         self.spans_s: dict[int, tuple[float, float]] = {}  # of tasks under way, where queues want to know
         self.done_s = [0.0] * instances  # when an instance is through with what it has
         self.heard_s = [0.0] * instances  # when its last message so far comes
         self.told_s = [0.0] * instances  # when the last message to it so far comes
         self.returns = Returns(restart_s, instances)
+        self.lives = [0] * instances  # how often each was lost
         self.deaths_s: list[list[float]] = [[] for _ in range(instances)]
 
     def run(
@@ -174,7 +174,10 @@ class _Cluster:
         progress: Callable[[int], None],
     ) -> None:
         """Serve until every query has its answer, or nothing will ever happen again."""
-        desks, events, outcome = self.desks, self.events, self.outcome
+        desks, events, outcome, service = self.desks, self.events, self.outcome, self.service
+        there_s, back_s, numbers, done_s, lives = self.there_s, self.back_s, self.numbers, self.done_s, self.lives
+        usual = self.raises is None and self.interrupt_s is None and not self.listens
+        placed = outcome.placed
         loss = next(self.losses, NEVER)
         while loss.start_s <= 0 and loss.until_s is not None:  # not there from the beginning
             self._lose(loss)
@@ -182,35 +185,45 @@ class _Cluster:
         everyone = tuple(enumerate(desks))
         alone = [(one,) for one in everyone]
         arrival_s = due_s[0] if total else inf
-        sent = answered = turn = 0
+        sent = thought = turn = tasks = 0
         for desk in desks:
             desk.wakes_s()
         wake_s = min([desk.due_s for desk in desks])
-        begin, handle = self._begin, self._handle
         only = desks[0] if len(desks) == 1 else None
-        while answered < total:
+        while outcome.answers < total:
             event_s = events[0][0] if events else inf
             if arrival_s <= event_s and arrival_s <= wake_s and arrival_s <= loss.start_s:
                 now_s = arrival_s
-                touched = everyone
                 if now_s == inf:
                     now_s = outcome.now_s
+                    answered = outcome.answers
                     for desk in desks:
                         if desk.is_stuck:
                             desk.give_up(now_s)
-                    if not any(desk.responses for desk in desks):
+                    if outcome.answers == answered:
                         break
+                    touched = everyone
                 else:
+                    outcome.now_s = now_s
                     outcome.sent(sent, now_s)
                     touched = alone[frontend_of[sent]]
                     touched[0][1].arrive(sent, now_s, now_s)
                     sent += 1
                     arrival_s = due_s[sent] if sent < len(due_s) and sent < total else inf
             elif event_s <= wake_s and event_s <= loss.start_s:
-                now_s = event_s
+                outcome.now_s = now_s = event_s
                 event = heappop(events)
-                touched = everyone if event[2] is None else alone[event[5]]
-                handle(event)
+                task = event[2]
+                if task is None:
+                    touched = everyone
+                    self._handle(event)
+                else:
+                    touched = alone[event[5]]
+                    if usual and event[4] == lives[event[3]]:  # as `_handle` has it, without a call
+                        outcome.ended(task.number, DONE)
+                        touched[0][1].finished(task, now_s)
+                    else:
+                        self._handle(event)
             else:
                 # What a desk had to do may have become needless since it was noted.
                 due = [desk.wakes_s() for desk in desks]
@@ -218,14 +231,13 @@ class _Cluster:
                     wake_s = min(due)
                     continue
                 if loss.start_s <= wake_s and loss is not NEVER:
-                    now_s = loss.start_s
+                    outcome.now_s = now_s = loss.start_s
                     touched = everyone
                     self._lose(loss)
                     loss = next(self.losses, NEVER)
                 else:
-                    now_s = wake_s
+                    outcome.now_s = now_s = wake_s
                     touched = alone[due.index(wake_s)]
-            outcome.now_s = now_s
             for frontend, desk in touched:
                 if desk.due_s <= now_s:
                     desk.wake(now_s)
@@ -236,55 +248,47 @@ class _Cluster:
                     desk.place(now_s)
                 if desk.placements:
                     for task in desk.placements:
-                        begin(task, now_s, frontend)
+                        instance = task.instance
+                        task.number = tasks  # over all frontends
+                        begin_s = now_s
+                        if there_s is not None:
+                            begin_s = self.told_s[instance] = max(self.told_s[instance], now_s + there_s(task))
+                        if begin_s < done_s[instance]:
+                            begin_s = done_s[instance]
+                        # When it will begin and end is known now.
+                        end_s = done_s[instance] = begin_s + service(task, begin_s)
+                        placed(task, now_s, begin_s, end_s)
+                        if self.listens:
+                            self.spans_s[tasks] = begin_s, end_s
+                        if back_s is not None:
+                            end_s = self.heard_s[instance] = max(self.heard_s[instance], end_s + back_s(task))
+                        number = next(numbers)
+                        if self.interrupt_s is not None:
+                            self.event_of[tasks] = number
+                        heappush(events, (end_s, number, task, instance, lives[instance], frontend))
+                        tasks += 1
                     desk.placements.clear()
                 if desk.stops:
                     for task in desk.stops:
                         self._stop(task, now_s, frontend)
                     desk.stops.clear()
-                if desk.responses:
-                    for response in desk.responses:
-                        answers = outcome.answered(response, now_s)
-                        answered += answers
-                        if think_s is not None:
-                            for _ in range(answers):
-                                insort(due_s, now_s + think_s, lo=sent)
-                            arrival_s = due_s[sent] if sent < total else inf
-                    desk.responses.clear()
+            if think_s is not None:
+                while thought < outcome.answers:
+                    insort(due_s, now_s + think_s, lo=sent)
+                    thought += 1
+                arrival_s = due_s[sent] if sent < len(due_s) and sent < total else inf
             wake_s = only.due_s if only is not None else min([desk.due_s for desk in desks])
             turn += 1
             if turn == TELL:
                 turn = 0
-                progress(answered)
-        progress(answered)
+                progress(outcome.answers)
+        progress(outcome.answers)
 
     def close(self) -> None:
         """Put on record what was lost with an instance and would have been noticed later only."""
         for _, number, task, instance, life, _ in self.events:
-            if number not in self.void and task is not None and life != len(self.deaths_s[instance]):
+            if number not in self.void and task is not None and life != self.lives[instance]:
                 self.outcome.lost_task(task.number, self.deaths_s[instance][life])
-
-    def _begin(self, task: Work, now_s: float, frontend: int) -> None:
-        """An instance is given a task: when it will begin and end is known now."""
-        instance = task.instance
-        task.number = self.tasks  # over all frontends
-        self.tasks += 1
-        begin_s = now_s
-        if self.there_s is not None:
-            begin_s = self.told_s[instance] = max(self.told_s[instance], now_s + self.there_s(task))
-        if begin_s < self.done_s[instance]:
-            begin_s = self.done_s[instance]
-        end_s = self.done_s[instance] = begin_s + self.service(task, begin_s)
-        self.outcome.placed(task, now_s, begin_s, end_s)
-        if self.listens:
-            self.spans_s[task.number] = begin_s, end_s
-        if self.back_s is not None:
-            end_s = self.heard_s[instance] = max(self.heard_s[instance], end_s + self.back_s(task))
-        life = len(self.deaths_s[instance])
-        number = next(self.numbers)
-        if self.interrupt_s is not None:
-            self.event_of[task.number] = number
-        heappush(self.events, (end_s, number, task, instance, life, frontend))
 
     def _stop(self, task: Work, now_s: float, frontend: int) -> None:
         """An instance is told to stop at a task, unless it will be done before it could."""
@@ -296,7 +300,7 @@ class _Cluster:
         self.done_s[instance] = end_s
         number = self.event_of[task.number] = next(self.numbers)
         self.stops.add(number)
-        heappush(self.events, (end_s, number, task, instance, len(self.deaths_s[instance]), frontend))
+        heappush(self.events, (end_s, number, task, instance, self.lives[instance], frontend))
 
     def _handle(self, event: _Event) -> None:
         now_s, number, task, instance, life, frontend = event
@@ -308,18 +312,17 @@ class _Cluster:
             if number in self.stops:
                 self.stops.remove(number)
                 self.spans_s.pop(task.number, None)
-                if life == len(self.deaths_s[instance]):
+                if life == self.lives[instance]:
                     self.outcome.stopped_task(task.number, now_s)
                     self.desks[frontend].stopped(task, now_s)
                     return
-        deaths_s = self.deaths_s[instance]
         if task is None:
-            if life == len(deaths_s):
+            if life == self.lives[instance]:
                 for desk in self.desks:
                     desk.up(instance)
-        elif life != len(deaths_s):
+        elif life != self.lives[instance]:
             self.spans_s.pop(task.number, None)
-            self.outcome.lost_task(task.number, deaths_s[life])
+            self.outcome.lost_task(task.number, self.deaths_s[instance][life])
         elif self.raises is not None and self.raises(task):
             self.spans_s.pop(task.number, None)
             self.outcome.ended(task.number, RAISED)
@@ -336,8 +339,8 @@ class _Cluster:
         instance, now_s = loss.instance, loss.start_s
         back_s = self.returns.after(loss)
         self.deaths_s[instance].append(now_s)
+        self.lives[instance] += 1
         self.done_s[instance] = self.heard_s[instance] = self.told_s[instance] = 0.0
         for desk in self.desks:
             desk.down(instance, now_s)
-        life = len(self.deaths_s[instance])
-        heappush(self.events, (back_s, next(self.numbers), None, instance, life, -1))
+        heappush(self.events, (back_s, next(self.numbers), None, instance, self.lives[instance], -1))

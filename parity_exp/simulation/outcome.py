@@ -1,6 +1,7 @@
 """What happened in a simulation: numbers in flat arrays while it runs, numpy arrays and tables afterwards."""
 
 from array import array
+from collections.abc import Sequence
 from math import nan
 from typing import Any
 
@@ -8,8 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from parity_exp.policies.desk import Response
-from parity_exp.policies.policy import SOURCES, Work
+from parity_exp.policies.policy import SOURCES, AnswerSource, Batch, Work
 from parity_exp.recordings import columns
 from parity_exp.recordings.costs import Given
 
@@ -33,6 +33,7 @@ class Outcome:
         total: queries.
 
     Attributes:
+        answers: how many queries were answered, those included that had an answer.
         duplicates: answers to queries that had one; anything but 0 is a defect of the policy.
         now_s: how far the simulation has come.
         instances: how many there were.
@@ -40,6 +41,7 @@ class Outcome:
     """
 
     def __init__(self, total: int) -> None:
+        self.answers = 0
         self.duplicates = 0
         self.now_s = 0.0
         self.instances = 0
@@ -72,35 +74,37 @@ class Outcome:
         self._scheduled_s[query] = scheduled_s
         self._state[query] = WAITING
 
-    def answered(self, response: Response, now_s: float) -> int:
-        """Some queries have their answers; how many."""
-        queries, task = response.batch.queries, response.work
-        by = -1 if task is None else task.instance
-        for element in response.elements:
+    def answered(self, batch: Batch, elements: Sequence[int], source: AnswerSource, work: Work | None) -> None:
+        """Some queries of a batch have their answers now."""
+        queries, group = batch.queries, batch.group
+        for element in elements:
             query = queries[element]
+            self.answers += 1
             if self._state[query] != WAITING:
                 self.duplicates += 1
                 continue
-            self._state[query] = response.source
-            self._completed_s[query] = now_s
-            self._by[query] = by
-            self._group[query] = response.group
-        return len(response.elements)
+            self._state[query] = source
+            self._completed_s[query] = self.now_s
+            if work is not None:
+                self._by[query] = work.instance
+            if group is not None:
+                self._group[query] = group.number
 
     def placed(self, task: Work, placed_s: float, started_s: float, finished_s: float) -> None:
         """An instance was given a task, and will begin and finish it at these times unless it is killed."""
-        batch, group = task.batch, task.group
-        first = -1
+        batch = task.batch
         if batch is not None:
-            group = batch.group
-            first, size = batch.queries[0], len(batch.queries)
+            group, queries = batch.group, batch.queries
+            first, size = queries[0], len(queries)
         else:
+            group, first = task.group, -1
             size = group.elements if group is not None else 0
         self._task_outcome.append(RUNNING)
-        models, fresh = self._models, self._fresh
-        model = models.get(task.model)
-        if model is None:
-            model = models[task.model] = len(models)
+        fresh = self._fresh
+        try:
+            model = self._models[task.model]
+        except KeyError:
+            model = self._models[task.model] = len(self._models)
         number = -1 if group is None else group.number
         fresh.append((model, task.instance, placed_s, started_s, finished_s, first, number, size))
         if len(fresh) == FRESH:

@@ -63,7 +63,12 @@ class ServiceTimes:
         time_s = self._of_models[task.model](task)
         if self._amounts is not None:
             time_s *= self._amounts(task)
-        return self._delayed(time_s, task.instance, begin_s) if self._timelines else time_s
+        if self._timelines:
+            timeline = self._timelines.get(task.instance)
+            if timeline is not None:
+                factor, extra_s = timeline.at(begin_s)
+                return time_s * factor + extra_s
+        return time_s
 
     def foresee(self, task: Work, begins_s: Sequence[float]) -> list[float]:
         """How long a task will take on each instance that would begin it at a time, before it is placed anywhere."""

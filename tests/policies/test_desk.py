@@ -3,6 +3,7 @@
 import gc
 import math
 from collections.abc import Iterator
+from random import Random
 
 import pytest
 
@@ -547,6 +548,55 @@ class DispatchesOnPlacement(NoRedundancy):
     def placed(self, task: Work, now_s: float) -> None:
         if task.role == "base" and task.batch is not None:
             self.dispatch(Work("base", "second", task.batch))
+
+
+def test_timers_that_are_set_in_any_order_come_in_the_order_of_time() -> None:
+    random = Random(1)
+
+    class Timed(NoRedundancy):
+        called: list[tuple[float, int]] = []  # noqa: RUF012
+
+        def timer(self, batch: Batch, now_s: float) -> None:
+            self.called.append((now_s, batch.queries[0]))
+            if len(self.called) % 5 == 0:
+                self.actions.set_timer(now_s + 0.5, batch)
+
+    policy = Timed(2, 1)
+    driver = Driver(policy, 4)
+    driver.arrive(8)
+    waiting = [driver.task_of(query).batch for query in range(4)]
+    set_s = [(random.choice([0.1, 0.2, 0.25, 0.3, 0.7]), batch) for _ in range(10) for batch in waiting]
+    for at_s, batch in set_s:
+        assert batch is not None
+        policy.actions.set_timer(at_s, batch)
+    driver.until(0.45)
+    # Those of the same time in the order in which they were set.
+    in_order = sorted((at_s, place, batch) for place, (at_s, batch) in enumerate(set_s) if at_s <= 0.45)
+    assert policy.called == [(at_s, batch.queries[0]) for at_s, _, batch in in_order if batch is not None]
+    driver.finish(driver.task_of(0))
+    policy.called.clear()
+    driver.until(2.0)
+    assert policy.called == sorted(policy.called, key=lambda call: call[0])
+    assert {query for _, query in policy.called} == {1, 2, 3}
+
+
+def test_who_is_told_of_answers_at_once_finds_no_responses() -> None:
+    told: list[tuple[tuple[int, ...], list[int], AnswerSource, Work | None]] = []
+    desk = Desk(
+        NoRedundancy(2, 1),
+        2,
+        slo_s=0.3,
+        batch_size=2,
+        tells=lambda batch, elements, source, work: told.append((batch.queries, list(elements), source, work)),
+    )
+    for query in range(4):
+        desk.arrive(query, query / 10, query / 10)
+    desk.place(0.3)
+    first, _ = desk.placements
+    desk.wake(0.31)  # the first query has its default
+    desk.finished(first, 0.32)
+    assert told == [((0, 1), [0], DEFAULT, None), ((0, 1), [1], OWN, first)]
+    assert not desk.responses and desk.unanswered == 2
 
 
 def test_a_policy_may_dispatch_while_a_task_is_placed() -> None:

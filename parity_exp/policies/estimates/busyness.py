@@ -7,6 +7,8 @@ WEIGHT = 0.002
 
 The first ones all have the same weight, so that the mean does not hang on the very first."""
 
+FIRST = round(1 / WEIGHT)
+
 DURATIONS = 200
 """The typical duration is taken from so many tasks at a time; in the beginning from one, two, four and so on."""
 
@@ -34,7 +36,8 @@ class Busyness:
         """A batch has arrived."""
         if self.last_s is not None:
             self.gaps += 1
-            self.gap_s += (now_s - self.last_s - self.gap_s) * max(WEIGHT, 1 / self.gaps)
+            weight = WEIGHT if self.gaps >= FIRST else 1 / self.gaps
+            self.gap_s += (now_s - self.last_s - self.gap_s) * weight
         self.last_s = now_s
 
     def took(self, duration_s: float) -> None:

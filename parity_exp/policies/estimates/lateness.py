@@ -1,5 +1,6 @@
 """When a task counts as late: after a fixed time, or after a percentile of what tasks have taken so far."""
 
+from bisect import bisect_left
 from collections import deque
 
 FIRST = 20
@@ -44,26 +45,32 @@ class Lateness:
 
     def forget(self) -> None:
         """Begin anew, with nothing known."""
-        self.durations: deque[float] = deque(maxlen=WINDOW)
-        self.fresh = 0
+        self.durations: deque[float] = deque()  # those that the percentile was taken over
+        self._ordered: list[float] = []  # the same by size
+        self._fresh: list[float] = []  # later ones
         self.delay_s: float | None = self.fixed_s
 
     def took(self, duration_s: float) -> None:
         """Learn how long a task has taken."""
         if self.fixed_s is not None:
             return
-        self.durations.append(duration_s)
-        self.fresh += 1
-        if self.fresh >= REFRESH or (self.delay_s is None and self.fresh >= FIRST):
+        fresh = self._fresh
+        fresh.append(duration_s)
+        if len(fresh) >= REFRESH or (self.delay_s is None and len(fresh) >= FIRST):
             self._refresh()
 
     def go_on_from(self, before: "Lateness") -> None:
         """Know what another one knows."""
-        self.durations, self.fresh = before.durations, before.fresh
-        if self.fixed_s is None and len(self.durations) >= FIRST:
+        self.durations, self._ordered, self._fresh = before.durations, before._ordered, before._fresh
+        if self.fixed_s is None and len(self.durations) + len(self._fresh) >= FIRST:
             self._refresh()
 
     def _refresh(self) -> None:
-        self.fresh = 0
-        ordered = sorted(self.durations)
+        durations, ordered = self.durations, self._ordered
+        durations.extend(self._fresh)
+        while len(durations) > WINDOW:
+            del ordered[bisect_left(ordered, durations.popleft())]
+        ordered += self._fresh
+        ordered.sort()  # which is quick, since nearly all are in order
+        self._fresh.clear()
         self.delay_s = self.margin * ordered[int(len(ordered) * self.percentile / 100)]

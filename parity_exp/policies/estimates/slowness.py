@@ -26,6 +26,8 @@ WEIGHT_OF_ALL = 0.0002
 
 The first ones all have the same weight."""
 
+FIRST = round(1 / WEIGHT_OF_ALL)
+
 ENOUGH = 1_000
 """From so many tasks on the share of all means something."""
 
@@ -47,7 +49,9 @@ class Slowness:
     def took(self, instance: int, duration_s: float) -> None:
         """Learn how long a task of an instance has taken."""
         slow = duration_s > SLOW * self.busyness.typical_s > 0
-        self.shares[instance] += WEIGHT * (slow - self.shares[instance])
+        share = self.shares[instance]
+        if slow or share:
+            self.shares[instance] = share + WEIGHT * (slow - share)
         self._count(slow)
 
     def failed(self) -> None:
@@ -60,15 +64,18 @@ class Slowness:
 
     def _count(self, slow: bool) -> None:
         self.tasks += 1
-        self.share_of_all += (slow - self.share_of_all) * max(WEIGHT_OF_ALL, 1 / self.tasks)
+        weight = WEIGHT_OF_ALL if self.tasks >= FIRST else 1 / self.tasks
+        self.share_of_all += (slow - self.share_of_all) * weight
 
     def is_slow(self, instance: int, so_far: bool) -> bool:
         """Whether an instance is slow, given whether it was so far."""
         least, sigmas = (TRUST, TRUST_SIGMAS) if so_far else (REST, REST_SIGMAS)
+        if self.shares[instance] <= least:  # as most often
+            return False
         usual = self.share_of_all
         # Of the running share of an instance that is like the others.
         deviation = sqrt(WEIGHT / (2 - WEIGHT) * usual * (1 - usual))
-        return self.shares[instance] > max(least, usual + sigmas * deviation)
+        return self.shares[instance] > usual + sigmas * deviation
 
     def try_again(self, instance: int) -> None:
         """Forget most of what speaks against an instance: one or two slow tasks then suffice to find it slow again."""

@@ -40,11 +40,11 @@ class InOrder:
     def pop(self) -> Work:
         """Take the first out; there is one."""
         self.size -= 1
-        while True:
-            work = self.work.popleft()
-            if work.state is QUEUED:
-                return work
+        work = self.work.popleft()
+        while work.state is not QUEUED:
             self.cancelled -= 1
+            work = self.work.popleft()
+        return work
 
     def cancel(self) -> None:
         """Something that it holds was cancelled."""

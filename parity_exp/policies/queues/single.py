@@ -82,10 +82,10 @@ class SingleQueue(Queues):
         if free:
             self._leave(instance)
         self.free[instance] = free = free + 1
-        if instance not in self.resting:
-            self.having[self.prefetch - free][instance] = None
-        else:
+        if self.resting and instance in self.resting:
             self._offer(instance)
+        else:
+            self.having[self.prefetch - free][instance] = None
 
     def down(self, instance: int) -> None:
         self._leave(instance)
@@ -96,9 +96,14 @@ class SingleQueue(Queues):
     def place(self) -> Work | None:
         normal, low = self.normal, self.low
         if normal.size:
-            if any(self.having):
+            idle = self.having[0]
+            if idle or (self.prefetch > 1 and any(self.having)):
                 work = normal.pop()
-                instance = self._take_instance(work)
+                batch = work.batch
+                if idle and (batch is None or len(batch.under_way) == 1):
+                    instance = idle.popitem(last=False)[0]
+                else:
+                    instance = self._take_instance(work)
             elif self.resting_idle and (not self.there_and_awake or normal.size > len(self.instances)):
                 work = normal.pop()
                 instance = self.resting_idle.popitem(last=False)[0]
