@@ -28,13 +28,14 @@ class Asked:
         sources: of each answer, once it is there.
         instances: that gave each answer; -1 none.
         finished_s: when the last of them was there.
+        numbers: of its queries, once it is being worked at.
         gone: its client has gone away; what no instance has been asked yet need not be.
         future: waits for the answers.
     """
 
     __slots__ = (
         "_left", "arrived_s", "deadline_s", "exact", "finished_s", "future", "gone", "inputs", "instances",
-        "predictions", "sources",
+        "numbers", "predictions", "sources",
     )  # fmt: skip
 
     def __init__(self, inputs: Tensor, deadline_s: float = inf, exact: bool = False) -> None:
@@ -47,6 +48,7 @@ class Asked:
         self.predictions: list[NDArray[np.float32] | None] = [None] * count
         self.sources: list[AnswerSource] = [AnswerSource.ERROR] * count
         self.instances = [-1] * count
+        self.numbers = range(0)
         self.gone = False
         self.future: Future[Asked] | None = None
         self._left = count

@@ -19,7 +19,7 @@ import parity_exp
 from parity_exp.endpoint.asked import Asked
 from parity_exp.endpoint.live_frontend import LiveFrontend
 from parity_exp.endpoint.protocol.facts import Facts
-from parity_exp.endpoint.protocol.refused import RefusedError, Why
+from parity_exp.endpoint.protocol.refused import GONE, RefusedError, Why
 from parity_exp.endpoint.protocol.requests import InferRequest
 from parity_exp.endpoint.room import RETRY_AFTER_S, Room
 from parity_exp.endpoint.settings import Settings
@@ -177,7 +177,8 @@ class Hub:
         try:
             await asked.future
         except asyncio.CancelledError:
-            asked.gone = True
+            served.frontend.leave(asked)
+            self.metrics.failure.labels(GONE).inc()
             raise
         if asked.failed:
             raise RefusedError(Why.NO_ANSWER, "no instance could answer", RETRY_AFTER_S)

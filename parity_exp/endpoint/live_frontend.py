@@ -85,6 +85,7 @@ class LiveFrontend(Dispatch):
         self.disturber = disturber
         self.absences = absences or Absences((), 0)
         self._asked: deque[Asked] = deque()
+        self._gone: deque[Asked] = deque()
         self._waiting = False
         self._ending = False
         self._sent = 0
@@ -97,6 +98,12 @@ class LiveFrontend(Dispatch):
         if self._waiting:
             self._waiting = False
             self.pool.wake()
+
+    def leave(self, asked: Asked) -> None:
+        """Nobody waits for that any more; from any thread."""
+        asked.gone = True
+        self._gone.append(asked)
+        self.pool.wake()
 
     def end(self) -> None:
         """Let :meth:`run` return, once what it has has been answered with an error; from any thread."""
@@ -131,6 +138,8 @@ class LiveFrontend(Dispatch):
             now_s = clock() - zero_s
             while asked:
                 self._arrive(asked.popleft(), now_s)
+            while self._gone:
+                desk.abandon(self._gone.popleft().numbers, now_s)
             if self.disturber is not None and now_s >= disturb_s:
                 disturb_s = self.disturber.tick(now_s + zero_s) - zero_s
             if now_s >= self.absences.next_s:
@@ -165,6 +174,7 @@ class LiveFrontend(Dispatch):
             self.answered([asked])  # so that nobody counts it among those that wait
             return
         scheduled_s, deadline_s = asked.arrived_s - self._zero_s, asked.deadline_s - self._zero_s
+        asked.numbers = range(self._sent, self._sent + len(asked))
         for place in range(len(asked)):
             query = LiveQuery.of(self._sent, asked, place)
             self._sent += 1
@@ -204,7 +214,8 @@ class LiveFrontend(Dispatch):
                 query = cast(LiveQuery, response.batch.queries[element])
                 self.recorder.answered(query, now_s, source, instance, response.group, predicted, corrupted)
                 asked = query.asked
-                self.watch.answered(source, clock_s - asked.arrived_s)
+                if not asked.gone:
+                    self.watch.answered(source, clock_s - asked.arrived_s)
                 if asked.answer(query.place, row, source, instance, clock_s):
                     done.append(asked)
             self._answered += count
@@ -228,6 +239,7 @@ class LiveFrontend(Dispatch):
     def _look(self) -> None:
         """Tell the watch of what is counted elsewhere, and forget what has been told."""
         self.watch.counts(self.given, self.desk.unanswered, self.recorder.flagged)
+        self.watch.queues(self.desk.pending, self.desk.waiting)
         self.watch.resting(self.desk.resting)
         if self.coder is not None:
             self.watch.coded(self.coder.encode_s, self.coder.decode_s)

@@ -107,7 +107,8 @@ class Service:
         if self.trace:
             self.disturber = pool.disturber(self.trace, all_helpers(serving.stragglers), serving.seed)
             self.disturber.start()
-        watch = Watch(self.hub.metrics, self.facts.name, self.facts.version, self.name, len(held), held)
+        roles = [role.name for role in desk.roles]
+        watch = Watch(self.hub.metrics, self.facts.name, self.facts.version, self.name, len(held), held, roles)
         watch.injected = [(row.start_s, row.end_s, row.instance, row.kind) for row in self.trace]
         questions = serving.questions
         self.frontend = LiveFrontend(

@@ -7,13 +7,13 @@ with the units and endings of Prometheus and OpenTelemetry: seconds, and ``_tota
 import time
 from collections import Counter as Counts
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from parity_exp.endpoint.protocol.refused import Why
+from parity_exp.endpoint.protocol.refused import BROKEN, GONE, Why
 from parity_exp.policies.policy import SOURCES, AnswerSource
 from parity_exp.recordings.costs import Given
 from parity_exp.recordings.measures import percentiles
@@ -45,7 +45,7 @@ class Metrics:
         self.failure = Counter(
             "parity_inference_request_failure", "Requests refused or failed, by reason", ("reason",), **more
         )
-        for reason in (*(why.reason for why in Why), "defect"):
+        for reason in (*(why.reason for why in Why), GONE, BROKEN):
             self.failure.labels(reason)
         self.request_bytes = Gauge(
             "parity_inference_request_bytes", "Bytes of requests that are being read or answered", **more
@@ -68,6 +68,18 @@ class Metrics:
             **more,
         )
         self.pending = Gauge("parity_inference_pending_request_count", "Queries without an answer", of_model, **more)
+        self.queued = Gauge(
+            "parity_queue_tasks",
+            "Tasks that wait for whichever instance of a role is free",
+            (*of_model, "role"),
+            **more,
+        )
+        self.instance_queued = Gauge(
+            "parity_instance_pending_tasks",
+            "Tasks that wait for an instance and no other, or are in its hands",
+            (*of_model, "instance"),
+            **more,
+        )
         self.instances = Gauge(
             "parity_instances", "Instances, by state: up, resting, down, away", (*of_model, "state"), **more
         )
@@ -97,10 +109,18 @@ class Watch:
         policy: name of the policy.
         instances: how many there are.
         models: for each instance what it holds.
+        roles: kinds of instances, each with its queue or queues.
     """
 
     def __init__(
-        self, metrics: Metrics, model: str, version: str, policy: str, instances: int, models: Sequence[Sequence[str]]
+        self,
+        metrics: Metrics,
+        model: str,
+        version: str,
+        policy: str,
+        instances: int,
+        models: Sequence[Sequence[str]],
+        roles: Sequence[str] = (),
     ) -> None:
         self.model, self.version, self.policy = model, version, policy
         self._metrics = metrics
@@ -110,6 +130,8 @@ class Watch:
         self._answers = [metrics.answers.labels(*at, policy, source) for source in SOURCES]
         self._answer_s = [metrics.answer_s.labels(*at, policy, source) for source in SOURCES]
         self._pending = metrics.pending.labels(*at)
+        self._queued = {role: metrics.queued.labels(*at, role) for role in roles}
+        self._instance_queued = [metrics.instance_queued.labels(*at, str(number)) for number in range(instances)]
         self._states = {state: metrics.instances.labels(*at, state) for state in STATES}
         self._restarts = metrics.restarts.labels(*at)
         self._given = {kind: metrics.given.labels(*at, kind) for kind in ("first", "parity", "repeated")}
@@ -125,6 +147,7 @@ class Watch:
         self._latest: deque[tuple[float, float, int]] = deque(maxlen=LATEST)
         self._totals = [0] * len(SOURCES)
         self._unanswered = 0
+        self._pending_tasks = [0] * instances
         self.injected: Sequence[tuple[float, float, int, str]] = ()
         self.began_s = time.monotonic()
         self._count_states()
@@ -177,6 +200,14 @@ class Watch:
             self._resting = instances
             self._count_states()
 
+    def queues(self, pending: Sequence[int], waiting: Mapping[str, int]) -> None:
+        """So long are queues: of each instance, and of each role."""
+        for gauge, count in zip(self._instance_queued, pending, strict=True):
+            gauge.set(count)
+        for role, count in waiting.items():
+            self._queued[role].set(count)
+        self._pending_tasks = list(pending)
+
     def counts(self, given: Given, unanswered: int, flagged: int) -> None:
         """What is counted elsewhere has come to this."""
         self._unanswered = unanswered
@@ -216,6 +247,7 @@ class Watch:
                     "instance": number,
                     "models": self._models[number],
                     "state": "resting" if state == "up" and number in self._resting else state,
+                    "tasks": self._pending_tasks[number],
                     "restarts": self._restarted[number],
                     "reason": self._reasons[number],
                 }

@@ -196,6 +196,17 @@ class Desk:
         """Instances that rest at the moment."""
         return {instance for queues in self._queues.values() for instance in queues.resting}
 
+    @property
+    def pending(self) -> list[int]:
+        """For each instance how much work waits for it and no other, or is in its hands."""
+        there = zip(self._of_instance, self._running, strict=True)
+        return [queues.waiting_for(instance) + len(running) for instance, (queues, running) in enumerate(there)]
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """By role how much work waits for whoever can take it."""
+        return {role: queues.waiting for role, queues in self._queues.items()}
+
     # ---- events
 
     def arrive(
@@ -364,6 +375,17 @@ class Desk:
         for batch in list(self._waiting):
             self.respond(batch, AnswerSource.ERROR, None)
             self.policy.expired(batch, now_s)
+
+    def abandon(self, queries: Collection[int], now_s: float) -> None:
+        """Nobody waits for these queries any more: answer those without an answer by the default, and spare their work.
+
+        For queries without a deadline of all; those whose batch is still being formed stay in it.
+        """
+        self.now_s = now_s
+        for batch in list(self._waiting):
+            for element, query in enumerate(batch.queries):
+                if query in queries and self._default(batch, element):
+                    self.policy.expired(batch, now_s)
 
     def wake(self, now_s: float) -> None:
         """Do what is due: a batching window that closes, timers, deadlines, probes."""

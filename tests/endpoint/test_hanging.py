@@ -2,12 +2,19 @@
 
 import json
 import socket
+import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 
+import grpc
 import pytest
 
+from parity_exp.endpoint.transports.messages import SERVICE
+from parity_exp.serving.pool import Event
 from tests.endpoint.half_sent import grpc_call, http_call, sent_to
-from tests.endpoint.live import Live, live, metric, until
+from tests.endpoint.live import Live, live, metric, status, until
+from tests.endpoint.sleepy_pool import SleepyPool
+from tests.endpoint.test_hostile_grpc import Request, good
 from tests.endpoint.test_limits import ONE, ask_grpc, post
 
 CALLS = {"http": http_call, "grpc": grpc_call}
@@ -50,6 +57,61 @@ def test_many_clients_that_hang_keep_nobody_waiting(protocol: str) -> None:
             until(lambda: made.server.hub.room.used >= 100)
             check_both(made)
         until(lambda: made.server.hub.room.used == 0)
+        check_both(made)
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_queries_of_a_client_that_goes_away_wait_for_nothing_any_more(protocol: str) -> None:
+    pool = SleepyPool()
+    with live(pool, settings={"queue": 3}) as made:
+        hub = made.server.hub
+        leave = leave_http if protocol == "http" else leave_grpc
+        for _ in range(4):  # more than there is room for, if those before took any
+            leave(made, lambda: hub.waiting == 1)
+            until(lambda: hub.waiting == hub.room.used == 0)
+        assert metric(made, 'parity_inference_request_failure_total{reason="gone"}') == 4
+        assert status(made)["answers"] == 0
+        pool.asleep = False
+        check_both(made)
+
+
+def leave_http(endpoint: Live, asked: Callable[[], bool]) -> None:
+    body = json.dumps(ONE).encode()
+    with sent_to(endpoint, http_call(len(body), body)):
+        until(asked)
+
+
+def leave_grpc(endpoint: Live, asked: Callable[[], bool]) -> None:
+    with grpc.insecure_channel(endpoint.grpc) as channel:
+        infer = channel.unary_unary(f"/{SERVICE}/ModelInfer", Request.SerializeToString, lambda got: got)
+        calling = infer.future(good(), timeout=60)
+        until(asked)
+        calling.cancel()
+
+
+class SlowToListen(SleepyPool):
+    """Its frontend hears nothing for a while: who has asked meanwhile is gone before an instance could be asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listens = threading.Event()
+
+    wakes = True
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        self.listens.wait(60)
+        return super().poll(0)
+
+
+def test_who_goes_away_before_the_frontend_has_heard_of_it_does_not_wait_for_ever() -> None:
+    pool = SlowToListen()
+    with live(pool) as made:
+        leave_grpc(made, lambda: made.server.hub.waiting == 1)
+        until(lambda: metric(made, 'parity_inference_request_failure_total{reason="gone"}') == 1)
+        pool.listens.set()
+        until(lambda: made.server.hub.waiting == 0)
+        assert not pool.kept, "no instance has been asked"
+        pool.asleep = False
         check_both(made)
 
 

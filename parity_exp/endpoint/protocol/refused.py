@@ -5,6 +5,9 @@ from enum import Enum
 DEFECT = "a defect of the server; its log has more"
 """What clients are told where the server fails them."""
 
+GONE, BROKEN = "gone", "defect"
+"""Reasons that metrics have beside those of :class:`Why`: the client did not wait for its answer; a defect of ours."""
+
 
 class Why(Enum):
     """Why not: the status of HTTP, the name of gRPC's, and the reason that metrics have."""

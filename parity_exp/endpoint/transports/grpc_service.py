@@ -14,7 +14,7 @@ from parity_exp.endpoint.hub import Hub, Served
 from parity_exp.endpoint.protocol.answers import ALL, parameters_of, stacked
 from parity_exp.endpoint.protocol.datatypes import BYTES, packed
 from parity_exp.endpoint.protocol.facts import OUTPUT, PLATFORM
-from parity_exp.endpoint.protocol.refused import DEFECT, RefusedError, malformed
+from parity_exp.endpoint.protocol.refused import BROKEN, DEFECT, RefusedError, malformed
 from parity_exp.endpoint.protocol.requests import (
     MOST_TENSORS,
     InferRequest,
@@ -112,7 +112,7 @@ class GrpcService:
     def _defect(self) -> str:
         """Put a defect on record, in the handler of its exception; what to tell clients."""
         log.exception("a request could not be handled")
-        self.hub.metrics.failure.labels("defect").inc()
+        self.hub.metrics.failure.labels(BROKEN).inc()
         return DEFECT
 
     def _check_token(self, context: Context) -> None:

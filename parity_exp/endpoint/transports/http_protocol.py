@@ -8,6 +8,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MOST_HEAD_BYTES = 2**16
 """Longest head of a request."""
 
+TASK, GONE_AWAY = "parity_exp.task", "parity_exp.gone_away"
+"""Keys of a request's scope: who answers it, and that nobody waits for the answer any more."""
+
 TOO_LONG = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\ncontent-length: 48\r\n"
     b'connection: close\r\n\r\n{"error":"the head of the request is too long" }'
@@ -34,6 +37,11 @@ def protocol_class(timeout_s: float) -> type[HttpToolsProtocol]:
             if self._stuck is not None:
                 self._stuck.cancel()
             super().connection_lost(exc)
+            if self.cycle is not None and not self.cycle.response_complete:
+                task = self.cycle.scope.get(TASK)  # type: ignore[call-overload]
+                if task is not None:
+                    self.cycle.scope[GONE_AWAY] = True  # type: ignore[literal-required]
+                    task.cancel()
 
         def data_received(self, data: bytes) -> None:
             if not self._in_body:

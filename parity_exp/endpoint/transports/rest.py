@@ -19,10 +19,11 @@ from starlette.routing import Route
 
 from parity_exp.endpoint.hub import Hub, Served
 from parity_exp.endpoint.protocol.answers import write_json
-from parity_exp.endpoint.protocol.refused import DEFECT, RefusedError, Why, malformed
+from parity_exp.endpoint.protocol.refused import BROKEN, DEFECT, RefusedError, Why, malformed
 from parity_exp.endpoint.protocol.requests import read_json
 from parity_exp.endpoint.room import Held
 from parity_exp.endpoint.transports.compression import compressed, decompressed, wanted_encoding
+from parity_exp.endpoint.transports.http_protocol import GONE_AWAY, TASK
 from parity_exp.endpoint.transports.people import page
 
 log = logging.getLogger(__name__)
@@ -78,13 +79,15 @@ class Rest:
         except GoneError:
             return
         except asyncio.CancelledError:
-            raise
+            if not scope.get(GONE_AWAY):
+                raise
         except Exception:
             log.exception("a request could not be handled")
-            self.hub.metrics.failure.labels("defect").inc()
+            self.hub.metrics.failure.labels(BROKEN).inc()
             await _send(send, 500, _error(DEFECT), [(b"connection", b"close")])
 
     async def _infer(self, served: Served, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[TASK] = asyncio.current_task()
         with Held(self.hub.room) as held:
             await self._answer(served, scope, receive, send, held)
 

@@ -230,6 +230,7 @@ CONFIG: dict[str, Any] = {
         "queue": Annotated[int, Ge(1), Le(10**6)],
         "batch": Annotated[int, Ge(1), Le(10**5)],
         "body_mb": Annotated[float, Gt(0), Le(2000)],
+        "in_flight_mb": Annotated[float, Gt(0), Le(1_000_000)],
         "deadline_ms": Positive | None,
         "drain_s": Annotated[float, Ge(0), Le(86_400)],
         "client_timeout_s": Annotated[float, Gt(0), Le(86_400)],

@@ -58,6 +58,13 @@ class PerInstance(Queues):
     def holds_tasks(self) -> bool:
         return any(map(len, (*self.normal.values(), *self.low.values(), self.homeless)))
 
+    def waiting_for(self, instance: int) -> int:
+        return self.normal[instance].size + self.low[instance].size
+
+    @property
+    def waiting(self) -> int:
+        return self.homeless.size
+
     def add(self, work: Work, first: bool = False) -> None:
         self._put(work, self.choose(work) if self.there else -1, first)
 

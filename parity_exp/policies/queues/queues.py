@@ -96,6 +96,15 @@ class Queues(ABC):
         """Whether work is queued that an instance which comes back could do; True where a queue cannot tell."""
         return True
 
+    def waiting_for(self, instance: int) -> int:
+        """How much work waits for an instance and for no other."""
+        return 0
+
+    @property
+    def waiting(self) -> int:
+        """How much work waits for whoever can take it."""
+        return 0
+
     def leave_free(self, instances: int) -> None:  # noqa: B027
         """Low-priority work leaves so many idle instances free for what may arrive."""
 

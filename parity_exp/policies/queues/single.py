@@ -54,6 +54,10 @@ class SingleQueue(Queues):
     def holds_tasks(self) -> bool:
         return bool(self.normal.size or self.low.size)
 
+    @property
+    def waiting(self) -> int:
+        return self.normal.size + self.low.size
+
     def leave_free(self, instances: int) -> None:
         self.left_free = instances
 
