@@ -38,10 +38,10 @@ def protocol_class(timeout_s: float) -> type[HttpToolsProtocol]:
                 self._stuck.cancel()
             super().connection_lost(exc)
             if self.cycle is not None and not self.cycle.response_complete:
-                task = self.cycle.scope.get(TASK)  # type: ignore[call-overload]
-                if task is not None:
-                    self.cycle.scope[GONE_AWAY] = True  # type: ignore[literal-required]
-                    task.cancel()
+                scope: Any = self.cycle.scope
+                if TASK in scope:
+                    scope[GONE_AWAY] = True
+                    scope[TASK].cancel()
 
         def data_received(self, data: bytes) -> None:
             if not self._in_body:
