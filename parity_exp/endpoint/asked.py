@@ -1,17 +1,14 @@
 """What a client asks, and the queries that it is made of."""
 
 import time
+from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from parity_exp.policies.policy import SOURCES, AnswerSource
-
-if TYPE_CHECKING:
-    from asyncio import Future
 
 
 class Asked:
@@ -30,12 +27,12 @@ class Asked:
         finished_s: when the last of them was there.
         numbers: of its queries, once it is being worked at.
         gone: its client has gone away; what no instance has been asked yet need not be.
-        future: waits for the answers.
+        tell: is called with it when all of it is answered, in the thread of asyncio.
     """
 
     __slots__ = (
-        "_left", "arrived_s", "deadline_s", "exact", "finished_s", "future", "gone", "inputs", "instances",
-        "numbers", "predictions", "sources",
+        "_left", "arrived_s", "deadline_s", "exact", "finished_s", "gone", "inputs", "instances",
+        "numbers", "predictions", "sources", "tell",
     )  # fmt: skip
 
     def __init__(self, inputs: Tensor, deadline_s: float = inf, exact: bool = False) -> None:
@@ -50,7 +47,7 @@ class Asked:
         self.instances = [-1] * count
         self.numbers = range(0)
         self.gone = False
-        self.future: Future[Asked] | None = None
+        self.tell: Callable[[Asked], None] | None = None
         self._left = count
 
     def __len__(self) -> int:
@@ -81,14 +78,16 @@ class Asked:
     @property
     def source(self) -> str:
         """The source of the answers; where they have several, one for each, with commas."""
-        if len(set(self.sources)) == 1:
+        if len(self.sources) == 1 or len(set(self.sources)) == 1:
             return SOURCES[self.sources[0]]
         return ",".join(SOURCES[source] for source in self.sources)
 
     @property
     def instance(self) -> int | str:
         """The instance that answered; where there are several, one for each answer, with commas."""
-        return self.instances[0] if len(set(self.instances)) == 1 else ",".join(map(str, self.instances))
+        if len(self.instances) == 1 or len(set(self.instances)) == 1:
+            return self.instances[0]
+        return ",".join(map(str, self.instances))
 
 
 class LiveQuery(int):

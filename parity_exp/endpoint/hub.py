@@ -8,10 +8,9 @@ import contextlib
 import hmac
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import inf
 
 from torch import Tensor
 
@@ -150,47 +149,87 @@ class Hub:
     # ---- asking
 
     async def ask(self, served: Served, request: InferRequest, protocol: str) -> Asked:
-        """Have a request answered.
+        """Have a request answered, and wait for that.
 
         Raises:
             RefusedError: it cannot be, or not now.
             asyncio.CancelledError: its client has gone away.
         """
-        settings = self.settings
-        if self.ending:
-            raise RefusedError(Why.ENDING, "the server is ending", RETRY_AFTER_S)
         arrived_s = time.monotonic()
-        if served.facts.prepares(request):
-            inputs = await self._prepared(served.facts, request)
-        else:
-            inputs = served.facts.tensor(request, settings.batch)
-        if self.waiting + len(inputs) > settings.queue:
-            raise RefusedError(Why.FULL, f"{self.waiting} queries wait already; try again later", RETRY_AFTER_S)
-        asked = Asked(inputs, inf, request.exact)
-        asked.arrived_s = arrived_s
-        after_s = settings.deadline_s if request.deadline_ms is None else request.deadline_ms / 1e3
-        asked.deadline_s = asked.arrived_s + after_s
-        asked.future = self.loop.create_future()
-        self.waiting += len(asked)
-        self._under_way.add(asked)
-        served.frontend.ask(asked)
+        inputs = await self.prepared(served.facts, request) if served.facts.prepares(request) else None
+        future: asyncio.Future[None] = self.loop.create_future()
+
+        def tell(_: Asked) -> None:
+            if not future.done():  # its client may be about to find out that it has gone
+                future.set_result(None)
+
+        asked = self.take(served, request, tell, inputs, arrived_s)
         try:
-            await asked.future
+            await future
         except asyncio.CancelledError:
             served.frontend.leave(asked)
             self.metrics.failure.labels(GONE).inc()
             raise
+        self.check_answered(served, asked, protocol)
+        return asked
+
+    def take(
+        self,
+        served: Served,
+        request: InferRequest,
+        tell: Callable[[Asked], None],
+        inputs: Tensor | None = None,
+        arrived_s: float | None = None,
+    ) -> Asked:
+        """Take a request that is to be answered.
+
+        Args:
+            served: whom it asks.
+            request: what it asks.
+            tell: is called when it is answered, also where its client has gone away by then.
+            inputs: what networks are to see, where that has been made already.
+            arrived_s: in ``time.monotonic()``; None: now.
+
+        Raises:
+            RefusedError: it cannot be answered, or not now.
+        """
+        settings = self.settings
+        if self.ending:
+            raise RefusedError(Why.ENDING, "the server is ending", RETRY_AFTER_S)
+        if arrived_s is None:
+            arrived_s = time.monotonic()
+        if inputs is None:
+            inputs = served.facts.tensor(request, settings.batch)
+        count = len(inputs)
+        if self.waiting + count > settings.queue:
+            raise RefusedError(Why.FULL, f"{self.waiting} queries wait already; try again later", RETRY_AFTER_S)
+        after_s = settings.deadline_s if request.deadline_ms is None else request.deadline_ms / 1e3
+        asked = Asked(inputs, arrived_s + after_s, request.exact)
+        asked.arrived_s = arrived_s
+        asked.tell = tell
+        self.waiting += count
+        self._under_way.add(asked)
+        served.frontend.ask(asked)
+        return asked
+
+    def check_answered(self, served: Served, asked: Asked, protocol: str) -> None:
+        """Take note of an answer.
+
+        Raises:
+            RefusedError: it is none.
+        """
         if asked.failed:
             raise RefusedError(Why.NO_ANSWER, "no instance could answer", RETRY_AFTER_S)
         served.watch.requested(protocol, asked.finished_s - asked.arrived_s)
-        return asked
 
-    async def _prepared(self, facts: Facts, request: InferRequest) -> Tensor:
+    async def prepared(self, facts: Facts, request: InferRequest) -> Tensor:
         """Inputs from raw queries, made beside the loop: a picture may take longer than everybody else's answers.
 
         Raises:
             RefusedError: they are not what they should be, or too many wait already.
         """
+        if self.ending:
+            raise RefusedError(Why.ENDING, "the server is ending", RETRY_AFTER_S)
         if self.waiting >= self.settings.queue:
             raise RefusedError(Why.FULL, f"{self.waiting} queries wait already; try again later", RETRY_AFTER_S)
         self.waiting += 1  # until it is known how many they are
@@ -221,8 +260,8 @@ class Hub:
         if asked in self._under_way:
             self._under_way.discard(asked)
             self.waiting -= len(asked)
-            if asked.future is not None and not asked.future.done():
-                asked.future.set_result(asked)
+            if asked.tell is not None:
+                asked.tell(asked)
 
     def give_up(self) -> None:
         """Answer what is left with an error."""

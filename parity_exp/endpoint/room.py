@@ -62,6 +62,10 @@ class Held:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Give all of it back; may come more than once."""
         self._give_back()
         self._room.used -= self._size
         self._size = 0

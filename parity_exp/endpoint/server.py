@@ -118,7 +118,7 @@ class Server:
             more = {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key}
         return uvicorn.Config(
             Rest(self.hub),
-            http=protocol_class(settings.client_timeout_s),
+            http=protocol_class(self.hub),
             ws="none",
             lifespan="off",
             interface="asgi3",

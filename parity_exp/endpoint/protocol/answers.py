@@ -1,10 +1,9 @@
 """What an answer looks like over REST: JSON, and behind it the bytes of tensors."""
 
-import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from parity_exp.endpoint.asked import Asked
@@ -23,7 +22,8 @@ def parameters_of(asked: Asked) -> dict[str, str | int | float]:
 
 def stacked(asked: Asked) -> NDArray[np.float32]:
     """All predictions, ``(n, *out)``."""
-    return np.stack([row for row in asked.predictions if row is not None])
+    rows = [row for row in asked.predictions if row is not None]
+    return rows[0][np.newaxis] if len(rows) == 1 else np.stack(rows)
 
 
 def write_json(facts: Facts, request: InferRequest, asked: Asked) -> tuple[bytes, int | None]:
@@ -43,7 +43,7 @@ def write_json(facts: Facts, request: InferRequest, asked: Asked) -> tuple[bytes
         else:
             one = {"name": OUTPUT, "datatype": "FP32", "shape": shape}
             raw = predictions.tobytes() if binary else b""
-            listed = None if binary else _numbers(predictions)
+            listed = None if binary else np.ascontiguousarray(predictions).ravel()
         if binary:
             one["parameters"] = {"binary_data_size": len(raw)}
             behind.append(raw)
@@ -54,12 +54,5 @@ def write_json(facts: Facts, request: InferRequest, asked: Asked) -> tuple[bytes
     if request.id:
         answer["id"] = request.id
     answer |= {"parameters": parameters_of(asked), "outputs": outputs}
-    head = json.dumps(answer, separators=(",", ":")).encode()
+    head = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)  # numbers that are not finite are null
     return (b"".join([head, *behind]), len(head)) if behind else (head, None)
-
-
-def _numbers(predictions: NDArray[np.float32]) -> Sequence[float | None]:
-    """Numbers as JSON has them, which knows nothing that is not finite."""
-    if np.isfinite(predictions).all():
-        return predictions.ravel().tolist()
-    return [value if np.isfinite(value) else None for value in predictions.ravel().tolist()]

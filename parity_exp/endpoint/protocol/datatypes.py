@@ -45,6 +45,8 @@ def numbers_of(raw: bytes | memoryview, datatype: str, shape: tuple[int, ...], n
     wanted = prod(shape) * kind.itemsize
     if len(raw) != wanted:
         raise malformed(f"input {name!r}: {len(raw)} bytes, and {datatype} of shape {list(shape)} are {wanted}")
+    if kind == np.float32:
+        return np.frombuffer(raw, kind).reshape(shape).astype(np.float32)
     with np.errstate(over="ignore"):  # what becomes infinite is refused later
         return np.frombuffer(raw, kind).reshape(shape).astype(np.float32)
 

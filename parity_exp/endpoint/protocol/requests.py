@@ -3,11 +3,12 @@
 import base64
 import binascii
 import contextlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from parity_exp.endpoint.protocol.refused import malformed
 
@@ -87,8 +88,8 @@ def read_json(body: bytes | bytearray, header_length: int | None) -> InferReques
     if not 0 <= end <= len(view):
         raise malformed(f"Inference-Header-Content-Length: {header_length}, and the body has {len(view)} bytes")
     try:
-        head = json.loads(bytes(view[:end]))
-    except (ValueError, RecursionError) as error:
+        head = orjson.loads(view[:end])
+    except ValueError as error:
         raise malformed(f"the request is no JSON: {str(error)[:200]}") from None
     if not isinstance(head, dict):
         raise malformed("the request is to be a JSON object")
