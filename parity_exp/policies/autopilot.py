@@ -130,7 +130,7 @@ class Autopilot(Policy):
         self.way = next(iter(self.ways))
         self.driven = self._made(self.way)
         self.driven.start(actions)
-        self.memory = Memory(actions.instances)
+        self.memory = Memory(actions.instances, actions.frontends)
         self.turns: list[tuple[float, str]] = [(0.0, self.way)]
         self.until_next = self.between = FIRST
         self.waits = False
@@ -149,12 +149,14 @@ class Autopilot(Policy):
         self.driven.placed(work, now_s)
 
     def finished(self, work: Work, now_s: float) -> None:
-        self.memory.took(work.instance, work.placed_s, now_s, work.model != BASE)
+        begin_s = work.placed_s
+        if work.took_s is not None and self.memory.frontends > 1:
+            begin_s = max(begin_s, now_s - work.took_s)  # before that it waited behind the work of others
+        self.memory.took(work.instance, begin_s, now_s, work.model != BASE)
         self.driven.finished(work, now_s)
 
     def failed(self, work: Work, now_s: float) -> None:
-        if work.model == BASE:
-            self.memory.took(work.instance, work.placed_s, inf, False)
+        self.memory.gave_up(work.instance, now_s)
         self.driven.failed(work, now_s)
 
     def stopped(self, work: Work, now_s: float) -> None:

@@ -266,6 +266,7 @@ class Desk:
         self.now_s = now_s
         work.state = FINISHED
         work.result = result
+        work.took_s = took_s
         instance = work.instance
         if not self._ejected and not self._refused[instance]:  # as `_leave` has it, without a call
             self._running[instance].discard(work)

@@ -102,11 +102,12 @@ class Work:
         number: counts placements from 0; -1 before.
         stopping: an instance has been told to stop it.
         result: what came out; opaque to policies, None in a simulation.
+        took_s: how long the instance worked at it, where it says so; else None.
     """
 
     __slots__ = (
         "batch", "group", "instance", "low", "model", "number", "placed_s", "result", "role", "row", "state",
-        "stopping", "tries", "urgent",
+        "stopping", "took_s", "tries", "urgent",
     )  # fmt: skip
 
     def __init__(
@@ -134,6 +135,7 @@ class Work:
         self.number = -1
         self.stopping = False
         self.result: Any = None
+        self.took_s: float | None = None
 
     def again(self) -> "Work":
         """The same work once more, for its next try."""

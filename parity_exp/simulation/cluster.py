@@ -154,7 +154,8 @@ class _Cluster:
         self.void: set[int] = set()  # events that will not be
         self.stops: set[int] = set()  # events at which a task has been stopped
         instances = outcome.instances = desks[0].instances
-        self.listens = desks[0].listens
+        # Where several frontends meet, how long a task took says nothing of how long an instance worked at it.
+        self.listens = desks[0].listens or (len(desks) > 1 and desks[0].policy.needs_replay)
         self.events: list[_Event] = []
         self.numbers = count()
         self.spans_s: dict[int, tuple[float, float]] = {}  # of tasks under way, where queues want to know

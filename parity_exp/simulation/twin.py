@@ -3,10 +3,13 @@
 from array import array
 from bisect import bisect_left
 from collections.abc import Mapping
-from math import inf, isfinite
+from copy import deepcopy
+from dataclasses import replace
+from math import inf
 
 import numpy as np
 
+from parity_exp.disturbances.trace import GONE, Disturbance
 from parity_exp.policies.estimates.seen import Seen
 from parity_exp.policies.policy import BASE, AnswerSource, Policy, Work
 from parity_exp.policies.replay import Replayed
@@ -22,8 +25,8 @@ ENOUGH = 8_000
 TASK_S = 25e-6
 """How long it takes to play a task again, about."""
 
-LOST_S = 5.0
-"""How long an instance is taken to be busy with what was lost with it."""
+APART = 10
+"""Arrivals at another frontend are those at this one, so many arrivals later, and with a third one twice as many."""
 
 
 class SeenTimes:
@@ -39,7 +42,7 @@ class SeenTimes:
         self.durations_s: list[list[float]] = [[] for _ in range(seen.all_instances)]
         for instance, begin_s, duration_s in zip(seen.instances, seen.begins_s, seen.durations_s, strict=True):
             self.begins_s[instance].append(begin_s)
-            self.durations_s[instance].append(duration_s if isfinite(duration_s) else LOST_S)
+            self.durations_s[instance].append(duration_s)
         everything = sorted(zip(seen.begins_s, seen.durations_s, strict=True))
         for instance, known in enumerate(self.begins_s):
             if not known:  # it has done nothing: take it for one of the others
@@ -66,13 +69,11 @@ def replay(seen: Seen, policies: Mapping[str, Policy]) -> dict[str, Replayed]:
         policies: by name, at the beginning of a run.
     """
     start_s = seen.arrivals_s[0]
-    shifted = Seen(
-        array("d", (at_s - start_s for at_s in seen.arrivals_s)),
-        seen.instances,
-        array("d", (at_s - start_s for at_s in seen.begins_s)),
-        seen.durations_s,
-        seen.parity_ratio,
-        seen.all_instances,
+    shifted = replace(
+        seen,
+        arrivals_s=array("d", (at_s - start_s for at_s in seen.arrivals_s)),
+        begins_s=array("d", (at_s - start_s for at_s in seen.begins_s)),
+        losses=[(instance, lost_s - start_s, back_s - start_s) for instance, lost_s, back_s in seen.losses],
     )
     return {name: _replay(shifted, policy) for name, policy in policies.items()}
 
@@ -81,15 +82,35 @@ def _replay(seen: Seen, policy: Policy) -> Replayed:
     base_instances = next(
         m for m in range(1, seen.all_instances + 1) if m + policy.extra_instances(m) >= seen.all_instances
     )
+    arrivals_s, frontend_of = everyones_arrivals(seen)
+    own = frontend_of == 0
+    trace = [Disturbance(GONE, instance, lost_s, back_s) for instance, lost_s, back_s in seen.losses]
     latencies_s, tasks, reconstructed = [], 0, 0
-    for seed in range(-(-ENOUGH // len(seen.arrivals_s))):
-        outcome = Outcome(len(seen.arrivals_s))
-        simulate(policy, seen.arrivals_s, SeenTimes(seen, seed), base_instances, outcome=outcome)
-        latencies_s.append(outcome.latency_ms / 1e3)
+    for seed in range(-(-ENOUGH // len(arrivals_s))):
+        outcome = Outcome(len(arrivals_s))
+        policies = [policy] + [deepcopy(policy) for _ in range(seen.frontends - 1)]
+        simulate(
+            policies, arrivals_s, SeenTimes(seen, seed), base_instances, trace=trace, frontend_of=frontend_of,
+            outcome=outcome,
+        )  # fmt: skip
+        latencies_s.append(outcome.latency_ms[own] / 1e3)
         tasks += outcome.tasks_placed
-        reconstructed += int(np.count_nonzero(outcome.source == AnswerSource.RECONSTRUCTED))
+        reconstructed += int(np.count_nonzero(outcome.source[own] == AnswerSource.RECONSTRUCTED))
     together = np.sort(np.nan_to_num(np.concatenate(latencies_s), nan=inf))
-    return Replayed(together.tolist(), tasks / len(together), reconstructed / len(together))
+    return Replayed(together.tolist(), tasks / len(together) / seen.frontends, reconstructed / len(together))
+
+
+def everyones_arrivals(seen: Seen) -> tuple[np.ndarray, np.ndarray]:
+    """Arrivals at all frontends, ascending, and at which each was; of the others it is known only how many there are.
+
+    They have what this one has, a little later: their bursts and pauses are at about the same time, their queries not.
+    """
+    own_s = np.asarray(seen.arrivals_s, dtype=np.float64)
+    length_s = float(own_s[-1]) + (float(own_s[-1]) / max(1, len(own_s) - 1))
+    later_s = length_s / len(own_s) * APART
+    all_s = np.concatenate([(own_s + frontend * later_s) % length_s for frontend in range(seen.frontends)])
+    order = np.argsort(all_s, kind="stable")
+    return all_s[order], np.repeat(np.arange(seen.frontends), len(own_s))[order]
 
 
 class TwinInTime:

@@ -1,6 +1,7 @@
 """The past, played again."""
 
 from array import array
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from parity_exp.policies.estimates.seen import Memory, Seen
 from parity_exp.policies.policy import BASE, Batch, Work
 from parity_exp.policies.work import State
 from parity_exp.simulation.session import simulate
-from parity_exp.simulation.twin import LOST_S, SeenTimes, TwinInTime, replay
+from parity_exp.simulation.twin import SeenTimes, TwinInTime, everyones_arrivals, replay
 
 
 def past(arrivals: int = 1_000, gap_s: float = 0.01, slow: int = -1) -> Seen:
@@ -58,10 +59,32 @@ def test_an_instance_of_which_nothing_is_known_is_taken_for_one_of_the_others() 
     assert SeenTimes(seen, 0)(work(1), 7.0) == 0.01
 
 
-def test_work_that_was_lost_keeps_its_instance_for_long() -> None:
-    seen = past()
-    lost = Seen(seen.arrivals_s, seen.instances, seen.begins_s, array("d", [float("inf")] * 1000), 1.0, 3)
-    assert SeenTimes(lost, 0)(work(1), 7.0) == LOST_S
+def test_instances_are_lost_when_they_were_and_queries_sent_again() -> None:
+    seen = past(3_000)
+    lost = replace(seen, losses=[(instance, 10.0 + instance, 30.0) for instance in range(3)])
+    way = {"none": SharedParity(2, 1, sends_parity=False, hedges=False)}
+    before, after = replay(seen, way)["none"], replay(lost, way)["none"]
+    assert before.percentile_s(99.9) == pytest.approx(0.01)
+    assert after.latencies_s[-1] == pytest.approx(30 - 12, abs=0.1), "for 18 seconds there was none"
+    assert after.tasks > before.tasks
+
+
+def test_others_have_as_many_queries_at_about_the_same_time() -> None:
+    on_and_off = array("d", np.concatenate([np.arange(0, 1, 0.01), np.arange(3, 4, 0.01)]))
+    seen = replace(past(), arrivals_s=on_and_off, frontends=4)
+    arrivals_s, frontend_of = everyones_arrivals(seen)
+    assert np.bincount(frontend_of).tolist() == [200] * 4 and np.all(np.diff(arrivals_s) >= 0)
+    assert arrivals_s[frontend_of == 0].tolist() == pytest.approx(list(on_and_off))
+    busy = (arrivals_s < 1.7) | (arrivals_s > 3)
+    assert busy.mean() > 0.8, "bursts and pauses stay what they are"
+
+
+def test_what_others_do_makes_queries_wait() -> None:
+    ways = {"hedging": SharedParity(2, 1, sends_parity=False)}
+    crowded = replace(past(1_000, gap_s=0.016), frontends=4)
+    alone, among_others = replay(past(1_000, gap_s=0.016), ways)["hedging"], replay(crowded, ways)["hedging"]
+    assert among_others.percentile_s(99) > 1.5 * alone.percentile_s(99)
+    assert among_others.tasks == pytest.approx(alone.tasks, rel=0.5)
 
 
 def test_the_same_past_comes_to_the_same_and_policies_are_left_as_they_were() -> None:

@@ -1,11 +1,9 @@
 """What a policy keeps of what it has seen."""
 
-from math import inf
-
 import pytest
 
 from parity_exp.policies.estimates import seen
-from parity_exp.policies.estimates.seen import LATEST, LEAST, MOST, SPAN_S, Memory
+from parity_exp.policies.estimates.seen import LATEST, LEAST, MOST, RHYTHM, SPAN_S, Memory
 
 
 def filled(arrivals: int, gap_s: float, start_s: float = 0.0, memory: Memory | None = None) -> Memory:
@@ -52,7 +50,28 @@ def test_how_long_a_parity_query_takes_beside_a_query_is_known_once_there_are_so
     assert memory.seen().parity_ratio == pytest.approx(1.5)
 
 
-def test_what_was_lost_is_without_end() -> None:
-    memory = filled(1, 1.0)
-    memory.took(2, 0.5, inf, parity=False)
-    assert list(memory.seen().durations_s) == pytest.approx([0.01, inf])
+def test_an_instance_that_was_lost_is_back_when_it_next_begins_something() -> None:
+    memory = filled(30, 1.0)
+    memory.gave_up(2, 5.25)
+    memory.gave_up(2, 5.25)  # with two pieces of work
+    memory.gave_up(1, 29.5)
+    assert memory.seen().losses == [(2, 5.25, 8.0), (1, 29.5, 29.5)], "nothing is known of the second one's return"
+
+
+def test_losses_are_forgotten_with_the_rest() -> None:
+    memory = filled(2 * MOST, 1.0)
+    memory.gave_up(0, 1.0)
+    memory.gave_up(0, 2.0 * MOST - 10)
+    assert [lost_s for _, lost_s, _ in memory.seen().losses] == [2.0 * MOST - 10]
+
+
+@pytest.mark.parametrize(("pause_s", "changes"), [(SPAN_S / 8, RHYTHM), (2 * SPAN_S, 8)], ids=["bursts", "changes"])
+def test_a_load_in_bursts_does_not_change_with_each(pause_s: float, changes: int) -> None:
+    memory, now_s, told = Memory(3), 0.0, 0
+    for phase in range(10):
+        gap_s = pause_s / (1_000 if phase % 2 else 250)
+        for _ in range(round(pause_s / gap_s)):
+            now_s += gap_s
+            memory.arrived(now_s)
+            told += memory.changed()
+    assert told == changes if changes == RHYTHM else told >= changes
