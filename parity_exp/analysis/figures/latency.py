@@ -23,7 +23,7 @@ def latency_ccdf(queries: QueriesByPolicy, slo_ms: float | None = None, looks: L
         longer = 1 - np.arange(len(latency_ms)) / len(latency_ms)
         at = percentiles(latency_ms)
         label = f"{policy}  (p99.9 {ms(at['p99.9'])})"
-        drawn = _steps(len(latency_ms))
+        drawn = drawn_steps(len(latency_ms))
         axis.plot(latency_ms[drawn], longer[drawn], drawstyle="steps-pre", color=colour, lw=1.8, label=label)
     axis.set(xscale="log", yscale="log", ylim=(0.7 / most, 1.15), title="Latency: share of queries that took longer")
     axis.set(xlabel="latency from the scheduled arrival, ms", ylabel="share of queries that took longer")
@@ -66,7 +66,7 @@ def latency_over_time(queries: QueriesByPolicy, slo_ms: float | None = None, loo
     return figure
 
 
-def _steps(count: int) -> NDArray[np.int64]:
+def drawn_steps(count: int) -> NDArray[np.int64]:
     """Which of many sorted values to draw a curve through: all of the last ones, ever fewer before them."""
     if count <= STEPS:
         return np.arange(count)

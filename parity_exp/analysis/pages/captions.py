@@ -17,6 +17,7 @@ CODE = ("overall", "quality_by_answers", "groups", "degraded_by_class", "learnin
 """Pictures of one run."""
 
 COMPARED_CODES = ("degraded_by_k", "overall_accuracy")
+COMPARED_SERVERS = ("server_tails",)
 COMPARED_SERVING = (
     "latency_by_utilisation",
     "latency_by_rate",
@@ -116,6 +117,11 @@ CAPTIONS = {
     "gap_ratio": (
         "How many times smaller than without redundancy on the same machines the gap p99.9 - p50 is, by one number of "
         "the scenario at a time; all others have their most frequent value, which the upright dotted line marks."
+    ),
+    "server_tails": (
+        "Latency of servers that `load` asked, from the scheduled arrival, a line a run. At height 0.001 a line is at "
+        "its p99.9. Queries without an answer count as ones that take longer than any other: a line that ends above "
+        "the bottom has lost some."
     ),
     "accuracy_against_latency": (
         "What a client gets against how long it may have to wait. Upper left is better. Ringed dots are the Pareto "

@@ -16,6 +16,7 @@ from parity_exp.analysis.figures.colours import Palette
 from parity_exp.analysis.figures.comparison import comparison_figures
 from parity_exp.analysis.figures.files import save
 from parity_exp.analysis.figures.panels import PANELS, Plate
+from parity_exp.analysis.figures.servers import server_tails
 from parity_exp.analysis.figures.standings import standing_figures, standing_sentences, standings
 from parity_exp.analysis.pages import captions
 from parity_exp.analysis.pages.approaches import guide
@@ -25,6 +26,7 @@ from parity_exp.analysis.pages.page import Link, Page, Picture, Section, Table, 
 from parity_exp.analysis.pages.terms import OF_A_COMPARISON, terms
 from parity_exp.analysis.runs.differences import written
 from parity_exp.analysis.runs.pairs import pairs_of
+from parity_exp.analysis.runs.servers import played, played_rows
 from parity_exp.analysis.runs.tidy import Tidy, measured_codes
 from parity_exp.analysis.tables.comparison import (
     CODE_KEYS,
@@ -32,6 +34,7 @@ from parity_exp.analysis.tables.comparison import (
     accuracy_table,
     constant_words,
     latency_table,
+    server_table,
     serving_costs,
     training_costs,
 )
@@ -86,7 +89,10 @@ def write_comparison(gathered: Sequence[GatheredRun], folder: Path, looked_for: 
         write_bytes(folder / f"{name}.parquet", content.getvalue())
     pictures: dict[str, Picture] = {}
     with beside("figures"):
-        pictures |= _pictures(compared(tidy, measured), folder / names.FIGURES)
+        plates = compared(tidy, measured)
+        tails = server_tails(played(gathered, tidy), Palette(tidy.looks))
+        plates |= {} if tails is None else {"server_tails": tails}
+        pictures |= _pictures(plates, folder / names.FIGURES)
     path = folder / names.REPORT
     ComparisonPage(gathered, folder, tidy, measured, points, standing, pictures, looked_for).write(path)
     return Written(path, tidy.runs, tidy.serving)
@@ -155,6 +161,7 @@ class ComparisonPage(Page):
             guide(() if serving.empty else list(serving["policy"].unique()), self.tidy.looks),
             map_section(self.tidy, self.points, self.standing, self.pictures),
             self._accuracy(),
+            self._servers(),
             self._serving(),
             self._cost(),
             self._differences(),
@@ -170,6 +177,13 @@ class ComparisonPage(Page):
                 "What `evaluate` measured again of a run that is here itself is in runs.csv and not counted here."
             )
         return Section("accuracy", "Accuracy", text, tables, self._chosen(captions.COMPARED_CODES))
+
+    def _servers(self) -> Section:
+        rows = played_rows(self.tidy.serving)
+        if rows.empty or rows["policy"].nunique() < 2:
+            return Section("servers", "Servers")
+        text, tables = _stated(server_table(rows), ["load"], "Servers that the same load was played against")
+        return Section("servers", "Servers", text, tables, self._chosen(captions.COMPARED_SERVERS))
 
     def _serving(self) -> Section:
         if self.tidy.serving.empty:

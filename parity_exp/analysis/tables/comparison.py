@@ -35,6 +35,19 @@ LATENCIES = {
     "default": "fraction/default",
     "error": "fraction/error",
 }
+SERVERS = {
+    "p50 ms": "latency_ms/p50",
+    "p99 ms": "latency_ms/p99",
+    "p99.9 ms": "latency_ms/p99.9",
+    "slowest ms": "latency_ms/max",
+    "answers/s": "throughput_qps",
+    "queries": "queries",
+    "lost": "lost",
+    "accuracy": "accuracy",
+    "rebuilt": "fraction/reconstructed",
+}
+"""Of servers that ``load`` has asked."""
+
 TRAINING_COSTS = {
     "epochs": "train/epochs",
     "seconds per epoch": "train/seconds_per_epoch",
@@ -82,6 +95,16 @@ def latency_table(serving: pd.DataFrame) -> pd.DataFrame:
     }
     loaded = serving.assign(load=load_words(serving))
     return _compared(loaded, [*SETTING, "load", "policy_variant"], used, spread=("gap ms",))
+
+
+def server_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a load and server that it was played against: mean latencies, queries a second, and those lost.
+
+    Args:
+        rows: see :func:`parity_exp.analysis.runs.servers.played_rows`.
+    """
+    named = rows.rename(columns={"policy": "server"})
+    return _compared(named, ["load", "server"], SERVERS)
 
 
 def serving_costs(serving: pd.DataFrame) -> pd.DataFrame:

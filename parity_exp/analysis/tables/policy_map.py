@@ -31,6 +31,7 @@ def comparable(serving: pd.DataFrame, looks: Looks | None = None) -> pd.DataFram
         return pd.DataFrame()
     bounds = [policy for policy in serving["policy"].unique() if look_of(str(policy), looks).is_bound]
     rows = serving[(serving["policy"] == serving["policy_variant"]) & ~serving["policy"].isin(bounds)]
+    rows = rows.dropna(subset="instances")  # of other people's servers nobody knows them
     usual = rows.groupby("run")["instances"].transform(lambda sizes: sizes.mode().iloc[0])
     return rows[rows["instances"] == usual]
 
