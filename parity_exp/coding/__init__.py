@@ -13,6 +13,7 @@ from parity_exp.coding.berrut import BerrutCode, berrut_matrix
 from parity_exp.coding.best_decoder import BestDecoder
 from parity_exp.coding.code import Code
 from parity_exp.coding.concatenation import ConcatenationEncoder
+from parity_exp.coding.corrected_decoder import CorrectedDecoder
 from parity_exp.coding.decoder import Decoder
 from parity_exp.coding.embedding_addition import EmbeddingAdditionEncoder
 from parity_exp.coding.encoder import Encoder
@@ -22,6 +23,7 @@ from parity_exp.coding.generator import Cauchy, Chebyshev, Generator, Vandermond
 from parity_exp.coding.grid import Grid
 from parity_exp.coding.learned_encoders import ConvolutionalEncoder, MLPEncoder
 from parity_exp.coding.losses import LossPatterns, all_loss_patterns, joint_loss_patterns, loss_patterns
+from parity_exp.coding.mixture_decoder import MixtureDecoder
 from parity_exp.coding.mlp_decoder import MLPDecoder
 from parity_exp.coding.non_systematic import NonSystematicCode
 from parity_exp.coding.places import PlacesDecoder
@@ -44,6 +46,7 @@ __all__ = [
     "Code",
     "ConcatenationEncoder",
     "ConvolutionalEncoder",
+    "CorrectedDecoder",
     "Decoder",
     "EmbeddingAdditionEncoder",
     "Encoder",
@@ -53,6 +56,7 @@ __all__ = [
     "LossPatterns",
     "MLPDecoder",
     "MLPEncoder",
+    "MixtureDecoder",
     "Modulation",
     "NoPositionCode",
     "NonSystematicCode",

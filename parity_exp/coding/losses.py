@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -40,23 +41,32 @@ def all_loss_patterns(k: int, r: int, limit: int = 1024, seed: int = 0) -> Tenso
     return torch.cat([loss_patterns(k, losses, limit, seed) for losses in range(1, min(k, r) + 1)])
 
 
-def joint_loss_patterns(k: int, r: int, limit: int = 1024, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """The patterns of 1 to r lost predictions, each with every choice of parity outputs that suffices to decode.
+def joint_loss_patterns(
+    k: int,
+    r: int,
+    limit: int = 1024,
+    seed: int = 0,
+    most: int | None = None,
+    repairs: Callable[[int, int], bool] = operator.le,
+) -> tuple[Tensor, Tensor]:
+    """The patterns of lost predictions, each with every choice of parity outputs that suffices to decode.
 
     Args:
         k: queries in a coding group.
         r: parity queries of a group.
         limit: as for :func:`loss_patterns`, for each number of lost predictions and each choice of parity outputs.
         seed: seed of the samples.
+        most: lost predictions at most; None: r.
+        repairs: whether so many lost predictions come back from so many parity outputs.
 
     Returns:
         ``(P, k)`` and ``(P, r)`` boolean: true where a prediction, and where a parity output, is available.
     """
     predictions, parities = [], []
-    for losses in range(1, min(k, r) + 1):
+    for losses in range(1, min(k, r if most is None else most) + 1):
         patterns = loss_patterns(k, losses, limit, seed)
         for there in itertools.product([True, False], repeat=r):
-            if sum(there) >= losses:
+            if repairs(losses, sum(there)):
                 predictions.append(patterns)
                 parities.append(torch.tensor(there).expand(len(patterns), r))
     return torch.cat(predictions), torch.cat(parities)

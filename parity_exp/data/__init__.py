@@ -6,7 +6,7 @@ from parity_exp.data.dataset import Dataset, Samples, Splits
 from parity_exp.data.digit_boxes import DigitBoxes
 from parity_exp.data.digits import Digits
 from parity_exp.data.file_dataset import FileDataset, LabelledFile, Listing
-from parity_exp.data.groups import Batches, coding_groups, covering_groups
+from parity_exp.data.groups import Alike, Batches, coding_groups, covering_groups
 from parity_exp.data.image_folders import CatVDog, ImageFolder
 from parity_exp.data.modules import BaseDataModule, GroupBatch, GroupDataModule, LabelledBatch
 from parity_exp.data.preparation import Preparation
@@ -22,6 +22,7 @@ __all__ = [
     "CIFAR100",
     "MNIST",
     "PADDING",
+    "Alike",
     "Augmentation",
     "BaseDataModule",
     "Batches",

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from parity_exp.checks import SettingError
 from parity_exp.data.augmentation import Augmentation
+from parity_exp.data.groups import Alike
 from parity_exp.data.preparation import Preparation
 from parity_exp.data.queries_as_text import Texts
 from parity_exp.errors import DataError
@@ -84,6 +85,7 @@ class Splits:
         texts: how queries became token ids, where they are such; None: their numbers are quantities, of which sums and
             means make sense.
         preparation: how a picture or a text becomes an input as samples have them; None: the data set does not say.
+        correlated: share of a coding group's queries that are of one class, as requests that come together may be.
     """
 
     train: Samples
@@ -95,6 +97,11 @@ class Splits:
     augmentation: Augmentation | None = None
     texts: Texts | None = None
     preparation: Preparation | None = None
+    correlated: float = 0.0
+
+    def alike(self, samples: Samples) -> Alike | None:
+        """How the queries of a group of some samples resemble each other; None: not at all."""
+        return Alike(samples.labels, self.correlated) if self.correlated else None
 
     def judged(self, name: str, predictions: Tensor) -> Samples:
         """A split with what answers are measured against as its labels.

@@ -1,13 +1,39 @@
 """Coding groups: k samples encoded together, as rows of an index tensor drawn afresh each epoch."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 
-def coding_groups(samples: int, k: int, seed: int, epoch: int = 0) -> Tensor:
+@dataclass(frozen=True)
+class Alike:
+    """Groups whose queries resemble each other, as those of one user or one camera do: of one class, for want of more.
+
+    Attributes:
+        labels: ``(N,)``, the classes of the samples.
+        share: of the queries; those of a group that belong to it are of one class, and all others come at random.
+    """
+
+    labels: Tensor
+    share: float
+
+    def groups(self, order: Tensor, k: int, random: torch.Generator) -> Tensor:
+        """Deal samples in random order ``(G * k,)`` out to groups ``(G, k)``.
+
+        Where a class does not fill its last group, the next class goes on there.
+        """
+        groups = torch.empty(len(order) // k, k, dtype=order.dtype)
+        alike = torch.rand(groups.shape, generator=random) < self.share
+        some, others = order.split([int(alike.sum()), int((~alike).sum())])
+        groups[alike] = some[self.labels.cpu()[some].argsort(stable=True)]
+        groups[~alike] = others
+        return groups[torch.randperm(len(groups), generator=random)]
+
+
+def coding_groups(samples: int, k: int, seed: int, epoch: int = 0, alike: Alike | None = None) -> Tensor:
     """Draw groups of k different samples at random, each sample in at most one group.
 
     Args:
@@ -15,6 +41,7 @@ def coding_groups(samples: int, k: int, seed: int, epoch: int = 0) -> Tensor:
         k: queries in a coding group.
         seed: seed of the draw.
         epoch: another draw of the same seed.
+        alike: how the queries of a group resemble each other; None: not at all.
 
     Returns:
         ``(samples // k, k)`` int64; the up to k - 1 samples left over sit this epoch out.
@@ -22,13 +49,10 @@ def coding_groups(samples: int, k: int, seed: int, epoch: int = 0) -> Tensor:
     Raises:
         ValueError: fewer than k samples.
     """
-    if samples < k:
-        raise ValueError(f"{samples} samples do not make a group of k={k}")
-    order = torch.randperm(samples, generator=epoch_generator(seed, epoch))
-    return order[: samples // k * k].view(-1, k)
+    return _drawn(samples, k, seed, epoch, alike)[0]
 
 
-def covering_groups(samples: int, k: int, seed: int) -> tuple[Tensor, Tensor]:
+def covering_groups(samples: int, k: int, seed: int, alike: Alike | None = None) -> tuple[Tensor, Tensor]:
     """Draw groups in which every sample occurs, for evaluation.
 
     Returns:
@@ -36,15 +60,25 @@ def covering_groups(samples: int, k: int, seed: int) -> tuple[Tensor, Tensor]:
         where k does not divide the number of samples, the last group is filled up with samples that other groups
         hold already, and the mask is false there.
     """
-    groups = coding_groups(samples, k, seed)
+    groups, order = _drawn(samples, k, seed, 0, alike)
     missing = samples - groups.numel()
     counted = torch.ones_like(groups, dtype=torch.bool)
     if missing == 0:
         return groups, counted
-    order = torch.randperm(samples, generator=epoch_generator(seed, 0))
     last = torch.cat([order[-missing:], order[: k - missing]])
     first_time = torch.arange(k) < missing
     return torch.cat([groups, last[None]]), torch.cat([counted, first_time[None]])
+
+
+def _drawn(samples: int, k: int, seed: int, epoch: int, alike: Alike | None) -> tuple[Tensor, Tensor]:
+    """Groups, and all samples in the order that they were dealt in: those behind the groups' are left over."""
+    if samples < k:
+        raise ValueError(f"{samples} samples do not make a group of k={k}")
+    random = epoch_generator(seed, epoch)
+    order = torch.randperm(samples, generator=random)
+    dealt = order[: samples // k * k]
+    groups = alike.groups(dealt, k, random) if alike is not None and alike.share else dealt.view(-1, k)
+    return groups, order
 
 
 def epoch_generator(seed: int, epoch: int, stream: int = 0) -> torch.Generator:

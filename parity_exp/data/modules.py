@@ -213,10 +213,11 @@ class GroupDataModule(_TensorDataModule):
     def train_dataloader(self) -> Runs:
         samples = len(self.train)
         device = self._device()
+        alike = self.splits.alike(self.splits.train)
         all_counted = torch.ones(self.batch_size + LEAST_TO_LEARN_FROM, self.k, dtype=torch.bool, device=device)
 
         def draw(epoch: int) -> Tensor:
-            return coding_groups(samples, self.k, self.seed, epoch).to(device)
+            return coding_groups(samples, self.k, self.seed, epoch, alike).to(device)
 
         def make(groups: Tensor, epoch: int, batch: int) -> GroupBatch:
             prepared = self._grouped(self.train.inputs, groups, self.finish_train, epoch, batch)
@@ -227,7 +228,8 @@ class GroupDataModule(_TensorDataModule):
         return self._training(draw, make, samples // self.k)
 
     def val_dataloader(self) -> Batches:
-        groups, counted = covering_groups(len(self.validation), self.k, self.seed)
+        alike = self.splits.alike(self.splits.validation)
+        groups, counted = covering_groups(len(self.validation), self.k, self.seed, alike)
         device = self._device()
         rows = torch.arange(len(groups), device=device)
         groups, counted = groups.to(device), counted.to(device)

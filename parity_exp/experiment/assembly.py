@@ -20,7 +20,7 @@ from parity_exp.devices.backends import load_backends
 from parity_exp.errors import ConfigError, DataError
 from parity_exp.experiment.averaged_models import averaged_models, averaging_of, is_over_models, new_average
 from parity_exp.experiment.backups import BACKUPS, backup_architecture, imitation_of, new_multiplexed_network
-from parity_exp.experiment.chosen_task import with_task
+from parity_exp.experiment.chosen_task import with_alike_groups, with_task
 from parity_exp.experiment.codes import code_of, generator_of, trained_parts
 from parity_exp.experiment.components import build, is_systematic, new_non_systematic_code
 from parity_exp.experiment.keys import key_of
@@ -100,7 +100,7 @@ class Experiment:
         if self._trained is not None:
             dataset.adopt(self._trained.path)
         try:
-            splits = with_task(dataset.load(), self.config)
+            splits = with_alike_groups(with_task(dataset.load(), self.config), self.config)
             splits.normalise(splits.train.inputs[:1])  # what does not fit the channels is refused here
         except SettingError as error:
             raise ConfigError(error.within("dataset").at(key_of)) from None

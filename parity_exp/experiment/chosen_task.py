@@ -26,3 +26,20 @@ def with_task(splits: Splits, config: DictConfig) -> Splits:
             "base.checkpoint, or base.max_epochs=0 for a pretrained model"
         )
     return replace(splits, task=chosen)
+
+
+def with_alike_groups(splits: Splits, config: DictConfig) -> Splits:
+    """Splits whose coding groups have as many queries of one class as the config says.
+
+    Raises:
+        ConfigError: there are no classes.
+    """
+    share = float((config.get("groups") or {}).get("correlated", 0.0))  # runs of before there was a choice
+    if not share:
+        return splits
+    if not splits.task.class_names or splits.task.own_truth or splits.train.labels.dim() != 1:
+        raise ConfigError(
+            f"groups.correlated={share:g}: groups have queries of one class, and dataset={config.dataset.name} has no "
+            "classes to predict; leave it out"
+        )
+    return replace(splits, correlated=share)

@@ -57,6 +57,9 @@ def overlaid(
         if part not in config:  # a run of before there was this part
             OmegaConf.update(config, part, composed[part], force_add=True)
     given = [(override, place_now(place_of(override))) for override in HydraConfig.get().overrides.task]
+    for part in {re.split(r"[./]", path)[0] for _, path in given} & set(may_change):
+        if part not in config:  # likewise
+            OmegaConf.update(config, part, composed[part], force_add=True)
     if from_experiment and any(path == "experiment" for _, path in given):
         for part in from_experiment:
             OmegaConf.update(config, part, composed[part], merge=False, force_add=True)

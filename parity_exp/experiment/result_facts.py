@@ -62,6 +62,8 @@ def config_facts(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     facts = without(flat(plain), CANNOT_MATTER)
     if facts.get("task", "") is None:  # as before there was a choice
         del facts["task"]
+    if facts.get("groups.correlated") == 0:  # likewise
+        del facts["groups.correlated"]
     return facts
 
 

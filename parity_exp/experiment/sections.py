@@ -49,6 +49,7 @@ TABLE = (
     Section("acceleration", "base", ("resume", "evaluate", "serve")),
     Section("optimisation", "base", ("resume",)),
     Section("k", "code"),
+    Section("groups", "code", ("evaluate", "serve")),
     Section("code", "code"),
     Section("members", "code"),
     Section("position_code", "code"),

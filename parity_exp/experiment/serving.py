@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from parity_exp.coding import Code, FisherAveraging, Grid, NonSystematicCode
 from parity_exp.coding.token_grid import TokenGrid
+from parity_exp.data import coding_groups
 from parity_exp.errors import ConfigError
 from parity_exp.experiment.assembly import Experiment
 from parity_exp.experiment.backups import BACKUPS, multiplexed_code
@@ -151,6 +152,12 @@ class ServingPlan:
             queries, labels, arguments["together"] = tagged(queries, k), labels.repeat_interleave(k, dim=0), k
             models |= self._bank(trained, run)
             codes = {name: code.for_tagged() for name, code in codes.items() if isinstance(code, FisherAveraging)}
+        alike = splits.alike(splits.test)
+        if (
+            alike is not None and not experiment.over_models
+        ):  # queries that are to be coded together come one after the other
+            order = coding_groups(len(labels), experiment.k, experiment.seed, alike=alike).flatten()
+            queries, labels, arguments["together"] = queries[order], labels[order], experiment.k
         return arguments | {
             "models": models,
             "queries": queries,

@@ -49,7 +49,7 @@ def choose_settings(
     """
 
     def make_evaluator(code: NonSystematicCode) -> NonSystematicEvaluator:
-        return NonSystematicEvaluator(code, base, device, splits.normalise)
+        return NonSystematicEvaluator(code, base, device, splits.normalise, correlated=splits.correlated)
 
     code = make_code()
     nothing = Chosen({}, None, {}, None)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from parity_exp.coding import Code, loss_patterns
-from parity_exp.data import Samples, covering_groups
+from parity_exp.data import Alike, Samples, covering_groups
 from parity_exp.devices.memory import samples_at_once
 from parity_exp.devices.placement import on_device
 from parity_exp.tasks import Task
@@ -71,6 +71,7 @@ class Evaluator:
         parity_models: r networks.
         device: where to run copies of them.
         normalise: brings a batch of queries ``(N, C, H, W)`` from how they are kept to what networks see.
+        correlated: share of a group's queries that are of one class.
     """
 
     def __init__(
@@ -79,8 +80,10 @@ class Evaluator:
         parity_models: Sequence[nn.Module],
         device: torch.device,
         normalise: Callable[[Tensor], Tensor] = lambda queries: queries,
+        correlated: float = 0.0,
     ) -> None:
         self.normalise = normalise
+        self.correlated = correlated
         self.code = on_device(code, device)
         self.parity_models = [on_device(model, device) for model in parity_models]
         self.device = device
@@ -126,7 +129,7 @@ class Evaluator:
     @torch.no_grad()
     def examples(self, samples: Samples, predictions: Tensor, seed: int, count: int) -> Examples:
         """Take the first groups of the grouping that :meth:`evaluate` uses."""
-        groups, _ = covering_groups(len(samples), self.code.k, seed)
+        groups, _ = covering_groups(len(samples), self.code.k, seed, Alike(samples.labels, self.correlated))
         groups = groups[:count]
         queries = self._queries(samples, groups)
         group_predictions = predictions[groups].to(self.device)
@@ -180,7 +183,7 @@ class Evaluator:
         return torch.stack(outputs, dim=1)
 
     def _batches(self, samples: Samples, predictions: Tensor, seed: int) -> Iterator["GroupOutputs"]:
-        groups, counted = covering_groups(len(samples), self.code.k, seed)
+        groups, counted = covering_groups(len(samples), self.code.k, seed, Alike(samples.labels, self.correlated))
         patterns = max(len(self._patterns(losses)) for losses in self._loss_counts())
         for rows in torch.arange(len(groups)).split(self._groups_at_once(samples, patterns * predictions[0].numel())):
             chosen = groups[rows]

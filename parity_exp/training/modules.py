@@ -321,7 +321,7 @@ class CodedModule(TrainedModule):
             # Lightning keeps the mode it finds; evaluation mode also stops batch norm from adapting.
             module.requires_grad_(False).eval()
         self.losses = LossPatterns.of_predictions(all_loss_patterns(code.k, code.r, PATTERNS_IN_TRAINING, seed), code.r)
-        self.training_losses = LossPatterns(*joint_loss_patterns(code.k, code.r, PATTERNS_IN_TRAINING, seed))
+        self.training_losses = _losses_to_learn(code, seed)
         self.degraded = MeanMetric("disable")
         self.reconstruction = MeanMetric("disable")
 
@@ -355,3 +355,12 @@ class CodedModule(TrainedModule):
     def parts(self) -> dict[str, str]:
         parities = {f"parity-{row}": f"parity_models.{row}." for row in range(self.code.r)}
         return {**parities, "encoder": "code.encoder.", "decoder": "code.decoder."}
+
+
+def _losses_to_learn(code: Code, seed: int) -> LossPatterns:
+    """All losses that the decoder repairs, where they make a difference to it; else those of up to r predictions."""
+    decoder, most = code.decoder, code.decoder.most_losses
+    if not decoder.reads_predictions or most <= code.r:
+        return LossPatterns(*joint_loss_patterns(code.k, code.r, PATTERNS_IN_TRAINING, seed))
+    limit = max(1, PATTERNS_IN_TRAINING // most)
+    return LossPatterns(*joint_loss_patterns(code.k, code.r, limit, seed, most, decoder.repairs))

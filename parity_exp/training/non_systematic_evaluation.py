@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from parity_exp.coding import NonSystematicCode, loss_patterns
-from parity_exp.data import Samples, covering_groups
+from parity_exp.data import Alike, Samples, covering_groups
 from parity_exp.devices.memory import samples_at_once
 from parity_exp.devices.placement import on_device
 from parity_exp.tasks import Task
@@ -51,6 +51,7 @@ class NonSystematicEvaluator:
         device: where to run a copy of it.
         normalise: brings a batch of queries ``(N, C, H, W)`` from how they are kept to what networks see.
         noise_sigmas: standard deviations of what is added to wrong answers, where the code looks for these.
+        correlated: share of a group's queries that are of one class.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class NonSystematicEvaluator:
         device: torch.device,
         normalise: Callable[[Tensor], Tensor] = lambda queries: queries,
         noise_sigmas: Sequence[float] = (),
+        correlated: float = 0.0,
     ) -> None:
         self.code = code
+        self.correlated = correlated
         self.noise_sigmas = noise_sigmas if code.byzantine else ()
         self.base = on_device(base, device)
         self.device = device
@@ -141,7 +144,7 @@ class NonSystematicEvaluator:
     @torch.no_grad()
     def examples(self, samples: Samples, predictions: Tensor, seed: int, count: int) -> Examples:
         """The first groups of the grouping that :meth:`evaluate` uses, decoded from the first answers."""
-        groups, _ = covering_groups(len(samples), self.code.k, seed)
+        groups, _ = covering_groups(len(samples), self.code.k, seed, Alike(samples.labels, self.correlated))
         groups = groups[:count]
         queries = self._queries(samples, groups)
         coded = self.code.encode(queries)
@@ -153,7 +156,7 @@ class NonSystematicEvaluator:
     @torch.no_grad()
     def answered(self, samples: Samples, predictions: Tensor, seed: int) -> Iterator[AnsweredBatch]:
         """Groups that cover some samples, with the answers to their coded queries."""
-        groups, counted = covering_groups(len(samples), self.code.k, seed)
+        groups, counted = covering_groups(len(samples), self.code.k, seed, Alike(samples.labels, self.correlated))
         at_once = samples_at_once(samples.inputs.shape[1:], QUERIES_IN_BATCH, self.device)
         for rows in torch.arange(len(groups)).split(max(1, at_once // self.code.n)):
             chosen = groups[rows]

@@ -26,7 +26,8 @@ def normal_outputs(
     assert isinstance(parts.code, Code)
     samples, k = splits.validation, parts.code.k
     draws = -(-GROUPS // (len(samples) // k))
-    groups = torch.cat([coding_groups(len(samples), k, seed, draw) for draw in range(draws)])
+    alike = splits.alike(samples)
+    groups = torch.cat([coding_groups(len(samples), k, seed, draw, alike) for draw in range(draws)])
     own = predictions(parts.base, samples.inputs, splits, device)
     evaluator = parts.evaluator(splits, device)
     assert isinstance(evaluator, Evaluator)

@@ -39,10 +39,12 @@ class TrainedParts:
     ) -> Evaluator | NonSystematicEvaluator:
         """What measures them on a split."""
         if isinstance(self.code, NonSystematicCode):
-            return NonSystematicEvaluator(self.code, self.base, device, splits.normalise, noise_sigmas)
+            return NonSystematicEvaluator(
+                self.code, self.base, device, splits.normalise, noise_sigmas, splits.correlated
+            )
         if self.members:
             return MembersEvaluator(self.code, self.members, self.parity_models, device, splits.normalise)
-        return Evaluator(self.code, self.parity_models, device, splits.normalise)
+        return Evaluator(self.code, self.parity_models, device, splits.normalise, splits.correlated)
 
 
 def load_parts(parts: TrainedParts, run: RunDirectory, key: str) -> TrainedParts:

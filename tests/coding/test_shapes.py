@@ -116,12 +116,13 @@ def check_groups_decode_like_batches(decoder: Decoder, seed: int) -> None:
     k, r = decoder.k, decoder.r
     random = torch.Generator().manual_seed(seed)
     predictions = torch.randn(k, *decoder.output_shape, generator=random)
-    *leading, size = decoder.output_shape
-    parities = torch.randn(r, *leading, size + decoder.extra_outputs, generator=random)
+    leading = decoder.output_shape[:-1]
+    parities = torch.randn(r, *leading, decoder.parity_outputs // math.prod(leading), generator=random)
     patterns = [
         (own, arrived)
         for arrived in itertools.product([True, False], repeat=r)
-        for lost in range(1, sum(arrived) + 1)
+        for lost in range(1, k + 1)
+        if decoder.repairs(lost, sum(arrived))
         for places in itertools.combinations(range(k), lost)
         for own in [[place not in places for place in range(k)]]
     ]

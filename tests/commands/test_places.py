@@ -35,6 +35,27 @@ def test_a_convolutional_network_keeps_places_apart_and_any_number_of_losses_com
         assert set(lost) == {1, 2, 3}, command
 
 
+@pytest.mark.slow
+def test_a_mixture_learns_from_groups_of_like_queries_and_is_served_with_them(
+    trained: Trained, run: Run, folder: Path
+) -> None:
+    train = trained(*APART, "decoder=mixture", "groups.correlated=1")
+    values = metrics(train)
+    assert values["test/losses_3/degraded_accuracy"] >= 0
+    assert run("evaluate", f"run={train}", "groups.correlated=0") == 0
+    apart = metrics(run_dirs(folder, "evaluate")[0])
+    assert apart["test/available_accuracy"] == values["test/available_accuracy"]
+    assert apart["test/degraded_accuracy"] != values["test/degraded_accuracy"]
+
+    assert run("serve", f"run={train}", "redundancy=[parity]", "load.queries=300", "straggler=shuffle_heavy") == 0
+    served = run_dirs(folder, "serve")[0]
+    assert metrics(served)["serve/parity/lost"] == 0
+    queries = pd.read_parquet(served / "queries-parity.parquet")
+    assert set(queries["source"]) == {"own", "reconstructed"}
+    by_group = queries.groupby("group")["label"].nunique()
+    assert by_group.mean() < 1.5  # three digits at random are 2.7 different ones
+
+
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
@@ -42,6 +63,10 @@ def test_a_convolutional_network_keeps_places_apart_and_any_number_of_losses_com
         (
             ["encoder=concat", "decoder=places", "parity.trainable=false"],
             "parity.trainable=false: the base",
+        ),
+        (
+            ["dataset=digit_boxes", "groups.correlated=0.5"],
+            "groups.correlated=0.5: groups have queries of one class, and dataset=digit_boxes has no",
         ),
     ],
 )

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parity_exp.data import Batches, coding_groups, covering_groups
+from parity_exp.data import Alike, Batches, coding_groups, covering_groups
 from parity_exp.data.groups import Runs
 
 
@@ -39,6 +39,39 @@ def test_covering_groups_count_every_sample_once(samples: int, k: int, seed: int
     assert groups.shape == counted.shape == (-(-samples // k), k)
     assert groups[counted].sort().values.tolist() == list(range(samples))
     assert all(len(group.unique()) == k for group in groups), "no sample twice in a group"
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    samples=st.integers(2, 200), k=st.integers(2, 9), seed=st.integers(0, 1000), share=st.sampled_from([0.0, 0.3, 1.0])
+)
+def test_groups_of_like_samples_cover_every_sample_once_as_well(samples: int, k: int, seed: int, share: float) -> None:
+    if samples < k:
+        return
+    labels = torch.randint(3, (samples,), generator=torch.Generator().manual_seed(seed))
+    groups, counted = covering_groups(samples, k, seed, Alike(labels, share))
+    assert groups[counted].sort().values.tolist() == list(range(samples))
+    assert all(len(group.unique()) == k for group in groups)
+    if share == 0:
+        assert torch.equal(groups, covering_groups(samples, k, seed)[0])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_so_many_queries_of_a_group_are_of_one_class(share: float) -> None:
+    labels = torch.arange(10).repeat(1000)
+    groups = coding_groups(len(labels), 8, 0, alike=Alike(labels, share))
+    of_classes = torch.stack([(labels[groups] == one).sum(1) for one in range(10)], 1)
+    pairs = ((of_classes * (of_classes - 1)).sum(1) / (8 * 7)).mean()
+    assert float(pairs) == pytest.approx(share**2 + 0.1 * (1 - share**2), abs=0.02)
+    first = of_classes.argmax(1)[: len(groups) // 10]
+    assert len(first.unique()) == 10, "neighbours are not of one class as well"
+
+
+def test_groups_of_like_samples_are_drawn_afresh_each_epoch_from_the_seed() -> None:
+    alike = Alike(torch.arange(100) % 10, 0.5)
+    drawn = [coding_groups(100, 2, seed, epoch, alike) for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0))]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2]) and not torch.equal(drawn[0], drawn[3])
 
 
 def indices(batches: Batches) -> list[list[int]]:

@@ -110,6 +110,7 @@ CONFIG: dict[str, Any] = {
     "k": Annotated[int, Ge(2), Le(1000)],
     "r": Few,
     "seed": Seed,
+    "groups": {"correlated": Share},
     "frontends": Frontends,
     "frontend_split": Literal["random", "round_robin"],
     "batch_groups": Annotated[int, Ge(1), Le(10**6)] | None,
