@@ -83,7 +83,7 @@ def multiplexed_code(config: DictConfig, splits: Splits) -> Code:
         ConfigError: queries that cannot be laid side by side.
     """
     try:
-        return multiplexing(config.k, splits.query_shape, splits.task.outputs)
+        return multiplexing(config.k, splits.query_shape, splits.task.outputs, splits.texts is not None)
     except ValueError as error:
         raise ConfigError(f"redundancy={MULTIPLEXED}: {error}; take redundancy=approximate_backup") from None
 
@@ -93,7 +93,7 @@ def new_multiplexed_network(config: DictConfig, splits: Splits) -> nn.Module:
     code = multiplexed_code(config, splits)
     with seeded(config.multiplexed_backup.seed, BASE_WEIGHTS):
         network = places_network(architecture_for(config, MULTIPLEXED, splits), f"{MULTIPLEXED}.architecture", code)
-    return Multiplexed(network, code.encoder)  # type: ignore[arg-type]
+    return Multiplexed(network, code.encoder)
 
 
 def imitation_of(config: DictConfig, section: str, base: Callable[[], nn.Module]) -> Imitation | None:

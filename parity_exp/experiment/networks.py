@@ -93,6 +93,10 @@ def places_network(architecture: DictConfig, key: str, code: Code) -> PlacesApar
         ConfigError: the architecture cannot.
     """
     encoder, decoder = code.encoder, code.decoder
+    if isinstance(encoder.grid, TokenGrid):
+        apart = _token_network(architecture, key, encoder.grid, decoder)
+        assert isinstance(apart, PlacesApart)
+        return apart
     assert isinstance(encoder.grid, Grid)
     outputs = math.prod(decoder.output_shape)
     try:

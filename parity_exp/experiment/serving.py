@@ -183,8 +183,17 @@ class ServingPlan:
             load = partial(load_model, node(section), query_shape, outputs, str(path))
             return ServedModel(load, query_shape, (outputs,), str(path))
 
+        def served_tokens(section: str, code: Code, path: str) -> ServedModel:
+            encoder, decoder = code.encoder, code.decoder
+            assert isinstance(encoder.grid, TokenGrid)
+            numbers = outputs if decoder.by_place else decoder.parity_outputs
+            load_tokens = partial(load_token_places, node(section), encoder.grid, decoder.by_place, numbers, path)
+            return ServedModel(load_tokens, encoder.parity_shape, (decoder.parity_outputs,), path)
+
         def served_places(section: str, code: Code, path: str) -> ServedModel:
             encoder, decoder = code.encoder, code.decoder
+            if isinstance(encoder.grid, TokenGrid):
+                return served_tokens(section, code, path)
             assert isinstance(encoder.grid, Grid)  # otherwise such a decoder is refused
             load = partial(load_places_apart, node(section), encoder.grid, encoder.parity_shape, outputs, path)
             return ServedModel(load, encoder.parity_shape, (decoder.parity_outputs,), path)
@@ -196,9 +205,7 @@ class ServingPlan:
                 load_average = partial(load_scaled, node("base"), float(experiment.k), shape, outputs, path)
                 return ServedModel(load_average, shape, (outputs,), path)
             if isinstance(encoder.grid, TokenGrid):
-                numbers = outputs if decoder.by_place else decoder.parity_outputs
-                load_tokens = partial(load_token_places, node("parity"), encoder.grid, decoder.by_place, numbers, path)
-                return ServedModel(load_tokens, encoder.parity_shape, (decoder.parity_outputs,), path)
+                return served_tokens("parity", code, path)
             if decoder.by_place:
                 return served_places("parity", code, path)
             section = "parity" if self.config.parity.trainable else "base"

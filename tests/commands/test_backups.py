@@ -18,6 +18,7 @@ from parity_exp.models.operations import operations
 from parity_exp.simulation.session import simulate
 from tests.commands.test_serve import BRISK
 from tests.conftest import QUICK, Run, metrics, run_dirs
+from tests.data.texts import write_table
 
 
 def compose(*overrides: str) -> DictConfig:
@@ -54,6 +55,25 @@ def test_backups_are_trained_measured_and_served(run: Run, folder: Path) -> None
     assert values["test/multiplexed_backup/degraded_accuracy"] == again["test/multiplexed_backup/degraded_accuracy"]
     tasks = pd.read_parquet(served / "tasks-multiplexed_backup.parquet")
     assert set(tasks["model"]) == {"base", "multiplexed_backup"}
+
+
+@pytest.mark.slow
+def test_texts_have_a_multiplexed_backup_as_well(run: Run, folder: Path) -> None:
+    table = write_table(folder / "mails.csv", 120)
+    small = ("architecture=text_transformer", "architecture.width=16", "architecture.depth=1", "dataset.max_length=12")
+    of_texts = ("dataset=csv", f"dataset.path={table}", *small, "encoder=concat", "k=3", "tracker=none")
+    epochs = ("base.max_epochs=2", "trainer.max_epochs=1", "multiplexed_backup.max_epochs=1", "trainer.accelerator=cpu")
+    assert run("train", *of_texts, *epochs, "evaluation.backups=[multiplexed_backup]") == 0
+    (trained,) = run_dirs(folder, "train")
+    values = metrics(trained)
+    assert 0 <= values["test/multiplexed_backup/degraded_accuracy"] <= 1
+    assert values["cost/multiplexed_backup_flops_fraction"] < 0.5
+
+    policies = ("redundancy=[multiplexed_backup]", "redundancy.multiplexed_backup.delay_ms=0")
+    assert run("serve", f"run={trained}", "tracker=none", *BRISK, *policies, "load.queries=200") == 0
+    (served,) = run_dirs(folder, "serve")
+    values = metrics(served)
+    assert values["serve/multiplexed_backup/fraction/backup"] > 0 and values["serve/multiplexed_backup/lost"] == 0
 
 
 def test_a_multiplexed_backup_costs_a_quarter_of_a_task_a_query_in_simulated_time() -> None:

@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms import Resize
 
-from parity_exp.models import MLP, VGG11, LeNet, MobileNetV2, Multiplexed, multiplexing
+from parity_exp.coding import TokenGrid
+from parity_exp.models import MLP, VGG11, LeNet, MobileNetV2, Multiplexed, TextTransformer, multiplexing
 from parity_exp.models.narrowing import narrowed
 from parity_exp.models.operations import operations, operations_of
 from parity_exp.models.places import places_apart
+from parity_exp.models.token_places import TokensApart
 
 
 class Small(nn.Module):
@@ -35,7 +37,7 @@ def made(make: Callable[..., nn.Module], k: int, shape: tuple[int, ...]) -> Mult
     code = multiplexing(k, shape, 10)
     assert code.encoder.grid is not None
     network = places_apart(make, code.encoder.grid, shape, 10, getattr(make, "cell_settings", None))
-    return Multiplexed(network, code.encoder).eval()  # type: ignore[arg-type]
+    return Multiplexed(network, code.encoder).eval()
 
 
 @pytest.mark.parametrize("k", [2, 3, 4, 8])
@@ -104,6 +106,24 @@ def test_a_pass_costs_what_the_base_model_costs_and_a_query_a_part_of_it() -> No
 def test_queries_that_are_no_images_are_refused() -> None:
     with pytest.raises(ValueError, match="image queries"):
         multiplexing(2, (64,), 10)
+
+
+def test_texts_are_multiplexed_by_their_tokens() -> None:
+    code = multiplexing(3, (12,), 2, tokens=True)
+    assert isinstance(code.encoder.grid, TokenGrid)
+    network = TokensApart(TextTransformer((12,), 2, vocabulary=20, width=8, depth=1, heads=2), code.encoder.grid)
+    multiplexed = Multiplexed(network, code.encoder).eval()
+    texts = torch.randint(0, 20, (7, 12)).float()
+    with torch.no_grad():
+        whole = multiplexed(texts)
+        assert whole.shape == (7, 2)
+        parity = torch.empty(code.encoder.parity_shape)
+        for first in (0, 3):
+            code.encode_group(list(texts[first : first + 3]), 0, parity)
+            outputs = network(parity[None])
+            for place in range(3):
+                single = code.decoder.decode_group([None] * 3, [outputs[0]], place)
+                torch.testing.assert_close(single, whole[first + place])
 
 
 # ---- narrow networks
