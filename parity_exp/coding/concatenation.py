@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +10,7 @@ from torch import Tensor
 from parity_exp.coding.encoder import Encoder
 from parity_exp.coding.grid import Grid
 from parity_exp.coding.side_by_side import SideBySideEncoder
-
-Views = Literal["same", "mirrored", "shifted"]
+from parity_exp.coding.views import Views
 
 
 class ConcatenationEncoder(Encoder):

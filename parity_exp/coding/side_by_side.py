@@ -7,6 +7,7 @@ from torch import Tensor
 
 from parity_exp.coding.encoder import Encoder
 from parity_exp.coding.token_grid import TokenGrid
+from parity_exp.coding.views import Views
 
 
 class SideBySideEncoder(Encoder):
@@ -18,15 +19,22 @@ class SideBySideEncoder(Encoder):
 
     With r > 1 every parity model sees the same parity query.
 
+    Args:
+        views: ``same``; a text has no other.
+
     Raises:
-        ValueError: queries that are no rows of ids, or fewer than two tokens for each place.
+        ValueError: queries that are no rows of ids, fewer than two tokens for each place, or other views.
     """
 
     keeps_queries_apart = True
     colour = "#cc6677"
 
-    def __init__(self, k: int, r: int, query_shape: Sequence[int], generator: Tensor | None = None) -> None:
+    def __init__(
+        self, k: int, r: int, query_shape: Sequence[int], generator: Tensor | None = None, views: Views = "same"
+    ) -> None:
         super().__init__(k, r, query_shape, generator)
+        if views != "same":
+            raise ValueError(f"views={views}: a text can be neither mirrored nor moved; take views=same")
         if len(self.query_shape) != 1:
             raise ValueError(f"token ids come in rows (L,), not in queries of shape {self.query_shape}")
         length = self.query_shape[0]

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from parity_exp.coding import ConcatenationEncoder
-from parity_exp.coding.concatenation import Views
+from parity_exp.coding import ConcatenationEncoder, SideBySideEncoder
+from parity_exp.coding.views import Views
 
 ALL: list[Views] = ["same", "mirrored", "shifted"]
 
@@ -47,3 +47,8 @@ def test_shifted_views_are_those_of_moved_images() -> None:
     seen = made.grid.cut(made.encode(queries)[:, 1])
     moved = F.pad(queries.flatten(0, 1)[:, :, 1:, 1:], (0, 1, 0, 1), mode="replicate")
     torch.testing.assert_close(seen, F.interpolate(moved, size=(4, 4), mode="bilinear", antialias=True))
+
+
+def test_texts_have_one_view() -> None:
+    with pytest.raises(ValueError, match="views=mirrored: a text"):
+        SideBySideEncoder(2, 1, (8,), views="mirrored")

@@ -69,7 +69,8 @@ def test_texts_have_a_multiplexed_backup_as_well(run: Run, folder: Path) -> None
     assert 0 <= values["test/multiplexed_backup/degraded_accuracy"] <= 1
     assert values["cost/multiplexed_backup_flops_fraction"] < 0.5
 
-    policies = ("redundancy=[multiplexed_backup]", "redundancy.multiplexed_backup.delay_ms=0")
+    patient = "pool.start_timeout_s=600"
+    policies = ("redundancy=[multiplexed_backup]", "redundancy.multiplexed_backup.delay_ms=0", patient)
     assert run("serve", f"run={trained}", "tracker=none", *BRISK, *policies, "load.queries=200") == 0
     (served,) = run_dirs(folder, "serve")
     values = metrics(served)
