@@ -148,7 +148,8 @@ class Desk:
         self._in_order = list(self._queues.values())
         self.listens = any(made.listens for made in self._queues.values())
         self.changed = True
-        self._running: list[set[Work]] = [set() for _ in self._of_instance]
+        self._running: list[Work | None] = [None] * len(self._of_instance)  # one piece of what each has
+        self._further: dict[int, set[Work]] = {}  # and the rest of it
         self._refused = [0] * len(self._of_instance)
         self._is_up = [False] * len(self._of_instance)
         self._is_gone = [False] * len(self._of_instance)
@@ -199,8 +200,11 @@ class Desk:
     @property
     def pending(self) -> list[int]:
         """For each instance how much work waits for it and no other, or is in its hands."""
-        there = zip(self._of_instance, self._running, strict=True)
-        return [queues.waiting_for(instance) + len(running) for instance, (queues, running) in enumerate(there)]
+        there = enumerate(zip(self._of_instance, self._running, strict=True))
+        return [
+            queues.waiting_for(instance) + (work is not None) + len(self._further.get(instance, ()))
+            for instance, (queues, work) in there
+        ]
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -269,7 +273,10 @@ class Desk:
         work.took_s = took_s
         instance = work.instance
         if not self._ejected and not self._refused[instance]:  # as `_leave` has it, without a call
-            self._running[instance].discard(work)
+            if self._running[instance] is work:
+                self._running[instance] = None
+            elif self._further:
+                self._drop(work, instance)
             queues = self._of_instance[instance]
             queues.freed(instance)
             if not queues.is_empty:
@@ -310,7 +317,7 @@ class Desk:
         if work.state is not State.PLACED:
             return  # the instance is gone, and the work was given up with it
         instance, work.instance = work.instance, -1
-        self._running[instance].discard(work)
+        self._drop(work, instance)
         self._refused[instance] += 1
         self._retry_s = min(self._retry_s, work.placed_s + RETRY_S)
         self._note_due(self._retry_s)
@@ -335,7 +342,10 @@ class Desk:
         else:
             self._of_instance[instance].down(instance)
         self._note_change(instance)
-        lost, self._running[instance] = self._running[instance], set()
+        lost = list(self._further.pop(instance, ()))
+        first, self._running[instance] = self._running[instance], None
+        if first is not None:
+            lost.append(first)
         for work in sorted(lost, key=lambda work: work.number):
             work.state = State.FAILED
             if self.listens:
@@ -364,7 +374,7 @@ class Desk:
         Nothing is due and no instance has work, and for those that may come back there is none.
         """
         due = self._due_s()  # probes answer nobody
-        if due < inf or self.placements or self.responses or any(self._running):
+        if due < inf or self.placements or self.responses or any(map(self._has_work, range(self.instances))):
             return False
         return not any(
             queues.holds_tasks and not up and not gone
@@ -469,7 +479,10 @@ class Desk:
                 work.placed_s = now_s
                 work.number = self._placed
                 self._placed += self.frontends
-                running[work.instance].add(work)
+                if running[work.instance] is None:
+                    running[work.instance] = work
+                else:
+                    self._further.setdefault(work.instance, set()).add(work)
                 placements.append(work)
                 if self._tells_placed:
                     policy.placed(work, now_s)
@@ -590,7 +603,7 @@ class Desk:
     def _leave(self, work: Work) -> None:
         """Work has left its instance, which goes on."""
         instance = work.instance
-        self._running[instance].discard(work)
+        self._drop(work, instance)
         if instance in self._ejected:
             assert self._ejection is not None
             if instance not in self._ejection.ejected:
@@ -602,6 +615,17 @@ class Desk:
             queues.changed = self.changed = True
         if self._refused[instance]:
             self._forgive(instance)
+
+    def _has_work(self, instance: int) -> bool:
+        """Whether an instance has any."""
+        return self._running[instance] is not None or bool(self._further.get(instance))
+
+    def _drop(self, work: Work, instance: int) -> None:
+        """An instance has this work no longer."""
+        if self._running[instance] is work:
+            self._running[instance] = None
+        elif instance in self._further:
+            self._further[instance].discard(work)
 
     def _note_due(self, at_s: float) -> None:
         """Something is due at a time."""
@@ -626,7 +650,7 @@ class Desk:
     def _take_back(self, instances: list[int]) -> None:
         """Use instances again; those that still have something, when they have done that."""
         for instance in instances:
-            if instance in self._ejected and not self._running[instance]:
+            if instance in self._ejected and not self._has_work(instance):
                 self._ejected.discard(instance)
                 self._of_instance[instance].up(instance)
                 self._note_change(instance)
@@ -643,7 +667,7 @@ class Desk:
         self._retry_s = inf
         self.changed = True
         for instance, refused in enumerate(self._refused):
-            if refused and not self._running[instance] and instance not in self._ejected:
+            if refused and not self._has_work(instance) and instance not in self._ejected:
                 self._forgive(instance)
 
     def _forgive(self, instance: int) -> None:

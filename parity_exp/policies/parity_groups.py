@@ -83,7 +83,10 @@ class ParityGroups(Grouping):
 
     def encode(self, group: Group) -> None:
         """Send the parity queries of a full group."""
-        group.elements = min([len(batch.queries) for batch in group.members])
+        group.elements = len(group.members[0].queries)
+        for batch in group.members:
+            if len(batch.queries) < group.elements:
+                group.elements = len(batch.queries)
         for row, model in enumerate(self.models):
             self.send(group, Work(model, self.role, None, group, row, self.idle_only))
 
@@ -136,10 +139,12 @@ class ParityGroups(Grouping):
                 self._come_back(waiting, now_s)
             waiting = [batch for batch in waiting if not batch.answered]
         else:
-            hopeless = [batch for batch in waiting if batch.hopeless]
-            if hopeless and not self._will_decode(group):
-                self._give_up(hopeless, work)
-                waiting = [batch for batch in waiting if not batch.answered]
+            for batch in waiting:
+                if batch.hopeless:
+                    if not self._will_decode(group):
+                        self._give_up(waiting, work)
+                        waiting = [batch for batch in waiting if not batch.answered]
+                    break
         if not waiting:
             if not self.compares or self._compare(group):
                 self.end(group)
@@ -181,7 +186,7 @@ class ParityGroups(Grouping):
         """Whether a group has its k batches, and of its outputs what the code needs to give all predictions."""
         if len(group.members) < self.k:
             return False
-        return self.needs.suffice(self.k - group.own.count(None), self.rows - group.parities.count(None))
+        return self.k - group.own.count(None) >= self.needs.members[self.rows - group.parities.count(None)]
 
     def is_whole(self, group: Group) -> bool:
         """Whether all outputs are there."""

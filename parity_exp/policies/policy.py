@@ -312,8 +312,9 @@ class Policy(ABC):
 
     def dispatch(self, work: Work) -> None:
         """Dispatch work that answers its batch directly."""
-        assert work.batch is not None
-        work.batch.under_way.append(work)
+        batch = work.batch
+        assert batch is not None
+        batch.under_way.append(work)
         self.actions.dispatch(work)
 
     def cancel_queued(self, batch: Batch) -> None:

@@ -27,7 +27,7 @@ from parity_exp.policies.desk import Desk
 from parity_exp.policies.policy import Policy, Role, Work
 from parity_exp.policies.queues import Board, Queues, SingleQueue
 from parity_exp.simulation.losses import Loss, Returns, losses_of
-from parity_exp.simulation.outcome import DONE, RAISED, Outcome
+from parity_exp.simulation.outcome import DONE, RAISED, WAITING, Outcome
 
 Service = Callable[[Work, float], float]
 """How long a placed task takes that its instance begins at a time; infinity: for ever."""
@@ -178,7 +178,12 @@ class _Cluster:
         desks, events, outcome, service = self.desks, self.events, self.outcome, self.service
         there_s, back_s, numbers, done_s, lives = self.there_s, self.back_s, self.numbers, self.done_s, self.lives
         usual = self.raises is None and self.interrupt_s is None and not self.listens
-        placed = outcome.placed
+        arrivals_s, states, task_outcomes, placed = (
+            outcome.arrivals_s,
+            outcome.states,
+            outcome.task_outcomes,
+            outcome.placed,
+        )
         loss = next(self.losses, NEVER)
         while loss.start_s <= 0 and loss.until_s is not None:  # not there from the beginning
             self._lose(loss)
@@ -206,7 +211,7 @@ class _Cluster:
                     touched = everyone
                 else:
                     outcome.now_s = now_s
-                    outcome.sent(sent, now_s)
+                    arrivals_s[sent], states[sent] = now_s, WAITING
                     touched = alone[frontend_of[sent]]
                     touched[0][1].arrive(sent, now_s, now_s)
                     sent += 1
@@ -221,7 +226,7 @@ class _Cluster:
                 else:
                     touched = alone[event[5]]
                     if usual and event[4] == lives[event[3]]:  # as `_handle` has it, without a call
-                        outcome.ended(task.number, DONE)
+                        task_outcomes[task.number] = DONE
                         touched[0][1].finished(task, now_s)
                     else:
                         self._handle(event)

@@ -19,7 +19,7 @@ RUNNING, DONE, RAISED, LOST, STOPPED = range(-1, 4)
 OUTCOMES = np.array(["done", "raised", "lost", "stopped"])
 
 
-FRESH = 4096
+FRESH = 256
 """Tasks that are kept as they came until they go into arrays together."""
 
 
@@ -38,6 +38,9 @@ class Outcome:
         now_s: how far the simulation has come.
         instances: how many there were.
         replaces_queries: the policy's coded queries went out in the place of clients' queries.
+        arrivals_s: when each query arrived, as far as it has.
+        states: of each query its source, or that it has none.
+        task_outcomes: of each task that was placed.
     """
 
     def __init__(self, total: int) -> None:
@@ -46,9 +49,9 @@ class Outcome:
         self.now_s = 0.0
         self.instances = 0
         self.replaces_queries = False
-        self._scheduled_s = array("d", bytes(8 * total))
+        self.arrivals_s = array("d", bytes(8 * total))
         self._completed_s = array("d", bytes(8 * total))
-        self._state = array("b", [NOT_SENT]) * total
+        self.states = array("b", [NOT_SENT]) * total
         self._by = array("i", [-1]) * total
         self._group = array("q", [-1]) * total
         self._models: dict[str, int] = {}
@@ -57,7 +60,7 @@ class Outcome:
         self._task_placed_s = array("d")
         self._task_started_s = array("d")
         self._task_finished_s = array("d")
-        self._task_outcome = array("b")
+        self.task_outcomes = array("b")
         self._task_batch = array("q")
         self._task_group = array("q")
         self._task_size = array("i")
@@ -65,14 +68,9 @@ class Outcome:
             self._task_model, self._task_instance, self._task_placed_s, self._task_started_s, self._task_finished_s,
             self._task_batch, self._task_group, self._task_size,
         ]  # fmt: skip
-        self._fresh: list[tuple[int, int, float, float, float, int, int, int]] = []
+        self._fresh: list[Any] = []  # what goes into these, task after task
 
     # ---- while it runs
-
-    def sent(self, query: int, scheduled_s: float) -> None:
-        """A query has arrived."""
-        self._scheduled_s[query] = scheduled_s
-        self._state[query] = WAITING
 
     def answered(self, batch: Batch, elements: Sequence[int], source: AnswerSource, work: Work | None) -> None:
         """Some queries of a batch have their answers now."""
@@ -80,10 +78,10 @@ class Outcome:
         for element in elements:
             query = queries[element]
             self.answers += 1
-            if self._state[query] != WAITING:
+            if self.states[query] != WAITING:
                 self.duplicates += 1
                 continue
-            self._state[query] = source
+            self.states[query] = source
             self._completed_s[query] = self.now_s
             if work is not None:
                 self._by[query] = work.instance
@@ -99,46 +97,46 @@ class Outcome:
         else:
             group, first = task.group, -1
             size = group.elements if group is not None else 0
-        self._task_outcome.append(RUNNING)
+        self.task_outcomes.append(RUNNING)
         fresh = self._fresh
         try:
             model = self._models[task.model]
         except KeyError:
             model = self._models[task.model] = len(self._models)
         number = -1 if group is None else group.number
-        fresh.append((model, task.instance, placed_s, started_s, finished_s, first, number, size))
-        if len(fresh) == FRESH:
+        fresh += (model, task.instance, placed_s, started_s, finished_s, first, number, size)
+        if len(fresh) >= 8 * FRESH:
             self._keep()
 
     def _keep(self) -> None:
         """Put what has been placed lately into the arrays: many at a time, which is quicker."""
         if self._fresh:
-            for values, more in zip(self._of_tasks, zip(*self._fresh, strict=True), strict=True):
-                values.extend(more)
+            for place, values in enumerate(self._of_tasks):
+                values.fromlist(self._fresh[place :: len(self._of_tasks)])
             self._fresh.clear()
 
     def ended(self, number: int, outcome: int) -> None:
         """The desk knows that a task is done or has raised."""
-        self._task_outcome[number] = outcome
+        self.task_outcomes[number] = outcome
 
     def lost_task(self, number: int, now_s: float) -> None:
         """A task's instance was killed at a time."""
         self._keep()
         self._task_finished_s[number] = now_s
-        self._task_outcome[number] = LOST
+        self.task_outcomes[number] = LOST
 
     def stopped_task(self, number: int, now_s: float) -> None:
         """An instance has stopped at a task, as it was told."""
         self._keep()
         self._task_finished_s[number] = now_s
-        self._task_outcome[number] = STOPPED
+        self.task_outcomes[number] = STOPPED
 
     # ---- afterwards
 
     @property
     def scheduled_s(self) -> NDArray[np.float64]:
         """``(queries,)``: when each query arrived, which its latency counts from."""
-        return np.frombuffer(self._scheduled_s)
+        return np.frombuffer(self.arrivals_s)
 
     @property
     def completed_s(self) -> NDArray[np.float64]:
@@ -153,7 +151,7 @@ class Outcome:
     @property
     def source(self) -> NDArray[np.int8]:
         """``(queries,)``: a :class:`~parity_exp.policies.policy.AnswerSource`; -1 for no answer, -2 for not arrived."""
-        return np.frombuffer(self._state, dtype=np.int8)
+        return np.frombuffer(self.states, dtype=np.int8)
 
     @property
     def instance(self) -> NDArray[np.int32]:
@@ -173,7 +171,7 @@ class Outcome:
     @property
     def tasks_placed(self) -> int:
         """Tasks that instances were given."""
-        return len(self._task_outcome)
+        return len(self.task_outcomes)
 
     def queries(self, warmup: int = 0) -> pd.DataFrame:
         """A row a query that was answered, in the order of arrivals, as ``queries-<policy>.parquet`` holds them.
@@ -203,7 +201,7 @@ class Outcome:
     def tasks(self) -> pd.DataFrame:
         """A row a task that has ended, in the order of their ends, as ``tasks-<policy>.parquet`` holds them."""
         self._keep()
-        outcome = np.frombuffer(self._task_outcome, dtype=np.int8)
+        outcome = np.frombuffer(self.task_outcomes, dtype=np.int8)
         finished_s = np.frombuffer(self._task_finished_s)
         rows = np.flatnonzero(outcome != RUNNING)
         rows = rows[np.argsort(finished_s[rows], kind="stable")]
@@ -238,13 +236,13 @@ class Outcome:
         first = int(size[own][places].sum())
         given = Given(first, parity=int(size[~own].sum()), repeated=int(size[own].sum()) - first)
         answered = int(np.count_nonzero(self.source >= 0))
-        stopped = np.count_nonzero(np.frombuffer(self._task_outcome, dtype=np.int8) == STOPPED)
+        stopped = np.count_nonzero(np.frombuffer(self.task_outcomes, dtype=np.int8) == STOPPED)
         stops = {"stopped_tasks": float(stopped)} if stopped else {}
         return given.costs(answered, self.replaces_queries) | {"busy": self._busy()} | stops
 
     def _busy(self) -> float:
         """Share of the time that instances worked, the mean over instances, from 0 to the end of the run."""
-        outcome = np.frombuffer(self._task_outcome, dtype=np.int8)
+        outcome = np.frombuffer(self.task_outcomes, dtype=np.int8)
         done = (outcome == DONE) | (outcome == STOPPED)
         worked_s = np.frombuffer(self._task_finished_s)[done] - np.frombuffer(self._task_started_s)[done]
         return float(worked_s.sum()) / (self.now_s * self.instances) if self.now_s else 0.0

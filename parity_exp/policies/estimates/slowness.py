@@ -52,20 +52,17 @@ class Slowness:
         share = self.shares[instance]
         if slow or share:
             self.shares[instance] = share + WEIGHT * (slow - share)
-        self._count(slow)
+        self.tasks = tasks = self.tasks + 1
+        self.share_of_all += (slow - self.share_of_all) * (WEIGHT_OF_ALL if tasks >= FIRST else 1 / tasks)
 
     def failed(self) -> None:
         """A task has failed."""
-        self._count(True)
+        self.tasks += 1
+        self.share_of_all += (1 - self.share_of_all) * max(WEIGHT_OF_ALL, 1 / self.tasks)
 
     def are_rarer_than(self, share: float) -> bool:
         """Whether slow tasks are known to be rarer than this."""
         return self.tasks >= ENOUGH and self.share_of_all < share
-
-    def _count(self, slow: bool) -> None:
-        self.tasks += 1
-        weight = WEIGHT_OF_ALL if self.tasks >= FIRST else 1 / self.tasks
-        self.share_of_all += (slow - self.share_of_all) * weight
 
     def is_slow(self, instance: int, so_far: bool) -> bool:
         """Whether an instance is slow, given whether it was so far."""

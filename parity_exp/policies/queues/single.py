@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from parity_exp.policies.queues.in_order import InOrder
+from parity_exp.policies.queues.in_order import QUEUED, InOrder
 from parity_exp.policies.queues.queues import Queues, taken
 from parity_exp.policies.role import Role
 from parity_exp.policies.work import Work
@@ -102,7 +102,11 @@ class SingleQueue(Queues):
         if normal.size:
             idle = self.having[0]
             if idle or (self.prefetch > 1 and any(self.having)):
-                work = normal.pop()
+                normal.size -= 1  # as `pop` has it, without a call
+                work = normal.work.popleft()
+                while work.state is not QUEUED:
+                    normal.cancelled -= 1
+                    work = normal.work.popleft()
                 batch = work.batch
                 if idle and (batch is None or len(batch.under_way) == 1):
                     instance = idle.popitem(last=False)[0]
