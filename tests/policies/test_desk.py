@@ -580,6 +580,25 @@ def test_timers_that_are_set_in_any_order_come_in_the_order_of_time() -> None:
     assert {query for _, query in policy.called} == {1, 2, 3}
 
 
+def test_what_instances_have_is_counted_and_lost_in_order() -> None:
+    driver = Driver(NoRedundancy(2, 1), 2, prefetch=3)
+    driver.arrive(6)
+    assert driver.desk.pending == [3, 3]
+    first, second, third = driver.running[0]
+    driver.finish(first)
+    assert driver.desk.pending == [2, 3]
+    driver.arrive(1)
+    fourth = driver.running[0][-1]
+    driver.finish(third)
+    assert driver.desk.pending == [2, 3]
+    driver.kill(0)
+    assert driver.desk.pending == [0, 3]
+    assert [second.state, fourth.state] == [State.FAILED, State.FAILED]
+    driver.up(0)
+    assert [task.batch for task in driver.running[0]] == [second.batch, fourth.batch]
+    assert driver.desk.pending == [2, 3]
+
+
 def test_who_is_told_of_answers_at_once_finds_no_responses() -> None:
     told: list[tuple[tuple[int, ...], list[int], AnswerSource, Work | None]] = []
     desk = Desk(
