@@ -45,6 +45,9 @@ DOUBT, LEAST_DOUBT = 5.0, 0.03
 """Another way is taken when it comes to less than the present one by this share: the first over the square root of the
 arrivals that have been played, but the second at least. The percentiles of few arrivals are accidents."""
 
+SLOWER = 10
+"""So many arrivals of those played have to be slower than what is compared: the very slowest of few are accidents."""
+
 
 class Autopilot(Policy):
     """Does what would have been best of late, by playing what it has seen again.
@@ -195,7 +198,8 @@ class Autopilot(Policy):
 
     def _best(self, replayed: Mapping[str, Replayed]) -> str:
         """The way that comes to least; the present one unless another is clearly better."""
-        costs = costs_of(replayed, self.percentiles, self.task_cost, self.reconstruction_cost)
+        percentiles = judged(self.percentiles, self.asked)
+        costs = costs_of(replayed, percentiles, self.task_cost, self.reconstruction_cost)
         kept = KEPT * self.evidence
         self.evidence = kept + self.asked
         for way, cost in costs.items():
@@ -211,6 +215,11 @@ class Autopilot(Policy):
         self.turns.append((now_s, way))
         before, self.driven = self.driven, self._made(way)
         self.driven.go_on_from(before)
+
+
+def judged(percentiles: Sequence[float], arrivals: int) -> list[float]:
+    """What a past of so many arrivals tells of percentiles: those up to the one that :data:`SLOWER` arrivals exceed."""
+    return [min(percentile, max(50.0, 100 * (1 - SLOWER / arrivals))) for percentile in percentiles]
 
 
 def costs_of(

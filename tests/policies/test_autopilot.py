@@ -9,7 +9,7 @@ import pytest
 from parity_exp.disturbances import Exponential
 from parity_exp.disturbances.trace import KILL, SLOW, Disturbance, timelines
 from parity_exp.policies import Adaptive, Autopilot, autopilot
-from parity_exp.policies.autopilot import WAYS, costs_of
+from parity_exp.policies.autopilot import WAYS, costs_of, judged
 from parity_exp.policies.estimates.seen import Seen
 from parity_exp.policies.needs import Needs
 from parity_exp.policies.policy import AnswerSource, Policy
@@ -114,6 +114,14 @@ def test_the_worst_of_the_percentiles_counts_and_what_was_paid_is_added() -> Non
     assert costs_of(ways, [98], 0, 3.0) == pytest.approx({"even": 1.25, "lopsided": 1.6})
     lost = {"all": Replayed([float("inf")] * 10, 1.0, 0.0)}
     assert costs_of(lost, [99], 0, 0) == {"all": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "percentiles"),
+    [(2, [50.0, 50.0]), (500, [98.0, 98.0]), (4_000, [99.0, 99.75]), (20_000, [99.0, 99.9])],
+)
+def test_the_slowest_of_few_arrivals_do_not_decide(arrivals: int, percentiles: list[float]) -> None:
+    assert judged([99.0, 99.9], arrivals) == pytest.approx(percentiles)
 
 
 def test_whoever_plays_the_past_again_has_the_codes_declaration_too() -> None:
