@@ -99,7 +99,7 @@ def _others(hub: Hub) -> Starlette:
 
     async def metrics(request: Request) -> Response:
         encode, kind = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(hub.metrics.registry), media_type=kind)
+        return Response(encode(hub.metrics), media_type=kind)
 
     async def status(_: Request) -> Response:
         return JSONResponse({**hub.summary(), "models": [one.watch.status() for one in hub.served()]})
