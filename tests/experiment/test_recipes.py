@@ -7,7 +7,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from parity_exp.api.objects import best_objective
+from parity_exp.experiment.components import build
 from parity_exp.experiment.config_folder import config_folder
+from parity_exp.training import WeightedSum
 
 FOLDER = config_folder() / "recipe"
 
@@ -53,3 +56,15 @@ def test_an_ablation_leaves_each_part_out_once_over_five_seeds(name: str) -> Non
     assert sorted(recipes) == sorted({"best", "parm", *PARTS} - other_network)
     assert config["sweep"]["seed"] == "0,1,2,3,4" and config["sweep"]["k"] == "2,4"
     assert config["base"]["seed"] == 0
+
+
+def test_from_python_the_objective_is_the_recipes() -> None:
+    def told(objective: Any) -> Any:
+        if isinstance(objective, WeightedSum):
+            terms = {name: (weight, told(term)) for name, (weight, term) in objective.terms.items()}
+            return {**terms, "apart": told(getattr(objective, "apart", None))}
+        return type(objective), vars(objective) if objective else None
+
+    built = build(OmegaConf.create(composed("recipe=best")["objective"]), "objective")
+    assert told(built) == told(best_objective())
+    assert told(built)["apart"]["labels"][0] == 1
