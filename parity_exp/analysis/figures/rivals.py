@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from parity_exp.analysis.figures.axes import milliseconds
 from parity_exp.analysis.figures.colours import PLAIN, Palette
@@ -34,7 +35,9 @@ def rivals_figure(table: pd.DataFrame, palette: Palette = PLAIN) -> Figure:
         accuracy.annotate(
             f"{value:.3f}", (value, place), (-7 if at_the_left else 7, 0), textcoords="offset points", fontsize=SIZE,
             ha="right" if at_the_left else "left", va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )  # fmt: skip
+    accuracy.xaxis.set_major_locator(MaxNLocator(5))
     latency.hlines(places, rows["p99_ms"], rows["p99.9_ms"], color=colours, lw=1.4, alpha=0.6)
     latency.scatter(rows["p99_ms"], places, color=colours, s=36, zorder=3)
     latency.scatter(rows["p99.9_ms"], places, color="white", edgecolor=colours, linewidth=1.4, s=36, zorder=3)
