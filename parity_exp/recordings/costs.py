@@ -14,6 +14,7 @@ COSTS: Mapping[str, str] = {
     "decode_us": "decode us",
     "decode_s": "decode s",
     "frontend_us": "frontend us",
+    "relay_us": "relay us",
     "throughput_qps": "throughput q/s",
 }
 """What a policy costs: metrics without ``serve/<policy>/``, and how they are called in tables."""

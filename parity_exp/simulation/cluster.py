@@ -116,6 +116,7 @@ def simulate(
         desks, outcome, service, restart_s, there_s, back_s, raises, iter(losses_of(trace, instances)), interrupt_s
     )
     of = list(islice(cycle(range(len(desks))), total)) if frontend_of is None else np.asarray(frontend_of).tolist()
+    outcome.frontend_of = np.array(of, dtype=np.int64) if len(desks) > 1 else None
     collecting = gc.isenabled()
     gc.disable()  # what is over is freed by reference counts
     try:

@@ -41,6 +41,7 @@ class Outcome:
         arrivals_s: when each query arrived, as far as it has.
         states: of each query its source, or that it has none.
         task_outcomes: of each task that was placed.
+        frontend_of: ``(total,)``, of several frontends the one that each query went to; None: there was one.
     """
 
     def __init__(self, total: int) -> None:
@@ -50,6 +51,7 @@ class Outcome:
         self.instances = 0
         self.replaces_queries = False
         self.arrivals_s = array("d", bytes(8 * total))
+        self.frontend_of: NDArray[np.int64] | None = None
         self._completed_s = array("d", bytes(8 * total))
         self.states = array("b", [NOT_SENT]) * total
         self._by = array("i", [-1]) * total
@@ -184,19 +186,19 @@ class Outcome:
         rows = np.flatnonzero(self.source >= 0)
         rows = rows[rows >= warmup]
         scheduled_s, completed_s = self.scheduled_s[rows], self.completed_s[rows]
-        return columns.frame(
-            columns.QUERIES,
-            {
-                "query": rows,
-                "scheduled_s": scheduled_s,
-                "sent_s": scheduled_s,
-                "completed_s": completed_s,
-                "latency_ms": (completed_s - scheduled_s) * 1000,
-                "source": np.array(SOURCES)[self.source[rows]],
-                "instance": self.instance[rows],
-                "group": self.group[rows],
-            },
-        )
+        values = {
+            "query": rows,
+            "scheduled_s": scheduled_s,
+            "sent_s": scheduled_s,
+            "completed_s": completed_s,
+            "latency_ms": (completed_s - scheduled_s) * 1000,
+            "source": np.array(SOURCES)[self.source[rows]],
+            "instance": self.instance[rows],
+            "group": self.group[rows],
+        }
+        if self.frontend_of is None:
+            return columns.frame(columns.QUERIES, values)
+        return columns.frame(columns.QUERIES | columns.FRONTEND, values | {"frontend": self.frontend_of[rows]})
 
     def tasks(self) -> pd.DataFrame:
         """A row a task that has ended, in the order of their ends, as ``tasks-<policy>.parquet`` holds them."""

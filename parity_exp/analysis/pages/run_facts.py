@@ -147,7 +147,7 @@ def load_sentences(config: Config, recordings: Recordings, metrics: Mapping[str,
         )
     if load.get("slo_ms"):
         sentences.append(f"A query without an answer after {load['slo_ms']:g} ms got the default prediction.")
-    sentences += _capacity_sentences(metrics)
+    sentences += _frontend_sentences(config, prefix_of(metrics) == SIMULATED) + _capacity_sentences(metrics)
     floor_ms = pool.get("service_time_ms")
     if prefix_of(metrics) == SIMULATED:
         simulated = config.get("simulate") or {}
@@ -160,6 +160,20 @@ def load_sentences(config: Config, recordings: Recordings, metrics: Mapping[str,
             "small model behaves like a large one. The latencies here are not those of the model itself."
         )
     return sentences
+
+
+def _frontend_sentences(config: Config, simulated: bool) -> list[str]:
+    """Who served, where it was more than one."""
+    frontends = config.get("frontends", 1)
+    if not isinstance(frontends, int) or frontends <= 1:
+        return []
+    how = "in turn" if config.get("frontend_split") == "round_robin" else "at random"
+    own = "with a policy, coding groups and queues of its own"
+    own = own if simulated else f"a process {own}"
+    return [
+        f"The queries were split {how} over {frontends} frontends, each {own}; what they know of each other's work at "
+        "the instances is late."
+    ]
 
 
 def _capacity_sentences(metrics: Mapping[str, float]) -> list[str]:

@@ -46,6 +46,9 @@ AGAIN_S = 0.001
 HANGS_S = 10.0
 """A frontend that says nothing for so long hangs; it gives a sign of life every 0.25 s."""
 
+STARTS_S = 60.0
+"""Likewise one that is not ready."""
+
 
 class Side:
     """A frontend, as the relay sees it.
@@ -293,10 +296,9 @@ class Relay:
         for side in self.sides:
             if late_s > LOOK_S:
                 side.heard_s += late_s  # it was this process that did not listen
-            if side.over or not side.ready:
-                continue
-            if now_s - side.heard_s > HANGS_S:
-                self._bury(side, f"it has said nothing for {HANGS_S:g} s")
+            longest_s = HANGS_S if side.ready else STARTS_S
+            if not side.over and now_s - side.heard_s > longest_s:
+                self._bury(side, f"it has said nothing for {longest_s:g} s")
 
     # ---- from frontends
 

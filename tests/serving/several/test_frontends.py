@@ -26,6 +26,7 @@ from parity_exp.policies.queues import C3, JoinIdleQueue, LeastOutstanding, Powe
 from parity_exp.scenario.result import ServingResult
 from parity_exp.serving.pool import Pool
 from parity_exp.serving.serving import Serving
+from parity_exp.serving.several import relay
 from tests.child_signals import heard_here
 from tests.serving.several.timed_pool import TimedPool
 from tests.serving.test_session import QUERIES, Linear
@@ -274,6 +275,7 @@ def test_each_query_goes_to_the_instance_that_it_goes_to_in_a_simulation(queue: 
     real = check_whole(served(**shared), "none")
     twin = simulate(policies=[NoRedundancy], service_time_ms=2, show_progress=False, **shared).recorded["none"].queries
     assert real["instance"].tolist() == twin["instance"].tolist() and real["instance"].nunique() == 5
+    assert real["frontend"].tolist() == twin["frontend"].tolist() and real["frontend"].nunique() == 3
 
 
 def test_full_disks_are_told_of_as_with_one_frontend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,3 +308,13 @@ def test_what_one_frontend_alone_can_do_is_refused_before_anything_starts() -> N
         served(together=3)
     with pytest.raises(SettingError, match=r"frontends=2: an endpoint has one"):
         serve_live(MODEL, QUERIES, policies=NoRedundancy, frontends=2, instances=2)
+
+
+def test_a_frontend_that_hangs_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "HANGS_S", 3.0)
+    pool = TimedPool(work, 10, at_30=lambda: os.kill(frontends_of(os.getpid())[0], signal.SIGSTOP))
+    result = served(pool, load=Poisson(150, warmup=0, rate_qps=150, slo_ms=None))
+    metrics = result.by_policy["none"]
+    assert metrics["queries"] + metrics["lost"] == 150 and metrics["frontend_deaths"] == 1
+    assert result.errors["error"].str.startswith("it has said nothing for 3 s").all()
+    assert no_children()
