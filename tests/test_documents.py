@@ -180,8 +180,14 @@ TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 MEASURED = re.compile(r"\d\.\d|\d+ / \d+|\d %")
 """What numbers look like that somebody has measured."""
 
-OTHER_MEANS = ("`pytest tests/benchmarks", "`python tests/benchmarks", "python -m tests.gpu", "```python")
-"""What else than a command may give a table: a benchmark, a few lines of Python."""
+OTHER_MEANS = (
+    "python examples/",
+    "`pytest tests/benchmarks",
+    "`python tests/benchmarks",
+    "python -m tests.gpu",
+    "```python",
+)
+"""What else than a command may give a table: an example, a benchmark, a few lines of Python."""
 
 PLACEHOLDER = re.compile(r"\b[A-Z]{3,}\b")
 
