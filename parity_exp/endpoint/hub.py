@@ -194,7 +194,7 @@ class Hub:
             RefusedError: it cannot be answered, or not now.
         """
         settings = self.settings
-        if self.ending:
+        if self.ending and inputs is None:  # what was being prepared when the end began is answered
             raise RefusedError(Why.ENDING, "the server is ending", RETRY_AFTER_S)
         if arrived_s is None:
             arrived_s = time.monotonic()
