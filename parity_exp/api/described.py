@@ -101,7 +101,7 @@ def _code(choices: Choices, study: Study) -> dict[str, Any]:
     return {
         **nodes,
         "generator": described(choices.generator or Chebyshev(), "generator"),
-        "objective": described(choices.made_objective if choices.objective is None else choices.objective, "objective"),
+        "objective": described(choices.objective or choices.made_objective(), "objective"),
         "initialisation": described(choices.initialisation or Split(), "initialisation"),
         "optimizer": _partial(choices.optimizer, "optimizer"),
         "scheduler": _partial(choices.schedule, "schedule"),

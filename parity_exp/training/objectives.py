@@ -104,18 +104,17 @@ class WeightedSum(Objective):
     def __init__(self, terms: Mapping[str, Objective], weights: Mapping[str, NotNegative]) -> None:
         if set(terms) != set(weights):
             raise ValueError(f"terms are {sorted(terms)} but weights are given for {sorted(weights)}")
-        self.terms = {name: (float(weights[name]), terms[name]) for name in terms if weights[name]}
-        if not self.terms:
+        self.terms, self.weights = dict(terms), {name: float(weight) for name, weight in weights.items()}
+        self.weighted = {name: (self.weights[name], terms[name]) for name in terms if weights[name]}
+        if not self.weighted:
             raise ValueError("every weight is 0, so there is nothing to minimise")
 
     def check(self, task: Task) -> None:
-        for _, objective in self.terms.values():
+        for _, objective in self.weighted.values():
             objective.check(task)
 
     def __call__(self, batch: CodedBatch) -> Tensor:
-        losses = [
-            objective(batch) if weight == 1 else weight * objective(batch) for weight, objective in self.terms.values()
-        ]
+        losses = [term(batch) if weight == 1 else weight * term(batch) for weight, term in self.weighted.values()]
         total = losses[0]
         for loss in losses[1:]:
             total = total + loss

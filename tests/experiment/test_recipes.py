@@ -61,7 +61,7 @@ def test_an_ablation_leaves_each_part_out_once_over_five_seeds(name: str) -> Non
 def test_from_python_the_objective_is_the_recipes() -> None:
     def told(objective: Any) -> Any:
         if isinstance(objective, WeightedSum):
-            terms = {name: (weight, told(term)) for name, (weight, term) in objective.terms.items()}
+            terms = {name: (weight, told(term)) for name, (weight, term) in objective.weighted.items()}
             return {**terms, "apart": told(getattr(objective, "apart", None))}
         return type(objective), vars(objective) if objective else None
 
