@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parity_exp.errors import UserError
-from parity_exp.process.interrupts import arrived
+from parity_exp.process.interrupts import arrived, ctrl_c_waits
 from parity_exp.recordings.error_text import one_line
 from parity_exp.recordings.recorder import RecordedApart
 from parity_exp.recordings.troubles import FRONTEND, Troubles
@@ -101,9 +101,10 @@ class SeveralFrontends(Frontends):
         gc.collect()
         gc.freeze()  # what is there by now no fork need look through, nor have a copy of its own for that
         try:
-            for number, (_, theirs) in enumerate(self._channels):
-                mine = [theirs.fileno(), *kept]
-                self._processes.append(fork(partial(self._run, number), f"frontend {number}", mine))
+            with ctrl_c_waits():  # what it raises among the hooks that run at a fork is lost, and so might a fork be
+                for number, (_, theirs) in enumerate(self._channels):
+                    mine = [theirs.fileno(), *kept]
+                    self._processes.append(fork(partial(self._run, number), f"frontend {number}", mine))
         except BaseException:
             self.close()
             raise
