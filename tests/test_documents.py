@@ -183,7 +183,7 @@ MEASURED = re.compile(r"\d\.\d|\d+ / \d+|\d %")
 OTHER_MEANS = (
     "python examples/",
     "`pytest tests/benchmarks",
-    "`python tests/benchmarks",
+    "`python -m tests.benchmarks",
     "python -m tests.gpu",
     "```python",
 )

@@ -2,7 +2,7 @@
 
 Run with a checkout of each::
 
-    python tests/benchmarks/two_versions.py ../before . --instances 1000 --queries 12000 --pairs 9
+    python -m tests.benchmarks.two_versions ../before . --instances 1000 --queries 12000 --pairs 9
 """
 
 import argparse
@@ -11,6 +11,8 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.child_signals import heard_by_default
 
 POLICIES = ("NoRedundancy", "Hedged", "Parity", "Adaptive")
 
@@ -42,6 +44,7 @@ class Version:
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
+            preexec_fn=heard_by_default,
         )
 
     def seconds(self, policy: str, queries: int, instances: int) -> float:

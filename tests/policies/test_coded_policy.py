@@ -8,6 +8,7 @@ from parity_exp.policies import Coded
 from parity_exp.policies.desk import Response
 from parity_exp.policies.policy import AnswerSource, Batch, Group, State, Work
 from parity_exp.serving.group_coder import WholeGroupCoder
+from parity_exp.serving.spent import Spent
 from tests.policies.desk_driver import Driver
 
 OWN, RECONSTRUCTED, DEFAULT, ERROR = (
@@ -207,6 +208,8 @@ def test_serving_decodes_a_group_once_and_to_what_the_code_says() -> None:
             response = Response(batch, (element,), RECONSTRUCTED, tasks[1], 0, place, (None, None), (*tasks, None))
             torch.testing.assert_close(coder.decode(response, element), expected[element][place])
     assert len(coder.encode_s) == 2 and len(coder.decode_s) == 2
+    spent = Spent(encode_s=coder.encode_s, decode_s=coder.decode_s)
+    assert {"encode_us", "decode_us"} <= spent.times().keys()
 
 
 # ---- with what is there when time is up
