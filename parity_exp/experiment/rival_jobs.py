@@ -46,14 +46,14 @@ def entries(config: DictConfig) -> list[Entry]:
     Raises:
         ConfigError: there are none, or one is not what it has to be.
     """
-    rivals = config.compare.rivals or {}
+    rivals = OmegaConf.to_container(config)["compare"]["rivals"] or {}  # type: ignore[index,call-overload]
     if not rivals:
         raise ConfigError("compare.rivals: there are none; choose experiment=compare/rivals, or name some")
     chosen = list(config.compare.only or rivals)
     for name in chosen:
         if name not in rivals:
             raise ConfigError(f"compare.only={name}: it is none of compare.rivals{did_you_mean(name, list(rivals))}")
-    return [_entry(str(name), OmegaConf.to_container(config).get("compare", {})["rivals"][name]) for name in chosen]  # type: ignore[union-attr]
+    return [_entry(str(name), rivals[name]) for name in chosen]
 
 
 def _entry(name: str, said: object) -> Entry:

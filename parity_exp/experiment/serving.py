@@ -153,9 +153,8 @@ class ServingPlan:
             models |= self._bank(trained, run)
             codes = {name: code.for_tagged() for name, code in codes.items() if isinstance(code, FisherAveraging)}
         alike = splits.alike(splits.test)
-        if (
-            alike is not None and not experiment.over_models
-        ):  # queries that are to be coded together come one after the other
+        if alike is not None and not experiment.over_models:
+            # Queries that are to be coded together come one after the other.
             order = coding_groups(len(labels), experiment.k, experiment.seed, alike=alike).flatten()
             queries, labels, arguments["together"] = queries[order], labels[order], experiment.k
         return arguments | {

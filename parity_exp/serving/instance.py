@@ -11,7 +11,6 @@ Rules:
   process that has been stopped.
 """
 
-import ctypes
 import math
 import multiprocessing
 import os
@@ -25,6 +24,7 @@ from typing import NoReturn
 
 import torch
 
+from parity_exp.process.kernel import call_process, hear_of_parents_end, sleep_exactly
 from parity_exp.recordings.error_text import MAX_TEXT
 from parity_exp.serving.passes.losses import loss
 from parity_exp.serving.stop_orders import StopError, StopOrders
@@ -46,8 +46,6 @@ from parity_exp.serving.transport import (
 from parity_exp.serving.worker import Assignment, Worker, text_of
 
 HEARTBEAT_S = 0.25
-
-_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_TIMERSLACK = 1, 15, 29
 
 
 def main(
@@ -199,10 +197,9 @@ def _leave_fork_server() -> None:
 
 def _tune_process(assignment: Assignment) -> None:
     """Exact sleeps, a name for ``ps``, and a core where one is given."""
-    prctl = ctypes.CDLL(None).prctl
-    prctl(_PR_SET_TIMERSLACK, 1)
-    prctl(_PR_SET_NAME, f"instance-{assignment.index}".encode())
+    sleep_exactly()
+    call_process(f"instance-{assignment.index}")
     # The fork server ends with the frontend. An instance that is stopped at that moment goes on, and so can end.
-    prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT))
+    hear_of_parents_end(signal.SIGCONT)
     if assignment.core is not None:
         os.sched_setaffinity(0, {assignment.core})

@@ -7,7 +7,6 @@ Rules:
 * What comes and goes are plain numbers and bytes, so that Ray need not pickle anything of ours in a task.
 """
 
-import ctypes
 import os
 import pickle
 import time
@@ -20,6 +19,7 @@ import torch
 
 from parity_exp.disturbances.helpers.helper import Helper
 from parity_exp.disturbances.trace import Disturbance
+from parity_exp.process.kernel import sleep_exactly
 from parity_exp.serving.disturber import Disturber
 from parity_exp.serving.passes.losses import loss
 from parity_exp.serving.worker import Assignment, Worker, text_of
@@ -29,8 +29,6 @@ CONTROL = "control"
 
 INLINE_BYTES = 64 * 1024
 """Numbers that take more go as an array, which Ray puts into shared memory without a copy of its own."""
-
-_PR_SET_TIMERSLACK = 29
 
 
 @dataclass(frozen=True)
@@ -97,8 +95,7 @@ class RayInstance:
             contents: for each model the bytes of its checkpoint, where it has one.
         """
         try:
-            # Exact sleeps; the system keeps this for each thread.
-            ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1)
+            sleep_exactly()
             self._assignment = pickle.loads(assignment)
             views = [None if content is None else content.data for content in contents]
             self._worker = Worker(self._assignment, views)

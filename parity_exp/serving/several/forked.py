@@ -4,7 +4,6 @@ A fork has a copy of everything, and nearly nothing of that is its own. It keeps
 all other sockets and pipes, so that whoever waits for their end does not wait for it.
 """
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -14,7 +13,7 @@ from collections.abc import Callable, Collection
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 
-_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_TIMERSLACK = 1, 15, 29
+from parity_exp.process.kernel import call_process, hear_of_parents_end, sleep_exactly
 
 STREAMS = 3
 """Descriptors below are standard input, output and errors."""
@@ -53,10 +52,9 @@ def _main(run: Callable[[], object], name: str, kept: Collection[int], parent: i
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP, signal.SIGTERM})
-        prctl = ctypes.CDLL(None).prctl
-        prctl(_PR_SET_TIMERSLACK, 1)
-        prctl(_PR_SET_NAME, name.encode())
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        sleep_exactly()
+        call_process(name)
+        hear_of_parents_end(signal.SIGKILL)
         if os.getppid() != parent:
             return  # it has died before it could be heard
         _let_go(kept)
