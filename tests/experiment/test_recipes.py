@@ -58,6 +58,20 @@ def test_an_ablation_leaves_each_part_out_once_over_five_seeds(name: str) -> Non
     assert config["base"]["seed"] == 0
 
 
+@pytest.mark.parametrize("name", ["ablation", "ablation_lenet"])
+def test_a_small_ablation_leaves_out_the_same_over_as_many_seeds(name: str) -> None:
+    whole, small = (composed(f"experiment=compare/{one}")["sweep"] for one in (name, f"{name}_small"))
+    assert small["recipe"] == whole["recipe"] and small["seed"] == whole["seed"]
+
+
+@pytest.mark.parametrize("name", ["equal_compute", "equal_compute_lenet", "equal_compute_small"])
+def test_equal_compute_has_equal_epochs_twice_as_many_and_the_authors(name: str) -> None:
+    config = composed(f"experiment=compare/{name}")
+    epochs = [int(one) for one in config["sweep"]["trainer.max_epochs"].split(",")]
+    equal = composed(f"experiment=compare/ablation{name.removeprefix('equal_compute')}")["trainer"]["max_epochs"]
+    assert epochs == [equal, 2 * equal, 500] and config["sweep"]["recipe"] == "parm"
+
+
 def test_from_python_the_objective_is_the_recipes() -> None:
     def told(objective: Any) -> Any:
         if isinstance(objective, WeightedSum):
