@@ -27,7 +27,7 @@ class Asked:
         finished_s: when the last of them was there.
         numbers: of its queries, once it is being worked at.
         gone: its client has gone away; what no instance has been asked yet need not be.
-        tell: is called with it when all of it is answered, in the thread of asyncio.
+        tell: is called with it when all of it is answered.
     """
 
     __slots__ = (

@@ -1,13 +1,11 @@
 """Between clients and models: who may ask what, how much may wait, and answers brought to those who wait for them.
 
-Everything here runs in the thread of asyncio, but for :meth:`Hub.answered`, which frontends call.
+Everything here runs in the thread of asyncio, as frontends do.
 """
 
 import asyncio
-import contextlib
 import hmac
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -72,8 +70,6 @@ class Hub:
         self.ending = False
         self.models: dict[str, dict[str, Served]] = {}
         self._authorization = None if (token := settings.token()) is None else b"Bearer " + token
-        self._done: deque[list[Asked]] = deque()
-        self._told = False
         self._under_way: set[Asked] = set()
         self._preparers = ThreadPoolExecutor(PREPARERS, "preparing")
 
@@ -243,18 +239,9 @@ class Hub:
         self._preparers.shutdown(wait=False, cancel_futures=True)
 
     def answered(self, done: list[Asked]) -> None:
-        """Bring answers to who waits for them; from a frontend's thread."""
-        self._done.append(done)
-        if not self._told:
-            self._told = True
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-                self.loop.call_soon_threadsafe(self._bring)
-
-    def _bring(self) -> None:
-        self._told = False
-        while self._done:
-            for asked in self._done.popleft():
-                self._settle(asked)
+        """Bring answers to who waits for them."""
+        for asked in done:
+            self._settle(asked)
 
     def _settle(self, asked: Asked) -> None:
         if asked in self._under_way:

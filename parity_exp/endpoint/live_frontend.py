@@ -1,7 +1,7 @@
 """The frontend of a live endpoint: clients' queries in the place of a played load, and predictions in that of scores.
 
-It runs in a thread of its own. What clients ask comes in by :meth:`LiveFrontend.ask`, from any thread; answers go out
-by a callback, in this one's. Nothing else is shared.
+It waits for nothing: who drives it (``driver.py``) lets it take a turn when there is something to do, in the thread
+that clients are heard in, so that no query changes threads, and none waits until a thread may have the interpreter.
 
 Rules:
 
@@ -9,7 +9,6 @@ Rules:
 * What is over is forgotten: memory does not grow with the queries that have been.
 """
 
-import gc
 import logging
 import math
 import time
@@ -30,14 +29,11 @@ from parity_exp.recordings.troubles import Troubles
 from parity_exp.serving.absences import Absences
 from parity_exp.serving.dispatch import Dispatch, origin
 from parity_exp.serving.disturber import Disturber
-from parity_exp.serving.frontend import LEAD_S, LONGEST_POLL_S
+from parity_exp.serving.frontend import LEAD_S
 from parity_exp.serving.group_coder import GroupCoder
 from parity_exp.serving.pool import Down, Event, Pool, Up
 
 log = logging.getLogger(__name__)
-
-BRIEF_POLL_S = 0.001
-"""How long a pool may be waited for that cannot be woken."""
 
 LATEST_CODED = 10_000
 """So many times that encoding and decoding took are kept."""
@@ -49,6 +45,9 @@ LOOK_S = 1.0
 class LiveFrontend(Dispatch):
     """Serves what clients ask under one policy, until it is told to end.
 
+    Attributes:
+        busy: is called when there is something to do before the time that :meth:`turn` has said.
+
     Args:
         pool: started, with the desk's instances.
         desk: runs the policy; without a deadline of its own.
@@ -57,7 +56,7 @@ class LiveFrontend(Dispatch):
         task: says what a prediction means.
         default: the default prediction, ``(*out)``.
         watch: is told what people and monitoring want to know.
-        answered: is called with everything that has just been answered, in the frontend's thread.
+        answered: is called with everything that has just been answered.
         disturber: started; carries out the straggler trace.
         troubles: is told what goes wrong.
         absences: which instances are not to be used when; None: all always are.
@@ -86,88 +85,71 @@ class LiveFrontend(Dispatch):
         self.absences = absences or Absences((), 0)
         self._asked: deque[Asked] = deque()
         self._gone: deque[Asked] = deque()
-        self._waiting = False
         self._ending = False
         self._sent = 0
-        self._zero_s = 0.0
+        self._disturb_s = math.inf if disturber is None else 0.0
+        self._look_s = 0.0
         self._coded: tuple[deque[float], deque[float]] = (deque(maxlen=LATEST_CODED), deque(maxlen=LATEST_CODED))
+        self.busy: Callable[[], None] = lambda: None
 
     def ask(self, asked: Asked) -> None:
-        """Take what a client asks; from any thread."""
+        """Take what a client asks."""
         self._asked.append(asked)
-        if self._waiting:
-            self._waiting = False
-            self.pool.wake()
+        self.busy()
 
     def leave(self, asked: Asked) -> None:
-        """Nobody waits for that any more; from any thread."""
+        """Nobody waits for that any more."""
         asked.gone = True
         self._gone.append(asked)
-        self.pool.wake()
+        self.busy()
 
     def end(self) -> None:
-        """Let :meth:`run` return, once what it has has been answered with an error; from any thread."""
+        """Answer what is there with an error; nothing is taken from now on."""
         self._ending = True
-        self.pool.wake()
+        self.turn()
 
-    def run(self) -> None:
-        """Serve until :meth:`end` is called."""
-        torch.set_num_threads(1)  # what an instance needs a core for is not to wait for sums of a few numbers
-        gc.collect()
-        gc.freeze()  # what is there by now is there for good, and need not be looked at again and again
-        cpu_s = time.thread_time()
-        try:
-            with torch.inference_mode():
-                self._loop()
-        finally:
-            self.cpu_s = time.thread_time() - cpu_s
-
-    def _loop(self) -> None:
-        clock, desk, pool, asked = time.monotonic, self.desk, self.pool, self._asked
-        zero_s = self._zero_s = clock() + LEAD_S
-        longest_s = LONGEST_POLL_S if pool.wakes else BRIEF_POLL_S
-        pool.begin(zero_s)
+    def begin(self) -> None:
+        """Begin, with instances that are started."""
+        self._zero_s = time.monotonic() + LEAD_S
+        self.pool.begin(self._zero_s)
         if self.disturber is not None:
-            self.disturber.begin(zero_s)
+            self.disturber.begin(self._zero_s)
         for instance in self.absences.from_the_beginning():
-            desk.down(instance, 0.0)
+            self.desk.down(instance, 0.0)
             self.watch.away(instance)
-        disturb_s = math.inf if self.disturber is None else 0.0
-        look_s = 0.0
-        while True:
-            now_s = clock() - zero_s
-            while asked:
-                self._arrive(asked.popleft(), now_s)
-            while self._gone:
-                desk.abandon(self._gone.popleft().numbers, now_s)
-            if self.disturber is not None and now_s >= disturb_s:
-                disturb_s = self.disturber.tick(now_s + zero_s) - zero_s
-            if now_s >= self.absences.next_s:
-                for instance in self.absences.over(now_s):
-                    desk.up(instance)
-                    self.watch.back(instance)
-            desk.wake(now_s)
-            desk.place(now_s)
-            if (desk.unanswered and not self.tasks and desk.is_stuck) or self._ending:
-                desk.give_up(now_s)
-            if desk.placements:
-                self._send()
-            if desk.stops:
-                self._stop(now_s)
-            if desk.responses:
-                self._respond()
-            if self._ending:
-                return
-            if now_s >= look_s:
-                look_s = now_s + LOOK_S
-                self._look()
-            until_s = min(desk.wakes_s(), disturb_s, look_s, self.absences.next_s) - (clock() - zero_s)
-            self._waiting = True  # before the last look at what has been asked: who asks from now on wakes the pool
-            timeout_s = 0.0 if asked or desk.placements or self._ending else min(max(until_s, 0.0), longest_s)
-            events = pool.poll(timeout_s)
-            self._waiting = False
-            for event in events:
-                self._handle(event, clock() - zero_s)
+
+    def turn(self) -> float:
+        """Do what is to be done; returns when there will be more, in ``time.monotonic()``, unless something comes."""
+        desk, asked, zero_s = self.desk, self._asked, self._zero_s
+        for event in self.pool.poll(0.0):
+            self._handle(event, time.monotonic() - zero_s)
+        now_s = time.monotonic() - zero_s
+        while asked:
+            self._arrive(asked.popleft(), now_s)
+        while self._gone:
+            desk.abandon(self._gone.popleft().numbers, now_s)
+        if now_s >= self._disturb_s and self.disturber is not None:
+            self._disturb_s = self.disturber.tick(now_s + zero_s) - zero_s
+        if now_s >= self.absences.next_s:
+            for instance in self.absences.over(now_s):
+                desk.up(instance)
+                self.watch.back(instance)
+        desk.wake(now_s)
+        desk.place(now_s)
+        if (desk.unanswered and not self.tasks and desk.is_stuck) or self._ending:
+            desk.give_up(now_s)
+        if desk.placements:
+            self._send()
+        if desk.stops:
+            self._stop(now_s)
+        if desk.responses:
+            self._respond()
+        if now_s >= self._look_s:
+            self._look_s = now_s + LOOK_S
+            self._look()
+        if asked or desk.placements:
+            return time.monotonic()
+        return min(desk.wakes_s(), self._disturb_s, self._look_s, self.absences.next_s) + zero_s
 
     def _arrive(self, asked: Asked, now_s: float) -> None:
         if asked.gone:

@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import uvicorn
@@ -37,7 +38,7 @@ class Server:
     """Serves what a hub knows.
 
     Args:
-        hub: with its models, whose frontends run already.
+        hub: with its models.
 
     Attributes:
         port: of REST, once it listens.
@@ -51,17 +52,22 @@ class Server:
         self._end: asyncio.Event | None = None
         self._at_once = False
 
-    def run(self, listening: Callable[[], None] = lambda: None) -> None:
+    def run(
+        self,
+        driven: Callable[[asyncio.AbstractEventLoop], AbstractContextManager[None]],
+        listening: Callable[[], None] = lambda: None,
+    ) -> None:
         """Serve until a signal comes or :meth:`end` is called.
 
         Args:
+            driven: has the models' frontends serve in a loop for the length of a block.
             listening: is called when requests are taken.
 
         Raises:
             SettingError: a port that cannot be listened at.
         """
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(self._run(listening))
+            runner.run(self._run(driven, listening))
 
     def end(self) -> None:
         """Drain and end; a second call ends at once. From the loop's thread."""
@@ -70,7 +76,11 @@ class Server:
         if self._end is not None:
             self._end.set()
 
-    async def _run(self, listening: Callable[[], None]) -> None:
+    async def _run(
+        self,
+        driven: Callable[[asyncio.AbstractEventLoop], AbstractContextManager[None]],
+        listening: Callable[[], None],
+    ) -> None:
         hub, settings = self.hub, self.hub.settings
         loop = hub.loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
@@ -85,7 +95,7 @@ class Server:
                     raise SettingError(f"{{grpc_port}}={settings.grpc_port}: {error}; give another") from None
             web = _Web(self._web_config())
             serving = asyncio.create_task(web.serve([listener]))
-            with _signals(loop, self.end):
+            with driven(loop), _signals(loop, self.end):
                 while not web.started and not serving.done():
                     await asyncio.sleep(LOOK_S)
                 listening()

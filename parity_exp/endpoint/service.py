@@ -1,13 +1,15 @@
-"""A version of a model, from its instances to its frontend's thread, and what is left of it when it ends."""
+"""A version of a model, from its instances to its frontend, and what is left of it when it ends."""
 
+import asyncio
 import logging
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from parity_exp.coding.consistency import Consistency
 from parity_exp.disturbances import all_helpers
 from parity_exp.disturbances.trace import Disturbance, timelines
+from parity_exp.endpoint.driver import driven
 from parity_exp.endpoint.hub import Hub, Served
 from parity_exp.endpoint.live_frontend import LiveFrontend
 from parity_exp.endpoint.protocol.facts import Facts
@@ -29,9 +31,6 @@ from parity_exp.serving.twin_process import TwinProcess, twin_of
 
 log = logging.getLogger(__name__)
 
-END_S = 5.0
-"""A frontend that does not end in this time hangs."""
-
 
 class Service:
     """Serves one version of a model.
@@ -42,7 +41,7 @@ class Service:
         consistencies: by policy what tells sound groups from wrong ones.
         facts: what clients are told.
         hub: brings requests, and is brought answers.
-        broken: is called, from the frontend's thread, where that cannot go on.
+        broken: is called where the frontend cannot go on.
 
     Attributes:
         name: of the policy.
@@ -76,10 +75,9 @@ class Service:
         self.error: BaseException | None = None
         self.disturber: Disturber | None = None
         self.twin: TwinProcess | None = None
-        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start instances and the frontend; requests are taken when this returns.
+        """Start instances, and make the frontend.
 
         Raises:
             UserError: an instance cannot start.
@@ -125,23 +123,21 @@ class Service:
             Absences(self.trace, len(held)),
         )
         self.hub.add(Served(self.facts, self.frontend, watch))
-        self._thread = threading.Thread(target=self._run, name=f"frontend of {self.facts.name}", daemon=True)
-        self._thread.start()
 
-    def _run(self) -> None:
-        try:
-            self.frontend.run()
-        except BaseException as error:
+    @contextmanager
+    def driven(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Take requests, in a loop that runs in this thread, for the length of the block."""
+
+        def broken(error: BaseException) -> None:
             self.error = error
             self.broken()
 
+        with driven(self.frontend, self.serving.pool.bell(), loop, broken):
+            yield
+
     def stop(self) -> None:
-        """End the frontend, then what it has used; may come more than once, and before the start."""
+        """End what the frontend has used; may come more than once, and before the start."""
         try:
-            thread, self._thread = self._thread, None
-            if thread is not None:
-                self.frontend.end()
-                thread.join(END_S)
             twin, self.twin = self.twin, None
             if twin is not None:
                 twin.close()

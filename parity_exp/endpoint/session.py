@@ -1,7 +1,8 @@
 """Serve models to real clients from a program: modules and a policy go in, requests from a network are answered."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def serve_live(
         for service in services:
             service.start()
         try:
-            server.run(lambda: listening(server))
+            server.run(partial(_all_driven, services), lambda: listening(server))
         finally:
             hub.close()
             with ctrl_c_waits():
@@ -141,11 +142,18 @@ def _service(stack: ExitStack, hub: Hub, server: Server, version: str, given: di
     )
 
     def broken() -> None:
-        with suppress(RuntimeError):  # it has ended already
-            hub.loop.call_soon_threadsafe(server.end)
-            hub.loop.call_soon_threadsafe(server.end)  # at once: nobody is left who would answer
+        server.end()
+        server.end()  # at once: nobody is left who would answer
 
     return Service(serving, served, consistencies, facts, hub, broken)
+
+
+@contextmanager
+def _all_driven(services: Sequence[Service], loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    with ExitStack() as stack:
+        for service in services:
+            stack.enter_context(service.driven(loop))
+        yield
 
 
 def _closed(service: Service) -> None:

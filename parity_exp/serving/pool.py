@@ -147,15 +147,6 @@ class Instances(ABC):
         Never raises for what instances do; a timeout of 0 returns at once.
         """
 
-    def wake(self) -> None:  # noqa: B027
-        """Let a :meth:`poll` that waits return soon; may be called by another thread, and when nobody waits.
-
-        Instances that cannot be woken let whoever needs it poll briefly.
-        """
-
-    wakes = False
-    """Whether :meth:`wake` does so at once."""
-
     def interrupt(self, instance: int, task: int) -> None:  # noqa: B027
         """Tell an instance to stop at a task, where ``interrupts`` says that it can; it may be done before it hears."""
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import uvloop
 
+CHUNKED, LAST_CHUNK = -1, b"0\r\n\r\n"
+
 
 @dataclass
 class Asking:
@@ -55,7 +57,7 @@ class Client(asyncio.Protocol):
     def __init__(self, asking: Asking, loop: asyncio.AbstractEventLoop) -> None:
         self.asking, self.loop, self.request = asking, loop, asking.request
         self.found = b""
-        self.left = -1  # bytes of an answer that are to come; -1: its head is not whole
+        self.whole = 0  # so many bytes the answer has, or CHUNKED; 0: its head is not whole
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -66,21 +68,16 @@ class Client(asyncio.Protocol):
         self.transport.write(self.request)
 
     def data_received(self, data: bytes) -> None:
-        if self.left < 0:
-            self.found += data
-            end = self.found.find(b"\r\n\r\n")
-            if end < 0:
-                return
+        self.found += data
+        if self.whole == 0 and (end := self.found.find(b"\r\n\r\n")) >= 0:
             head = self.found[:end].lower()
-            at = head.index(b"content-length:") + 15
-            self.left = int(head[at : head.find(b"\r\n", at) if b"\r\n" in head[at:] else None])
-            data = self.found[end + 4 :]
             if not head.startswith(b"http/1.1 200"):
                 self.asking.bad += 1
-        self.left -= len(data)
-        if self.left == 0:
+            at = head.find(b"content-length:")
+            self.whole = CHUNKED if at < 0 else end + 4 + int(head[at + 15 :].split(b"\r\n", 1)[0])
+        if self.whole == len(self.found) or (self.whole == CHUNKED and self.found.endswith(LAST_CHUNK)):
             self.asking.latencies_ms.append((time.perf_counter() - self.since_s) * 1e3)
-            self.found, self.left = b"", -1
+            self.found, self.whole = b"", 0
             if self.asking.pause_s:
                 self.loop.call_later(self.asking.pause_s, self.ask)
             else:

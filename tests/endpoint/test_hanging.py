@@ -2,17 +2,18 @@
 
 import json
 import socket
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
 import grpc
+import numpy as np
 import pytest
 
+from parity_exp.endpoint.asked import Asked
+from parity_exp.endpoint.protocol.requests import InferRequest, InputTensor
 from parity_exp.endpoint.transports.messages import SERVICE
-from parity_exp.serving.pool import Event
 from tests.endpoint.half_sent import grpc_call, http_call, sent_to
-from tests.endpoint.live import Live, live, metric, status, until
+from tests.endpoint.live import SHAPE, Live, live, metric, status, until
 from tests.endpoint.sleepy_pool import SleepyPool
 from tests.endpoint.test_hostile_grpc import Request, good
 from tests.endpoint.test_limits import ONE, ask_grpc, post
@@ -89,27 +90,21 @@ def leave_grpc(endpoint: Live, asked: Callable[[], bool]) -> None:
         calling.cancel()
 
 
-class SlowToListen(SleepyPool):
-    """Its frontend hears nothing for a while: who has asked meanwhile is gone before an instance could be asked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.listens = threading.Event()
-
-    wakes = True
-
-    def poll(self, timeout_s: float) -> list[Event]:
-        self.listens.wait(60)
-        return super().poll(0)
-
-
 def test_who_goes_away_before_the_frontend_has_heard_of_it_does_not_wait_for_ever() -> None:
-    pool = SlowToListen()
+    pool = SleepyPool()
     with live(pool) as made:
-        leave_grpc(made, lambda: made.server.hub.waiting == 1)
-        until(lambda: metric(made, 'parity_inference_request_failure_total{reason="gone"}') == 1)
-        pool.listens.set()
-        until(lambda: made.server.hub.waiting == 0)
+        hub = made.server.hub
+        (served,) = hub.served()
+        told: list[Asked] = []
+        tensor = InputTensor("input", "FP32", (1, *SHAPE), np.ones(SHAPE, np.float32).tobytes())
+
+        def ask_and_leave() -> None:
+            asked = hub.take(served, InferRequest(inputs=(tensor,), binary=True), told.append)
+            served.frontend.leave(asked)
+
+        hub.loop.call_soon_threadsafe(ask_and_leave)
+        until(lambda: len(told) == 1)
+        assert told[0].failed and hub.waiting == 0
         assert not pool.kept, "no instance has been asked"
         pool.asleep = False
         check_both(made)

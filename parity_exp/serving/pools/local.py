@@ -164,7 +164,6 @@ class LocalPool(SupervisedPool[_Life]):
         self._buffer = bytearray()
         self._keeper: Keeper | None = None
         self._epoll: select.epoll | None = None
-        self._bell = -1
         self._put_away: list[Parcel] = []
 
     @property
@@ -209,8 +208,6 @@ class LocalPool(SupervisedPool[_Life]):
                 self._epoll = select.epoll()
                 self._keeper = Keeper([FIRST, *_modules(served.load for served in models.values()), LAST])
                 self._epoll.register(self._keeper.news, select.EPOLLIN)
-                self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-                self._epoll.register(self._bell, select.EPOLLIN)
             self._arrange(models, held, batch_size, timelines)
             self._start_all()
         except BaseException:
@@ -291,8 +288,6 @@ class LocalPool(SupervisedPool[_Life]):
         epoll, self._epoll = self._epoll, None
         if epoll is not None:
             epoll.close()
-            bell, self._bell = self._bell, -1
-            os.close(bell)
         self._open = [None] * len(self._instances)
         self._by_descriptor.clear()
         for spot in self._instances:
@@ -344,13 +339,6 @@ class LocalPool(SupervisedPool[_Life]):
     def bell(self) -> int | None:
         return None if self._epoll is None else self._epoll.fileno()
 
-    wakes = True
-
-    def wake(self) -> None:
-        if self._bell >= 0:
-            with suppress(OSError):  # it is being closed
-                os.eventfd_write(self._bell, 1)
-
     def _listen(self, until_s: float) -> None:
         if self._epoll is None:
             return
@@ -359,17 +347,13 @@ class LocalPool(SupervisedPool[_Life]):
             now_s = time.monotonic()
             for descriptor, _ in ready:
                 spot = self._by_descriptor.get(descriptor)
-                if descriptor == self._bell:
-                    with suppress(BlockingIOError):
-                        os.eventfd_read(self._bell)
-                    self._woken = True
-                elif spot is None:
+                if spot is None:
                     self._hear_of_ends(now_s)
                 elif spot.life is not None:
                     self._receive(spot, spot.life, now_s)
             if now_s >= self._check_s:
                 self._check(now_s)
-            if self._events or self._woken or now_s >= until_s:
+            if self._events or now_s >= until_s:
                 return
             wait_s = min(until_s, self._check_s) - now_s
             if not ready and wait_s > 0:

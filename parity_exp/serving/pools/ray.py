@@ -192,7 +192,7 @@ class RayPool(SupervisedPool[_Life]):
         self.num_gpus = num_gpus
         self.strategy = strategy
         self.runtime_env = runtime_env
-        self._arrived: SimpleQueue[_Arrived | None] = SimpleQueue()
+        self._arrived: SimpleQueue[_Arrived] = SimpleQueue()
         self._bell: Bell | None = None
         self._contents: dict[str, Any] = {}
         self._actors: Any = None
@@ -323,11 +323,6 @@ class RayPool(SupervisedPool[_Life]):
             self._bell.ring()  # for what has come before
         return self._bell.descriptor
 
-    wakes = True
-
-    def wake(self) -> None:
-        self._arrived.put(None)
-
     def _listen(self, until_s: float) -> None:
         while True:
             now_s = time.monotonic()
@@ -335,24 +330,17 @@ class RayPool(SupervisedPool[_Life]):
                 self._bell.silence()
             with suppress(Empty):
                 while True:
-                    self._take(self._arrived.get_nowait())
+                    self._receive(*self._arrived.get_nowait())
             if now_s >= self._check_s:
                 self._check(now_s)
                 self._ask_all(now_s)
-            if self._events or self._woken or now_s >= until_s:
+            if self._events or now_s >= until_s:
                 return
             wait_s = max(0.0, min(until_s, self._check_s) - now_s)
             try:
-                self._take(self._arrived.get(timeout=wait_s))
+                self._receive(*self._arrived.get(timeout=wait_s))
             except Empty:
                 self._count_away(time.monotonic() - now_s - wait_s)
-
-    def _take(self, arrived: _Arrived | None) -> None:
-        """Take what has arrived; None came from who wanted the pool to wake."""
-        if arrived is None:
-            self._woken = True
-        else:
-            self._receive(*arrived)
 
     def _receive(self, life: _Life, then: Callable[..., None], future: "Future[Any]", at_s: float) -> None:
         """Take what became of a call; what comes from a life that is over is nobody's."""

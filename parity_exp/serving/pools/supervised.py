@@ -204,7 +204,6 @@ class SupervisedPool(Pool, Generic[L]):
         self._check_s = 0.0
         self._left_s = 0.0
         self._away_s = 0.0
-        self._woken = False
 
     # -- what a subclass knows ----------------------------------------------------------------------------------------
 
@@ -254,7 +253,6 @@ class SupervisedPool(Pool, Generic[L]):
         if now_s - self._left_s > AWAY_S:
             self._away_s += now_s - self._left_s
         self._listen(now_s + timeout_s)
-        self._woken = False
         events, self._events = self._events, []
         self._left_s = time.monotonic()
         return events
