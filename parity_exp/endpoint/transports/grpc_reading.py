@@ -41,13 +41,16 @@ async def read(
     def lasts() -> None:
         try:
             held.keep(longest)
+            limit.reschedule(until_s)
         except RefusedError as error:
             refused.append(error)
             limit.reschedule(0)
 
-    moment = asyncio.get_running_loop().call_later(MOMENT_S, lasts)
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + timeout_s
+    moment = loop.call_later(min(MOMENT_S, timeout_s), lasts)
     try:
-        async with asyncio.timeout(timeout_s) as limit:
+        async with asyncio.timeout(None) as limit:
             content: Any = await context.read()
     except TimeoutError:
         raise (
