@@ -37,6 +37,8 @@ class Adaptive(SharedParity):
         copy_limit: copies of every query up to this share of busy instances.
         copies: copies of a query under way at most, beside the first.
         copies_all: false leaves the copies of every query out, as ``copy_limit`` of 0 does.
+        copies_wait: false: a query is copied only when two instances more than ``reserve`` are idle as it arrives, as
+            by :class:`~parity_exp.policies.Laedge`, so that no copy is left over for later.
         skips_rare: false: parity queries are sent although hardly a task is slow.
         rests: false: slow instances are given work like the others.
 
@@ -82,6 +84,7 @@ class Adaptive(SharedParity):
         tokens: Factor | None = None,
         token_ratio: Factor = TOKEN_RATIO,
         copies_all: bool = True,
+        copies_wait: bool = True,
         sends_parity: bool = True,
         skips_rare: bool = True,
         hedges: bool = True,
@@ -100,6 +103,7 @@ class Adaptive(SharedParity):
         self.copy_limit = copy_limit
         self.copies = copies
         self.copies_all = copies_all
+        self.copies_wait = copies_wait
         self.skips_rare = skips_rare
         self.rests = rests
 
@@ -123,7 +127,9 @@ class Adaptive(SharedParity):
         if self.resting.since_s:
             self.resting.wake_rested(now_s)
         SharedParity.arrived(self, batch, now_s)  # quicker than super()
-        if self.has_room_for_copies:
+        if self.has_room_for_copies and (
+            self.copies_wait or self.actions.queues(self.base_role).idle >= self.reserve + 2  # nothing is placed yet
+        ):
             self.dispatch(Work(BASE, self.base_role, batch, low=True))
 
     def finished(self, work: Work, now_s: float) -> None:

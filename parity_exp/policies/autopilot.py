@@ -17,10 +17,12 @@ ALWAYS, NEVER = 10.0, 0.0
 
 WAYS: dict[str, dict[str, Any]] = {
     "thresholds": {},
-    "parity": {"copies_all": False, "load_limit": ALWAYS},
+    "parity": {"copies_all": False, "load_limit": ALWAYS, "skips_rare": False, "reserve": 0},
     "copies": {"copy_limit": ALWAYS, "load_limit": ALWAYS},
+    "clones": {"copy_limit": ALWAYS, "load_limit": ALWAYS, "copies_wait": False, "reserve": 0},
     "hedging": {"copies_all": False, "copy_limit": NEVER, "load_limit": NEVER},
     "late_hedging": {"copies_all": False, "copy_limit": NEVER, "load_limit": NEVER, "percentile": 98.0},
+    "nothing": {"copies_all": False, "sends_parity": False, "hedges": False},
 }
 """The ways to go that there are, each by settings of :class:`Adaptive`: what is sent before anything is late, and when
 something counts as late. A run begins with the first, which has the defaults."""
@@ -28,25 +30,32 @@ something counts as late. A run begins with the first, which has the defaults.""
 PERCENTILES = (99.0, 99.9)
 """What counts unless a policy is told otherwise."""
 
-LOOK = 50
+LOOK = 20
 """Arrivals after which it is seen whether something has changed, or an answer is there."""
 
-FIRST = 500
-"""Arrivals after which the past is first played again; then after twice as many, and so on."""
+FIRST = 400
+"""Arrivals, at all frontends together, after which the past is first played again; then after twice as many, and so
+on."""
 
-KEPT = 0.5
+RARELY, REST_S = 4_000, 5.0
+"""So many arrivals, at all frontends, and so many seconds come between two replays in the end."""
+
+KEPT = 0.7
 """What earlier replays have shown has this share of its weight, as long as nothing changes; each weighs as much as the
 arrivals that it has played."""
 
-RARELY = 16_000
-"""Arrivals between two replays at most."""
-
-DOUBT, LEAST_DOUBT = 5.0, 0.03
+DOUBT, LEAST_DOUBT = 2.0, 0.02
 """Another way is taken when it comes to less than the present one by this share: the first over the square root of the
 arrivals that have been played, but the second at least. The percentiles of few arrivals are accidents."""
 
 SLOWER = 10
 """So many arrivals of those played have to be slower than what is compared: the very slowest of few are accidents."""
+
+HOPELESS, SURE = 1.3, 2_000
+"""A way that comes to so many times the least, after so many arrivals that have been played, is not always played."""
+
+ALL_AGAIN = 4
+"""Of so many replays one plays all ways."""
 
 
 class Autopilot(Policy):
@@ -135,9 +144,11 @@ class Autopilot(Policy):
         self.driven.start(actions)
         self.memory = Memory(actions.instances, actions.frontends)
         self.turns: list[tuple[float, str]] = [(0.0, self.way)]
-        self.until_next = self.between = FIRST
+        self.until_next = self.between = first_of(actions.frontends)
+        self.last_s = 0.0  # when a replay was last asked for
         self.waits = False
         self.asked = 0  # arrivals that are being played
+        self.replays = 0
         self.costs: dict[str, float] = {}
         self.evidence = 0.0
 
@@ -186,15 +197,25 @@ class Autopilot(Policy):
                 self.waits = False
                 self._take(self._best(replayed), now_s)
         if self.memory.changed():
-            self.until_next = self.between = FIRST
+            self.until_next = self.between = first_of(self.memory.frontends)
             self.evidence = 0.0
         if self.until_next > 0 or self.waits:
             return
+        if self.between * self.memory.frontends >= RARELY and now_s < self.last_s + REST_S:
+            return
         seen = self.memory.seen()
-        self.waits = self.replay.ask(seen, {way: self._made(way) for way in self.ways}, now_s)
+        self.waits = self.replay.ask(seen, {way: self._made(way) for way in self._worth_playing()}, now_s)
         if self.waits:
-            self.asked = len(seen.arrivals_s)
-            self.until_next = self.between = min(2 * self.between, RARELY)
+            self.asked = len(seen.arrivals_s) * seen.frontends
+            self.last_s = now_s
+            self.replays += 1
+            self.until_next = self.between = min(2 * self.between, max(LOOK, RARELY // self.memory.frontends))
+
+    def _worth_playing(self) -> list[str]:
+        """The ways that may be the best."""
+        if self.evidence < SURE or self.replays % ALL_AGAIN == 0:
+            return list(self.ways)
+        return [way for way in self.ways if way == self.way or self.costs.get(way, 1.0) <= HOPELESS]
 
     def _best(self, replayed: Mapping[str, Replayed]) -> str:
         """The way that comes to least; the present one unless another is clearly better."""
@@ -215,6 +236,11 @@ class Autopilot(Policy):
         self.turns.append((now_s, way))
         before, self.driven = self.driven, self._made(way)
         self.driven.go_on_from(before)
+
+
+def first_of(frontends: int) -> int:
+    """Arrivals at one of so many frontends after which the past is first played."""
+    return max(LOOK, FIRST // frontends)
 
 
 def judged(percentiles: Sequence[float], arrivals: int) -> list[float]:

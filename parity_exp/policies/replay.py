@@ -18,11 +18,13 @@ class Replayed:
         latencies_s: of the queries, in seconds, ascending; infinity for those without an answer.
         tasks: per query.
         reconstructed: share of the queries.
+        played: tasks that were played for it, whether they count or not.
     """
 
     latencies_s: Sequence[float]
     tasks: float
     reconstructed: float
+    played: int = 0
 
     def percentile_s(self, percentile: float) -> float:
         """The latency that so many in a hundred do not exceed."""

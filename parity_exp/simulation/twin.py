@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
-from math import inf
+from math import inf, sqrt
 
 import numpy as np
 
@@ -19,8 +19,13 @@ from parity_exp.simulation.outcome import Outcome
 NEIGHBOURS = 8
 """A task takes as long as one of so many that its instance really did at about that time."""
 
-ENOUGH = 8_000
-"""A past of fewer arrivals is played several times, each time with other choices among neighbours."""
+ENOUGH, AGAIN = 4_000, 4
+"""A past of fewer arrivals is played several times without a break, but no more than so often, each time with other
+choices among neighbours; and once before, so that nobody is judged by how empty the cluster was in the beginning."""
+
+CAUTION = 1.0
+"""Arrivals are played that much faster, over the square root of their number, which is by how much their rate may have
+been higher than seen: redundancy for which there is no room costs more than what is missing of it."""
 
 TASK_S = 25e-6
 """How long it takes to play a task again, about."""
@@ -35,9 +40,11 @@ class SeenTimes:
     Args:
         seen: the past.
         seed: of the choices among neighbours.
+        length_s: after so long the past begins again.
     """
 
-    def __init__(self, seen: Seen, seed: int) -> None:
+    def __init__(self, seen: Seen, seed: int = 0, length_s: float = inf) -> None:
+        self.length_s = length_s
         self.begins_s: list[list[float]] = [[] for _ in range(seen.all_instances)]
         self.durations_s: list[list[float]] = [[] for _ in range(seen.all_instances)]
         for instance, begin_s, duration_s in zip(seen.instances, seen.begins_s, seen.durations_s, strict=True):
@@ -56,7 +63,7 @@ class SeenTimes:
         begins_s = self.begins_s[work.instance]
         self.asked = (self.asked + 1) % 4096
         last = len(begins_s) - 1
-        at = bisect_left(begins_s, begin_s) - NEIGHBOURS // 2 + self.choices[self.asked]
+        at = bisect_left(begins_s, begin_s % self.length_s) - NEIGHBOURS // 2 + self.choices[self.asked]
         duration_s = self.durations_s[work.instance][min(max(at, 0), last)]
         return duration_s if work.model == BASE else duration_s * self.parity_ratio
 
@@ -69,11 +76,15 @@ def replay(seen: Seen, policies: Mapping[str, Policy]) -> dict[str, Replayed]:
         policies: by name, at the beginning of a run.
     """
     start_s = seen.arrivals_s[0]
+    squeeze = 1 / (1 + CAUTION / sqrt(len(seen.arrivals_s)))
     shifted = replace(
         seen,
-        arrivals_s=array("d", (at_s - start_s for at_s in seen.arrivals_s)),
-        begins_s=array("d", (at_s - start_s for at_s in seen.begins_s)),
-        losses=[(instance, lost_s - start_s, back_s - start_s) for instance, lost_s, back_s in seen.losses],
+        arrivals_s=array("d", ((at_s - start_s) * squeeze for at_s in seen.arrivals_s)),
+        begins_s=array("d", ((at_s - start_s) * squeeze for at_s in seen.begins_s)),
+        losses=[
+            (instance, (lost_s - start_s) * squeeze, (back_s - start_s) * squeeze)
+            for instance, lost_s, back_s in seen.losses
+        ],
     )
     return {name: _replay(shifted, policy) for name, policy in policies.items()}
 
@@ -82,22 +93,35 @@ def _replay(seen: Seen, policy: Policy) -> Replayed:
     base_instances = next(
         m for m in range(1, seen.all_instances + 1) if m + policy.extra_instances(m) >= seen.all_instances
     )
-    arrivals_s, frontend_of = everyones_arrivals(seen)
-    own = frontend_of == 0
-    trace = [Disturbance(GONE, instance, lost_s, back_s) for instance, lost_s, back_s in seen.losses]
-    latencies_s, tasks, reconstructed = [], 0, 0
-    for seed in range(-(-ENOUGH // len(arrivals_s))):
-        outcome = Outcome(len(arrivals_s))
-        policies = [policy] + [deepcopy(policy) for _ in range(seen.frontends - 1)]
-        simulate(
-            policies, arrivals_s, SeenTimes(seen, seed), base_instances, trace=trace, frontend_of=frontend_of,
-            outcome=outcome,
-        )  # fmt: skip
-        latencies_s.append(outcome.latency_ms[own] / 1e3)
-        tasks += outcome.tasks_placed
-        reconstructed += int(np.count_nonzero(outcome.source[own] == AnswerSource.RECONSTRUCTED))
-    together = np.sort(np.nan_to_num(np.concatenate(latencies_s), nan=inf))
-    return Replayed(together.tolist(), tasks / len(together) / seen.frontends, reconstructed / len(together))
+    once_s, frontend_of = everyones_arrivals(seen)
+    length_s = _length_s(seen)
+    again = min(AGAIN, -(-ENOUGH // len(once_s)))
+    rounds = 1 if again == 1 else 1 + again
+    arrivals_s = np.concatenate([once_s + turn * length_s for turn in range(rounds)])
+    trace = [
+        Disturbance(GONE, instance, lost_s + turn * length_s, back_s + turn * length_s)
+        for turn in range(rounds)
+        for instance, lost_s, back_s in seen.losses
+    ]
+    outcome = Outcome(len(arrivals_s))
+    policies = [policy] + [deepcopy(policy) for _ in range(seen.frontends - 1)]
+    simulate(
+        policies, arrivals_s, SeenTimes(seen, length_s=length_s), base_instances, trace=trace,
+        frontend_of=np.tile(frontend_of, rounds), outcome=outcome,
+    )  # fmt: skip
+    counted = slice(len(once_s) if rounds > 1 else 0, None)
+    latencies_s = np.sort(np.nan_to_num(outcome.latency_ms[counted] / 1e3, nan=inf))
+    reconstructed = np.count_nonzero(outcome.source[counted] == AnswerSource.RECONSTRUCTED)
+    tasks = outcome.tasks_placed
+    return Replayed(
+        latencies_s.tolist(), tasks / len(arrivals_s), float(reconstructed / len(latencies_s)), played=tasks
+    )
+
+
+def _length_s(seen: Seen) -> float:
+    """How long the past is: to where the next arrival would be expected."""
+    last_s = float(seen.arrivals_s[-1])
+    return last_s + last_s / max(1, len(seen.arrivals_s) - 1)
 
 
 def everyones_arrivals(seen: Seen) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +130,7 @@ def everyones_arrivals(seen: Seen) -> tuple[np.ndarray, np.ndarray]:
     They have what this one has, a little later: their bursts and pauses are at about the same time, their queries not.
     """
     own_s = np.asarray(seen.arrivals_s, dtype=np.float64)
-    length_s = float(own_s[-1]) + (float(own_s[-1]) / max(1, len(own_s) - 1))
+    length_s = _length_s(seen)
     later_s = length_s / len(own_s) * APART
     all_s = np.concatenate([(own_s + frontend * later_s) % length_s for frontend in range(seen.frontends)])
     order = np.argsort(all_s, kind="stable")
@@ -127,7 +151,7 @@ class TwinInTime:
 
     def ask(self, seen: Seen, policies: Mapping[str, Policy], now_s: float) -> bool:
         self.replayed = replay(seen, policies)
-        self.ready_s = now_s + self.task_s * sum(one.tasks * len(one.latencies_s) for one in self.replayed.values())
+        self.ready_s = now_s + self.task_s * sum(one.played for one in self.replayed.values())
         return True
 
     def answer(self, now_s: float) -> dict[str, Replayed] | None:

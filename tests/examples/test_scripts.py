@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -46,3 +47,24 @@ def test_clusters_that_nobody_tuned_for_are_drawn_again_by_their_numbers(tmp_pat
     assert first == second and [row.split(",")[0] for row in first.splitlines()] == ["point", "1", "2"]
     said = done.stdout.splitlines()[-2:]
     assert [line.partition(":")[0] for line in said] == ["p99", "p99.9"] and all("of 2 points" in line for line in said)
+
+
+@pytest.mark.slow
+def test_with_several_seeds_the_best_other_policy_is_one_for_all_of_them(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "OMP_NUM_THREADS": "1"}
+    words = ["--points=2", "--first=1", "--queries=300", "--policy=adaptive", "--seeds=2", "--later=0.5"]
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "unseen_clusters.py", *words, "--out=unseen.csv"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "unseen.csv")
+    for percentile in ("p99", "p99.9"):
+        fixed = table[[f"{percentile} of who is best over all over the best of run {turn}" for turn in (1, 2)]]
+        assert (fixed.to_numpy() >= 1).all(), "in no run is it better than the best of that run"
+        alone = table[[f"{percentile} over the best of run {turn}" for turn in (1, 2)]]
+        assert alone.notna().all(axis=None) and (table[f"{percentile} over the best"] > 0).all()
+    assert (table["one other policy over the best at both"] >= 1).all()
+    said = [line.partition(":")[0] for line in done.stdout.splitlines()[-8:]]
+    measures = (" of each run alone", " of each run alone, who is best over all", " after 0.5 s")
+    assert said == [f"{percentile}{what}" for percentile in ("p99", "p99.9") for what in measures] + ["p99", "p99.9"]

@@ -48,6 +48,22 @@ def test_what_adaptive_sends_before_anything_is_late_depends_on_the_load(
     assert (len([task for task in late if task.batch is None]) > 100) is parity
 
 
+@pytest.mark.parametrize(("reserve", "copied"), [(0, [0, 1]), (1, [0])])
+def test_copies_that_do_not_wait_are_sent_only_where_an_idle_instance_takes_them_at_once(
+    reserve: int, copied: list[int]
+) -> None:
+    policy = Adaptive(2, 1, copy_limit=10, load_limit=10, copies_wait=False, reserve=reserve, delay_ms=1e6)
+    driver = Driver(policy, 3)  # of five instances
+    for _ in range(4):
+        driver.arrive(1)
+    copies = [task for task in driver.placed if task.low]
+    assert [task.batch.queries[0] for task in copies if task.batch is not None] == copied
+    for task in driver.placed:  # to which the last query may come
+        driver.finish(task)
+    assert len(driver.placed) == 4 + len(copied), "none is left over for later"
+    assert set(driver.answers) == {0, 1, 2, 3}
+
+
 def test_adaptive_sends_no_parity_where_nothing_is_slow() -> None:
     driver = served_one_by_one(Adaptive(2, 1, delay_ms=1e6), 0.4, 6, lambda _: False)
     assert any(task.batch is None for task in driver.placed)

@@ -64,7 +64,15 @@ def test_it_begins_with_the_thresholds_and_takes_what_the_past_says() -> None:
 def test_one_way_after_the_other_loses_nothing_and_answers_nothing_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, value in {"LOOK": 1, "FIRST": 2, "RARELY": 3, "KEPT": 0.0, "DOUBT": 0.0}.items():
+    for name, value in {
+        "LOOK": 1,
+        "FIRST": 2,
+        "RARELY": 3,
+        "REST_S": 0.0,
+        "SURE": 1e9,
+        "KEPT": 0.0,
+        "DOUBT": 0.0,
+    }.items():
         monkeypatch.setattr(autopilot, name, value)
     policy = Autopilot(2, 1)
     policy.replay = Told(list(WAYS))
@@ -96,12 +104,42 @@ def test_after_a_change_of_the_load_only_what_came_after_it_is_played() -> None:
     assert after[0].arrivals_s[-1] < 80 + 10, "and soon"
 
 
-def test_the_past_is_played_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_past_is_played_less_and_less_often_but_often_enough_to_see_changes() -> None:
     policy = Autopilot(2, 1)
     told = policy.replay = Told(["parity"])
-    served(policy, 10_000)
-    gaps = np.diff([seen.arrivals_s[-1] for seen in told.asked])
-    assert len(gaps) >= 2 and (gaps[1:] > 1.5 * gaps[:-1]).all()
+    served(policy, 14_000)
+    gaps = np.diff([seen.arrivals_s[-1] for seen in told.asked]) * 60  # in arrivals
+    assert gaps[:3] == pytest.approx([800, 1_600, 3_200], rel=0.1)
+    assert gaps[3:] == pytest.approx([autopilot.RARELY] * len(gaps[3:]), rel=0.1) and len(gaps) >= 5
+
+
+def test_where_much_arrives_replays_are_seconds_apart() -> None:
+    policy = Autopilot(2, 1)
+    told = policy.replay = Told(["parity"])
+    simulate(policy, np.arange(40_000) * 0.0005, lambda _, __: 0.002, 4)
+    at_s = [seen.arrivals_s[-1] for seen in told.asked]
+    assert at_s[0] < 0.3
+    assert np.diff(at_s[-2:]) == pytest.approx([autopilot.REST_S], abs=0.1)
+
+
+def test_several_frontends_learn_as_soon_as_one() -> None:
+    policies = [Autopilot(2, 1) for _ in range(4)]
+    for policy in policies:
+        policy.replay = Told(["parity"])
+    arrivals_s = np.cumsum(np.random.default_rng(0).exponential(1 / 60, 700))
+    simulate(policies, arrivals_s, lambda _, __: 0.03, 4)
+    assert {policy.way for policy in policies} == {"parity"}
+
+
+def test_ways_that_have_been_much_worse_are_played_now_and_then_only() -> None:
+    policy = Autopilot(2, 1)
+    told = policy.replay = Told(["parity"])
+    served(policy, 40_000)
+    played = [set(policies) for policies in told.policies]
+    assert played[:3] == [set(WAYS)] * 3, "as long as little is known"
+    late = played[4:]
+    assert {"parity"} in late and set(WAYS) in late
+    assert late.count({"parity"}) >= 2 * late.count(set(WAYS))
 
 
 def test_the_worst_of_the_percentiles_counts_and_what_was_paid_is_added() -> None:

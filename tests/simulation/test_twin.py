@@ -65,7 +65,7 @@ def test_instances_are_lost_when_they_were_and_queries_sent_again() -> None:
     way = {"none": SharedParity(2, 1, sends_parity=False, hedges=False)}
     before, after = replay(seen, way)["none"], replay(lost, way)["none"]
     assert before.percentile_s(99.9) == pytest.approx(0.01)
-    assert after.latencies_s[-1] == pytest.approx(30 - 12, abs=0.1), "for 18 seconds there was none"
+    assert after.latencies_s[-1] == pytest.approx(30 - 12, rel=0.02), "for 18 seconds there was none"
     assert after.tasks > before.tasks
 
 
@@ -91,16 +91,28 @@ def test_the_same_past_comes_to_the_same_and_policies_are_left_as_they_were() ->
     ways = {"hedging": SharedParity(2, 1, sends_parity=False), "parity": SharedParity(2, 1)}
     first, second = replay(past(slow=1), ways), replay(past(slow=1), ways)
     assert first == second
-    assert first["hedging"].tasks < first["parity"].tasks
-    assert len(first["parity"].latencies_s) == 8_000, "a short past is played several times"
+    assert len(first["parity"].latencies_s) == 4_000, "a short past is played several times"
+    assert first["parity"].played > first["parity"].tasks * 4_000, "and once before it counts"
     assert first["parity"].percentile_s(50) == pytest.approx(0.01)
 
 
+def test_a_short_past_goes_on_as_it_was_so_that_what_piles_up_is_seen() -> None:
+    overload = past(400, gap_s=0.0032)  # three instances, which would need 3.3 ms for each
+    played = replay(overload, {"none": SharedParity(2, 1, sends_parity=False, hedges=False)})["none"]
+    assert played.percentile_s(99) > 5 * (400 * (0.00333 - 0.0032)), "it is longer than what 400 leave in a queue"
+
+
+def test_of_few_arrivals_the_rate_may_have_been_higher_than_seen() -> None:
+    nearly_full = {"none": SharedParity(2, 1, sends_parity=False, hedges=False)}
+    few, many = (replay(past(arrivals, gap_s=0.00345), nearly_full)["none"] for arrivals in (100, 4_000))
+    assert many.percentile_s(99) < 0.02 < few.percentile_s(99)
+
+
 def test_the_answer_comes_when_a_processor_would_have_had_it() -> None:
-    twin = TwinInTime(task_s=1e-3)
+    twin = TwinInTime(task_s=1e-3)  # 5,000 queries take five seconds
     assert twin.answer(0.0) is None
     assert twin.ask(past(), {"a": Adaptive(2, 1)}, 10.0)
-    assert twin.answer(17.0) is None
+    assert twin.answer(14.0) is None
     replayed = twin.answer(60.0)
     assert replayed is not None and set(replayed) == {"a"}
     assert twin.answer(61.0) is None, "once"

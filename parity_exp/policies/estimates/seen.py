@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 LEAST, MOST = 2_000, 8_000
-"""Arrivals that are kept: so many at least, and no more than so many."""
+"""Arrivals that are kept: so many at least, and no more than so many; of several frontends' each its share."""
 
 SPAN_S = 10.0
 """Between the two, what is older than this is forgotten."""
@@ -19,9 +19,9 @@ CHANGE = 4.0 / sqrt(LATEST)
 """Logarithm of the ratio of two rates from which on they are not the same; of a Poisson process that is four standard
 deviations of the newer one."""
 
-RHYTHM = 2
-"""A load that has changed so often within :data:`SPAN_S` comes in bursts, and will change again. Then the past holds
-bursts and pauses, and nothing of it is forgotten because of the next one."""
+RHYTHM, RHYTHM_ARRIVALS = 2, 6_000
+"""A load that has changed so often within :data:`SPAN_S`, or within so many arrivals, comes in bursts, and will change
+again. Then the past holds bursts and pauses, and nothing of it is forgotten because of the next one."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,12 @@ class Memory:
     def __init__(self, instances: int, frontends: int = 1) -> None:
         self.instances = instances
         self.frontends = frontends
+        self.least, self.most = max(2 * LATEST, LEAST // frontends), max(2 * LATEST, MOST // frontends)
         self.arrivals_s = array("d")
-        self.changes_s: list[float] = []
-        """When the load has changed, within the last seconds."""
+        self.arrivals = 0
+        """All that there were."""
+        self.changes: list[tuple[float, int]] = []
+        """When the load has changed of late, and after how many arrivals."""
         self.over: list[tuple[float, float, int, bool]] = []
         """Of what is over: its beginning, duration, instance, and whether it was a parity query."""
         self.lost: list[tuple[float, int]] = []
@@ -71,7 +74,8 @@ class Memory:
     def arrived(self, now_s: float) -> None:
         """A batch has arrived."""
         self.arrivals_s.append(now_s)
-        if len(self.arrivals_s) >= 2 * MOST:
+        self.arrivals += 1
+        if len(self.arrivals_s) >= 2 * self.most:
             self._forget()
 
     def took(self, instance: int, begin_s: float, end_s: float, parity: bool) -> None:
@@ -97,11 +101,12 @@ class Memory:
         if latest_s <= 0 or earlier_s <= 0 or abs(log(LATEST / latest_s * earlier_s / earlier)) < CHANGE:
             return False
         now_s = arrivals_s[-1]
-        self.changes_s = [changed_s for changed_s in self.changes_s if changed_s > now_s - SPAN_S]
-        in_bursts = len(self.changes_s) >= RHYTHM
-        if in_bursts and now_s - self.changes_s[-1] < latest_s:
+        recent = self.arrivals - RHYTHM_ARRIVALS // self.frontends
+        self.changes = [one for one in self.changes if one[0] > now_s - SPAN_S or one[1] > recent]
+        in_bursts = len(self.changes) >= RHYTHM
+        if in_bursts and now_s - self.changes[-1][0] < latest_s:
             return False  # still the same change
-        self.changes_s.append(now_s)
+        self.changes.append((now_s, self.arrivals))
         if in_bursts:
             return False
         self._keep_from(len(arrivals_s) - LATEST)
@@ -132,7 +137,7 @@ class Memory:
     def _forget(self) -> None:
         arrivals_s = self.arrivals_s
         young = len(arrivals_s) - bisect_left(arrivals_s, arrivals_s[-1] - SPAN_S) if arrivals_s else 0
-        self._keep_from(max(0, len(arrivals_s) - min(MOST, max(LEAST, young))))
+        self._keep_from(max(0, len(arrivals_s) - min(self.most, max(self.least, young))))
 
     def _keep_from(self, first: int) -> None:
         if first:

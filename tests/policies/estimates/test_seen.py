@@ -65,13 +65,23 @@ def test_losses_are_forgotten_with_the_rest() -> None:
     assert [lost_s for _, lost_s, _ in memory.seen().losses] == [2.0 * MOST - 10]
 
 
-@pytest.mark.parametrize(("pause_s", "changes"), [(SPAN_S / 8, RHYTHM), (2 * SPAN_S, 8)], ids=["bursts", "changes"])
-def test_a_load_in_bursts_does_not_change_with_each(pause_s: float, changes: int) -> None:
+@pytest.mark.parametrize(
+    ("pause_s", "often", "changes"),
+    [(SPAN_S / 8, 1_000, RHYTHM), (2 * SPAN_S, 1_000, RHYTHM), (2 * SPAN_S, 28_000, 8)],
+    ids=["bursts", "bursts of a small cluster", "changes"],
+)
+def test_a_load_in_bursts_does_not_change_with_each(pause_s: float, often: int, changes: int) -> None:
     memory, now_s, told = Memory(3), 0.0, 0
     for phase in range(10):
-        gap_s = pause_s / (1_000 if phase % 2 else 250)
-        for _ in range(round(pause_s / gap_s)):
-            now_s += gap_s
+        arrivals = often if phase % 2 else often // 4
+        for _ in range(arrivals):
+            now_s += pause_s / arrivals
             memory.arrived(now_s)
             told += memory.changed()
     assert told == changes if changes == RHYTHM else told >= changes
+
+
+def test_of_several_frontends_each_keeps_its_share() -> None:
+    often, rarely = filled(20_000, 1e-5, memory=Memory(3, 4)), filled(20_000, 1.0, memory=Memory(3, 4))
+    assert len(often.seen().arrivals_s) == MOST // 4
+    assert len(rarely.seen().arrivals_s) == LEAST // 4
