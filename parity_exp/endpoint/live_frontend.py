@@ -2,6 +2,7 @@
 
 It waits for nothing: who drives it (``driver.py``) lets it take a turn when there is something to do, in the thread
 that clients are heard in, so that no query changes threads, and none waits until a thread may have the interpreter.
+Its time, and that of the straggler trace, begins with the first query.
 
 Rules:
 
@@ -29,7 +30,6 @@ from parity_exp.recordings.troubles import Troubles
 from parity_exp.serving.absences import Absences
 from parity_exp.serving.dispatch import Dispatch, origin
 from parity_exp.serving.disturber import Disturber
-from parity_exp.serving.frontend import LEAD_S
 from parity_exp.serving.group_coder import GroupCoder
 from parity_exp.serving.pool import Down, Event, Pool, Up
 
@@ -109,26 +109,24 @@ class LiveFrontend(Dispatch):
         self.turn()
 
     def begin(self) -> None:
-        """Begin, with instances that are started."""
-        self._zero_s = time.monotonic() + LEAD_S
-        self.pool.begin(self._zero_s)
-        if self.disturber is not None:
-            self.disturber.begin(self._zero_s)
+        """Instances that are not there at the beginning of the trace are not there from now on."""
         for instance in self.absences.from_the_beginning():
             self.desk.down(instance, 0.0)
             self.watch.away(instance)
 
     def turn(self) -> float:
         """Do what is to be done; returns when there will be more, in ``time.monotonic()``, unless something comes."""
-        desk, asked, zero_s = self.desk, self._asked, self._zero_s
+        desk, asked = self.desk, self._asked
         for event in self.pool.poll(0.0):
-            self._handle(event, time.monotonic() - zero_s)
-        now_s = time.monotonic() - zero_s
+            self._handle(event, self._now_s())
+        if self._zero_s == math.inf and asked:
+            self._begin_trace(asked[0].arrived_s)
+        zero_s, now_s = self._zero_s, self._now_s()
         while asked:
             self._arrive(asked.popleft(), now_s)
         while self._gone:
             desk.abandon(self._gone.popleft().numbers, now_s)
-        if now_s >= self._disturb_s and self.disturber is not None:
+        if now_s >= self._disturb_s and self.disturber is not None and zero_s < math.inf:
             self._disturb_s = self.disturber.tick(now_s + zero_s) - zero_s
         if now_s >= self.absences.next_s:
             for instance in self.absences.over(now_s):
@@ -150,6 +148,18 @@ class LiveFrontend(Dispatch):
         if asked or desk.placements:
             return time.monotonic()
         return min(desk.wakes_s(), self._disturb_s, self._look_s, self.absences.next_s) + zero_s
+
+    def _now_s(self) -> float:
+        """Seconds since the first query; until it comes, time stands still."""
+        return max(time.monotonic() - self._zero_s, 0.0)
+
+    def _begin_trace(self, zero_s: float) -> None:
+        """Let the trace begin: what clients measure is then what a played load measures, whenever they come."""
+        self._zero_s = zero_s
+        self.pool.begin(zero_s)
+        self.watch.trace_begins(zero_s)
+        if self.disturber is not None:
+            self.disturber.begin(zero_s)
 
     def _arrive(self, asked: Asked, now_s: float) -> None:
         if asked.gone:

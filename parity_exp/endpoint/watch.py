@@ -8,6 +8,7 @@ import time
 from collections import Counter as Counts
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,7 @@ class Watch:
         self._pending_tasks = [0] * instances
         self.injected: Sequence[tuple[float, float, int, str]] = ()
         self.began_s = time.monotonic()
+        self._traced_s = inf
         self._count_states()
 
     @property
@@ -260,7 +262,7 @@ class Watch:
                 }
                 for number, state in enumerate(self._state)
             ],
-            "stragglers": self._injected(now_s - self.began_s),
+            "stragglers": self._injected(now_s - self._traced_s),
         }
 
     def _copied(self) -> list[tuple[float, float, int]]:
@@ -270,6 +272,10 @@ class Watch:
                 return list(self._latest)
             except RuntimeError:  # changed while it was copied
                 continue
+
+    def trace_begins(self, at_s: float) -> None:
+        """When that was, in ``time.monotonic()``."""
+        self._traced_s = at_s
 
     def _injected(self, now_s: float) -> list[dict[str, Any]]:
         """What is injected now."""

@@ -45,6 +45,7 @@ def test_an_instance_that_is_taken_away_has_not_died_and_gets_nothing_until_it_i
     changes: Sequence[Sequence[float]],
 ) -> None:
     with live(MortalPool(summed), straggler=Resize(changes)) as made:
+        ask(made)  # the trace begins
         until(lambda: "away" in states(made))
         (there,) = [number for number, state in enumerate(states(made)) if state == "up"]
         for _ in range(20):
@@ -57,6 +58,14 @@ def test_an_instance_that_is_taken_away_has_not_died_and_gets_nothing_until_it_i
         assert [one["restarts"] for one in status(made)["instances"]] == [0, 0]
         assert metric(made, 'parity_instance_restarts_total{model="base",version="1"}') == 0
         assert metric(made, 'parity_instances{model="base",state="up",version="1"}') == 2
+
+
+def test_the_trace_begins_with_the_first_query() -> None:
+    with live(MortalPool(summed), straggler=Resize([[0.01, -1]])) as made:
+        time.sleep(0.3)
+        assert states(made) == ["up", "up"]
+        ask(made)
+        until(lambda: "away" in states(made))
 
 
 def test_an_instance_that_dies_is_counted_when_it_is_back() -> None:
