@@ -1,7 +1,7 @@
 """Autopilot: which redundancy pays is seen by playing the recent past again."""
 
 from collections.abc import Mapping, Sequence
-from math import inf, sqrt
+from math import inf, isqrt, sqrt
 from typing import Annotated, Any
 
 from annotated_types import MaxLen, MinLen
@@ -38,7 +38,8 @@ FIRST = 400
 on."""
 
 RARELY, REST_S = 4_000, 5.0
-"""So many arrivals, at all frontends, and so many seconds come between two replays in the end."""
+"""So many arrivals and so many seconds come between two replays in the end. At one of several frontends the first is
+over the square root of their number: each has the work of all to play."""
 
 KEPT = 0.7
 """What earlier replays have shown has this share of its weight, as long as nothing changes; each weighs as much as the
@@ -201,7 +202,8 @@ class Autopilot(Policy):
             self.evidence = 0.0
         if self.until_next > 0 or self.waits:
             return
-        if self.between * self.memory.frontends >= RARELY and now_s < self.last_s + REST_S:
+        most = max(LOOK, RARELY // isqrt(self.memory.frontends))
+        if self.between >= most and now_s < self.last_s + REST_S:
             return
         seen = self.memory.seen()
         self.waits = self.replay.ask(seen, {way: self._made(way) for way in self._worth_playing()}, now_s)
@@ -209,7 +211,7 @@ class Autopilot(Policy):
             self.asked = len(seen.arrivals_s) * seen.frontends
             self.last_s = now_s
             self.replays += 1
-            self.until_next = self.between = min(2 * self.between, max(LOOK, RARELY // self.memory.frontends))
+            self.until_next = self.between = min(2 * self.between, most)
 
     def _worth_playing(self) -> list[str]:
         """The ways that may be the best."""
