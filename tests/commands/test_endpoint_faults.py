@@ -113,5 +113,25 @@ def test_memory_stays_where_it_is(folder: Path, trained: Trained) -> None:
     with served(folder, f"run={trained()}", *few) as (http_address, grpc_address, job):
         ask_all_kinds(http_address, grpc_address, 150)  # what is kept of the latest queries is full by then
         before_mb = resident_mb(job.pid)
-        ask_all_kinds(http_address, grpc_address, 300)
+        ask_all_kinds(http_address, grpc_address, 600)
         assert resident_mb(job.pid) - before_mb < 30
+
+
+@pytest.mark.slow
+def test_clients_of_an_endpoint_are_measured_beside_serve(folder: Path, trained: Trained) -> None:
+    """The example that the guide names: a load that is played, and the same one from clients."""
+    words = ["load.rate_qps=50", "load.queries=200", "load.warmup=20", "straggler=shuffle", "pool.instances=2"]
+    done = subprocess.run(
+        [sys.executable, EXAMPLE.with_name("endpoint_beside_serve.py"), trained(), *words, "tracker=none"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(EXAMPLE.parents[1]), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    head, *rows, lost = done.stdout.splitlines()
+    assert head.split()[:4] == ["ms", "serve", "endpoint", "clients"]
+    assert [row.split()[0] for row in rows] == ["p50", "p99", "p99.9"]
+    assert all(float(number) > 0 for row in rows for number in row.split()[1:])
+    assert lost.split() == ["lost", "0", "0", "0"]
