@@ -28,7 +28,7 @@ def serving_metrics(queries: pd.DataFrame, lost: int = 0, duplicates: int = 0) -
 
     ``gap_ms`` is p99.9 - p50, ParM's measure of how predictable latency is (SOSP 2019). Throughput is answers over
     the time from the first scheduled arrival to the last answer. Beside ``accuracy``, the mean score goes by the name
-    of the task's quality.
+    of the task's quality, and further scores by their own.
 
     Args:
         queries: a row a measured query, as :meth:`Recorder.queries` gives them.
@@ -79,7 +79,8 @@ def _accuracy(queries: pd.DataFrame) -> dict[str, float]:
     if "correct" not in queries:
         return {}
     quality = queries.attrs.get("quality", "accuracy")
-    return {quality: float(queries["score"].mean()), "accuracy": float(queries["correct"].mean())}
+    more = {name: float(queries[name].mean()) for name in queries.attrs.get("more_scores", ()) if name in queries}
+    return {quality: float(queries["score"].mean()), "accuracy": float(queries["correct"].mean()), **more}
 
 
 def quality_of(metrics: Mapping[str, float]) -> str:

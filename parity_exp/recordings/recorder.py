@@ -261,6 +261,7 @@ class Recorder:
 
         ``score`` is the task's quality of the answer, and the table's ``attrs`` say which that is; ``correct`` whether
         the client would call it right, ``default_correct`` whether it would have called the default answer right.
+        Further scores of the task have columns of their own names, which ``attrs`` list as ``more_scores``.
         ``corrupted``: a corrupted output went into it; ``flagged``: a policy has found that it may be wrong.
         """
         rows = np.flatnonzero(self._state >= 0)
@@ -285,18 +286,20 @@ class Recorder:
             columns.QUERIES | columns.FRONTEND | columns.ANSWERS,
             self._task.columns("predicted", predicted),
         )
+        more: dict[str, Any] = {}
         if self._labelled:
-            values |= self._how_good(predicted, label)
-            answers = {**self._task.columns("label", label), **answers}
+            scores = self._scores(predicted, label)
+            more = {name: of for name, of in scores.items() if name not in ("accuracy", self._task.quality)}
+            values |= self._how_good(scores, label)
+            answers = {**self._task.columns("label", label), **answers, **more}
         table = columns.frame({name: kinds[name] for name in kinds if name in values}, values)
         table = pd.concat([table, pd.DataFrame(answers, index=table.index)], axis="columns")
         if self._labelled:
-            table.attrs["quality"] = self._task.quality
+            table.attrs |= {"quality": self._task.quality, "more_scores": list(more)}
         return table
 
-    def _how_good(self, predicted: NDArray[Any], label: NDArray[Any]) -> dict[str, Any]:
+    def _how_good(self, scores: dict[str, NDArray[np.float64]], label: NDArray[Any]) -> dict[str, Any]:
         """Columns that compare answers with true ones."""
-        scores = self._scores(predicted, label)
         return {
             "correct": scores["accuracy"] > 0,
             "score": scores[self._task.quality],

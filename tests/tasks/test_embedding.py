@@ -4,6 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from parity_exp.policies.policy import AnswerSource
+from parity_exp.recordings.measures import quality_of, serving_metrics
+from parity_exp.recordings.recorder import Recorder
 from parity_exp.tasks import Embedding
 
 TASK = Embedding(width=8)
@@ -70,3 +73,17 @@ def test_the_divergence_is_the_cosine_distance() -> None:
     own = vectors(9)
     assert float(TASK.divergence(2 * own, own, 4.0)) == pytest.approx(0, abs=1e-6)
     assert float(TASK.divergence(-own, own, 4.0)) == pytest.approx(2)
+
+
+def test_served_answers_have_their_recall() -> None:
+    own = vectors(20)
+    task, labels = TASK.knowing(own), TASK.answer(own).tolist()
+    recorded = Recorder(queries=3, warmup=0, task=task, default=[0.0] * 8)
+    for query, answer in enumerate([labels[0], labels[7], None]):  # right, another's, and none
+        recorded.sent(query, 0.0, 0.0, label=labels[query])
+        recorded.answered(query, 0.1, AnswerSource.OWN, predicted=answer or [0.0] * 8)
+    queries = recorded.queries()
+    assert queries["recall_at_1"].tolist()[::2] == [1, 0] and queries["recall_at_10"].tolist()[::2] == [1, 0]
+    metrics = serving_metrics(queries)
+    assert metrics["recall_at_10"] == pytest.approx(queries["recall_at_10"].mean())
+    assert quality_of(metrics) == "cosine"
