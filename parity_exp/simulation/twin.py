@@ -16,7 +16,7 @@ from parity_exp.policies.replay import Replayed
 from parity_exp.simulation.cluster import simulate
 from parity_exp.simulation.outcome import Outcome
 
-NEIGHBOURS = 8
+NEIGHBOURS = 4
 """A task takes as long as one of so many that its instance really did at about that time."""
 
 ENOUGH, AGAIN = 4_000, 4
