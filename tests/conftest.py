@@ -1,5 +1,6 @@
 """What tests of the command line share: an empty folder to run in, offline tracking, and ways to run a command."""
 
+import gc
 import hashlib
 import json
 import logging
@@ -47,6 +48,12 @@ RUN_COMMANDS = {"run", "trained", "copied"}
 
 SLOW_TESTS = Path(__file__).with_name("slow_tests.txt")
 
+WAITING = ("serving", "client", "endpoint", "commands", "experiment", "policies", "api", "analysis")
+"""Folders whose quick tests take longest, most of it waiting for processes or not; workers begin with them."""
+
+WITH_A_FORK_SERVER = "serving"
+"""The folder whose quick tests start instances, all from one worker: its fork server takes seconds to start."""
+
 MOST_WORKERS = 4
 """More of them only get into the way of the processes that tests start."""
 
@@ -56,8 +63,10 @@ Trained = Callable[..., Path]
 
 def pytest_configure(config: pytest.Config) -> None:
     """One thread a process: the tests' networks are too small for more, which would only wait for each other."""
+    gc.disable()  # nearly all that is made while tests are collected is there for good
     if not config.getoption("benchmark_enable"):  # speed is measured with what users have
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+    config.option.loadscopereorder = False  # tests come in the order of pytest_collection_modifyitems
     if "PYTEST_XDIST_WORKER" not in os.environ and config.getoption("numprocesses"):
         turns = tempfile.TemporaryDirectory(prefix="parity-exp-tests-")
         os.environ[TURNS] = turns.name
@@ -81,7 +90,6 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
 
 
-@pytest.hookimpl(tryfirst=True)
 def slow_tests() -> frozenset[str]:
     """Ids of the tests that are slow by measurement; see the file."""
     lines = SLOW_TESTS.read_text().splitlines()
@@ -104,6 +112,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if function in seen:
             item.add_marker("slow")
         seen.add(function)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        _share_out(items)
+
+
+def _share_out(items: list[pytest.Item]) -> None:
+    """Keep the quick tests of a file on one worker, since each that has some makes what they share; long ones first."""
+    folders = {item: item.path.relative_to(HERE).parts[0] for item in items}
+    for item, folder in folders.items():
+        if item.get_closest_marker("slow") is None and item.get_closest_marker("xdist_group") is None:
+            group = folder if folder == WITH_A_FORK_SERVER else str(item.path.relative_to(HERE))
+            item.add_marker(pytest.mark.xdist_group(group))
+    places = {folder: place for place, folder in enumerate(WAITING)}
+    items.sort(key=lambda item: places.get(folders[item], len(places)))
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def earlier_things_frozen() -> None:
+    """Set aside what other tests have imported and made: it is a million things, which collections need not go through.
+
+    Some tests count what is alive as well, and much of what is tested begins with a collection.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

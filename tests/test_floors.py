@@ -5,6 +5,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -46,8 +47,13 @@ def imports() -> ModuleType:
     return module
 
 
-def test_rooms_import_only_from_floors_below(imports: ModuleType) -> None:
-    rooms = imports.rooms()
+@pytest.fixture(scope="module")
+def rooms(imports: ModuleType) -> dict[str, Any]:
+    found: dict[str, Any] = imports.rooms()
+    return found
+
+
+def test_rooms_import_only_from_floors_below(imports: ModuleType, rooms: dict[str, Any]) -> None:
     floor_of = {room: at for at, floor in enumerate(FLOORS) for room in floor}
     assert rooms.keys() == floor_of.keys()
     upward = [
@@ -60,12 +66,11 @@ def test_rooms_import_only_from_floors_below(imports: ModuleType) -> None:
     assert imports.circle({name: room.imports for name, room in rooms.items()}) == []
 
 
-def test_policies_know_nothing_of_the_package(imports: ModuleType) -> None:
-    assert imports.rooms()["policies"].imports <= {"checks", "errors", "ranges"}
+def test_policies_know_nothing_of_the_package(rooms: dict[str, Any]) -> None:
+    assert rooms["policies"].imports <= {"checks", "errors", "ranges"}
 
 
-def test_no_room_has_more_than_a_fifth_of_the_lines(imports: ModuleType) -> None:
-    rooms = imports.rooms()
+def test_no_room_has_more_than_a_fifth_of_the_lines(rooms: dict[str, Any]) -> None:
     total = sum(room.lines for room in rooms.values())
     assert [name for name, room in rooms.items() if room.lines > total / 5] == []
 

@@ -35,6 +35,17 @@ class Sums(nn.Module):
         return torch.stack([sums, torch.full_like(sums, len(queries))], dim=1)
 
 
+class Linear(nn.Module):
+    """``(n, 6) -> (n, 3)``. Its parity model is itself, since it is linear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.randn(6, 3, generator=torch.Generator().manual_seed(1)))
+
+    def forward(self, queries: Tensor) -> Tensor:
+        return queries @ self.weights
+
+
 class Corner(nn.Module):
     """``(n, 1, 28, 28) -> (n, 10)``: as little work as there can be."""
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from torch import nn
 
 from parity_exp import serve, simulate
 from parity_exp.coding import AdditionEncoder, Code, SubtractionDecoder
@@ -18,22 +17,12 @@ from parity_exp.load import Poisson
 from parity_exp.policies import EqualResources, NoRedundancy, Oracle, Parity
 from parity_exp.recordings.run_directory import RunDirectory
 from parity_exp.serving.pools import LocalPool
+from tests.serving.small_models import Linear
 
 QUERIES = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 LOAD = Poisson(40, warmup=4, rate_qps=100, slo_ms=None)
-
-
-class Linear(nn.Module):
-    """Its parity model is itself, since it is linear."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weights = nn.Parameter(torch.randn(6, 3, generator=torch.Generator().manual_seed(1)))
-
-    def forward(self, queries: torch.Tensor) -> torch.Tensor:
-        return queries @ self.weights
 
 
 def pool() -> LocalPool:
@@ -113,6 +102,7 @@ from parity_exp import serve
 from parity_exp.load import Poisson
 from parity_exp.policies import NoRedundancy
 from parity_exp.serving.pools import LocalPool
+from tests.serving.small_models import Linear
 
 SCALE = 2.0
 

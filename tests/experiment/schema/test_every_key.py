@@ -53,6 +53,9 @@ OPEN = {
 }  # fmt: skip
 """True or false pass though the default is neither: of these somebody decides."""
 
+SEVERAL = {"redundancy", "straggler"}
+"""Sections of components by names."""
+
 MAPPINGS = {"sweep", "rivals", "per_instance", "runtime_env"}
 
 NO_LIST = {"pool.devices", "trainer.devices", "runs", "plan.slo_ms", "plan.slo_times_p50"}
@@ -85,9 +88,11 @@ def everything() -> Iterator[list[str]]:
     }
     simulated = [*(one for one in several["straggler"] if one != "multitenancy"), "multitenancy_simulated"]
     for at in range(max(map(len, named.values()))):
-        stragglers = simulated if at else several["straggler"]
+        # Those of which a config may have several are all in the first two; the others are composed sooner without.
+        policies = several["redundancy"] if at == 0 else ["none"]
+        stragglers = several["straggler"] if at == 0 else simulated if at == 1 else ["slowdown"]
         yield [
-            f"redundancy=[{','.join(several['redundancy'])}]",
+            f"redundancy=[{','.join(policies)}]",
             f"straggler=[{','.join(stragglers)}]",
             *(f"{place}={names[at % len(names)]}" for place, names in named.items() if place != "code"),
             *(["backup.architecture.hidden=[3]"] if not at else []),
@@ -127,8 +132,10 @@ def every_key() -> dict[tuple[str, str], tuple[DictConfig, Any]]:
 
 @contextmanager
 def section_with(config: DictConfig, key: str, value: Any) -> Iterator[DictConfig]:
-    """The top-level part of a config in which a key is, with another value there for as long as the block lasts."""
-    section = section_of(id(config), key.partition(".")[0])
+    """The part of a config in which a key is, with another value there for as long as the block lasts."""
+    parts = key.split(".")
+    depth = 2 if parts[0] in SEVERAL and len(parts) > 2 else 1
+    section = section_of(id(config), *parts[:depth])
     before = OmegaConf.select(section, key)
     OmegaConf.update(section, key, value, merge=False)
     try:
@@ -138,10 +145,19 @@ def section_with(config: DictConfig, key: str, value: Any) -> Iterator[DictConfi
 
 
 @cache
-def section_of(config: int, top: str) -> DictConfig:
-    """A copy of a part of one of the composed configs, made once: there are thousands of values to try in it."""
+def section_of(config: int, top: str, name: str | None = None) -> DictConfig:
+    """A copy of a part of one of the composed configs, made once: there are thousands of values to try in it.
+
+    Args:
+        config: identity of the whole.
+        top: its section.
+        name: the one component that the section is to have; None: all of it.
+    """
     whole = next(one for one, _ in every_key().values() if id(one) == config)
-    return OmegaConf.masked_copy(whole, [top]).copy()
+    section = OmegaConf.masked_copy(whole, [top]).copy()
+    if name is not None:
+        section[top] = OmegaConf.masked_copy(section[top], [name])
+    return section
 
 
 def may_pass(key: str, default: Any, value: Any) -> bool:
@@ -207,7 +223,7 @@ def test_the_default_passes_and_a_key_of_another_name_does_not() -> None:
         with section_with(config, key, default) as section:
             check_config(section, complete=False)
         parent, _, name = key.rpartition(".")
-        if parent.partition(".")[0] in ("sweep", "redundancy", "straggler") or "weights" in parent or not parent:
+        if parent.partition(".")[0] in {"sweep", *SEVERAL} or "weights" in parent or not parent:
             continue
         section = OmegaConf.masked_copy(config, [key.partition(".")[0]]).copy()
         if OmegaConf.select(section, parent).get("_target_", "").endswith("TorchvisionNetwork"):
@@ -227,8 +243,8 @@ def test_what_passes_can_be_made_or_is_refused_by_its_class() -> None:
     made = 0
     for ((key, target), (config, _)), value in itertools.product(every_key().items(), BAD):
         parts = key.split(".")
-        depth = 2 if parts[0] in ("redundancy", "straggler") else 1
-        if parts[0] not in ("redundancy", "straggler", "load", "pool", "tracker") or len(parts) <= depth:
+        depth = 2 if parts[0] in SEVERAL else 1
+        if parts[0] not in {*SEVERAL, "load", "pool", "tracker"} or len(parts) <= depth:
             continue
         node = ".".join(parts[:depth])
         with section_with(config, key, value) as section:
