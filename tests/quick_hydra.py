@@ -4,7 +4,6 @@ What Hydra does over and over is done once, and what it does for nothing is left
 holds in the tests' own processes: jobs that tests start compose as they do for users.
 """
 
-import copy
 import functools
 import io
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import pytest
 import yaml
 from hydra._internal.hydra import Hydra
 from hydra.core.default_element import InputDefault
-from omegaconf import OmegaConf
+from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf._utils import get_yaml_loader
 
 
@@ -24,6 +23,7 @@ def quick_hydra(patch: pytest.MonkeyPatch) -> None:
     _ask_for_the_mode_only_where_it_may_be_set(patch)
     _know_choices_only_where_they_are_asked_for(patch)
     _parse_a_text_once(patch)
+    _go_through_what_is_merged_only(patch)
 
 
 def _ask_for_the_mode_only_where_it_may_be_set(patch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,37 @@ def _parse_a_text_once(patch: pytest.MonkeyPatch) -> None:
         except yaml.YAMLError:
             content = None
         if isinstance(content, dict | list):
-            return OmegaConf.create(copy.deepcopy(content))
+            return OmegaConf.create(content)  # which copies it
         return load(io.StringIO(text) if hasattr(file, "read") else file)
 
     patch.setattr(OmegaConf, "load", load_parsed)
+
+
+def _go_through_what_is_merged_only(patch: pytest.MonkeyPatch) -> None:
+    """After each of fifty merges OmegaConf tells every node of the whole config its parent."""
+    tell_all = DictConfig._re_parent
+    merge = DictConfig._merge_with
+
+    def merge_and_tell(config: DictConfig, *others: Any, **more: Any) -> None:
+        plain = all(isinstance(other, DictConfig) and isinstance(other._content, dict) for other in others)
+        merged = {key for other in others for key in other._content} if plain else None
+        before = config.__dict__.get("_merged")
+        config.__dict__["_merged"] = merged
+        try:
+            merge(config, *others, **more)
+        finally:
+            config.__dict__["_merged"] = before
+
+    def tell(config: DictConfig) -> None:
+        merged = config.__dict__.get("_merged")
+        if merged is None or not isinstance(config._content, dict):
+            tell_all(config)
+            return
+        for key in merged & config._content.keys():
+            value = config._content[key]
+            value._set_parent(config)
+            if isinstance(value, Container):
+                value._re_parent()
+
+    patch.setattr(DictConfig, "_merge_with", merge_and_tell)
+    patch.setattr(DictConfig, "_re_parent", tell)
