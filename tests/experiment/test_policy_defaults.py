@@ -34,7 +34,7 @@ def test_a_file_offers_every_setting_and_says_no_default_itself(path: Path) -> N
     own = {key: value for key, value in given.items() if key != "code" and value != asked.get(key)}
     assert given.keys() - {"code"} == asked.keys()
     assert all(defaults[name] != value for name, value in own.items()), "what a file is for, and no default"
-    group = composed(f"redundancy=[{path.stem}]").redundancy[path.stem]
+    group = composed(f"redundancy=[{','.join(path.stem for path in FILES)}]").redundancy[path.stem]
     for name, default in defaults.items():
         if name not in own:
             assert group[name] == default and type(group[name]) is type(default)

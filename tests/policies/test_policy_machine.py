@@ -525,12 +525,15 @@ def _queues(driver: Driver) -> list[list[Work]]:
     return [list(queue.work) for queue in found]
 
 
+@pytest.mark.parametrize("examples", [20, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("policy", POLICIES)
-def test_whatever_happens_queries_are_answered_once_tasks_have_causes_and_nothing_is_kept(policy: str) -> None:
+def test_whatever_happens_queries_are_answered_once_tasks_have_causes_and_nothing_is_kept(
+    policy: str, examples: int
+) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         lambda: PolicyMachine(POLICIES[policy]),
         settings=settings(
-            max_examples=50,
+            max_examples=examples,
             stateful_step_count=40,
             deadline=None,
             phases=[phase for phase in Phase if phase is not Phase.explain],
