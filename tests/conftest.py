@@ -96,6 +96,7 @@ def slow_tests() -> frozenset[str]:
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of many cases of one command, or of what says so, the quick tests run the first; one worker has the GPU."""
     seen: set[tuple[Path, str]] = set()
@@ -127,8 +128,14 @@ def _share_out(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(folders[item], len(places)))
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(tryfirst=True)  # before xdist tells of the tests that there are
+def pytest_collection_finish(session: pytest.Session) -> None:
     gc.enable()
+    for item in session.items:
+        # xdist 3.8 writes a test's group where pytest kept a test's id until 9.1, and where nobody looks any more.
+        named = getattr(item, "_nodeid", item.nodeid)
+        if named != item.nodeid:
+            item._id = type(item._id).parse(named)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True, scope="module")
