@@ -43,7 +43,12 @@ def mode() -> str:
 
 
 def mend() -> None:
-    """Put into the environment what we have read from it, for W&B reads it itself and raises at what it cannot read."""
+    """Put into the environment what we have read from it, for W&B reads it itself and raises at what it cannot read.
+
+    A variable without a value counts as none that is set: W&B would take it for one empty tag, say.
+    """
+    for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value.strip()]:
+        del os.environ[name]
     mended = {"MODE": mode(), "TAGS": ",".join(tags()), "INIT_TIMEOUT": f"{init_timeout_s():g}"}
     for name, value in mended.items():
         if variable(name) is not None:

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import re
+import shutil
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from types import ModuleType
@@ -232,3 +235,18 @@ def test_what_clients_got_is_recorded(tmp_path: Any) -> None:
     assert len(table) == 30 and set(table["source"]) == {"own"} and (table["latency_ms"] > 0).all()
     assert (tmp_path / "run" / "metrics.json").is_file()
     assert made.result.metrics[next(key for key in made.result.metrics if key.endswith("/lost"))] == 0
+
+
+@pytest.mark.skipif(shutil.which("perf_analyzer") is None, reason="needs Triton's perf_analyzer on the PATH")
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_perf_analyzer_measures_it(endpoint: Live, protocol: str) -> None:
+    words = (
+        "perf_analyzer -m base --input-data zero --measurement-mode count_windows --measurement-request-count 20 -s 999"
+    )
+    url = endpoint.http if protocol == "http" else endpoint.grpc
+    done = subprocess.run(
+        [*words.split(), "-i", protocol, "-u", url], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (rate,) = re.findall(r"throughput: ([\d.]+) infer/sec", done.stdout)
+    assert float(rate) > 0
