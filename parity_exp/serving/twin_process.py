@@ -5,7 +5,8 @@ import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any
+from queue import SimpleQueue
+from threading import Thread
 
 from parity_exp.policies.estimates.seen import Seen
 from parity_exp.policies.policy import Policy
@@ -22,7 +23,9 @@ class TwinProcess:
     """Plays the past again while the frontend goes on; see :class:`~parity_exp.policies.replay.Replay`.
 
     The frontend never waits for it: what is asked while the process is not there yet, or has something to do, is not
-    taken. A process that has died plays nothing any more, and the policy stays as it is.
+    taken. A past and what has come of it are more than a pipe holds, and a process that goes last may be long in taking
+    or giving them; so a thread talks to it. A process that has died plays nothing any more, and the policy stays as it
+    is.
     """
 
     def __init__(self) -> None:
@@ -37,6 +40,9 @@ class TwinProcess:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             theirs.close()
         self._idle = False
+        self._asked: SimpleQueue[tuple[Seen, dict[str, Policy]] | None] = SimpleQueue()
+        self._said: dict[str, Replayed] | None = None
+        self._thread: Thread | None = None  # of the process that asks, which may be forked from this one
 
     @property
     def pid(self) -> int | None:
@@ -49,35 +55,37 @@ class TwinProcess:
         return self._pipe.fileno()
 
     def ask(self, seen: Seen, policies: Mapping[str, Policy], now_s: float) -> bool:
+        if self._thread is None:
+            self._thread = Thread(target=self._talk, name="twin", daemon=True)
+            self._thread.start()
         if not self._idle:
-            self._receive()  # it may have come to be there
-        if not self._idle:
-            return False
-        try:
-            self._pipe.send((seen, dict(policies)))
-        except OSError:
             return False
         self._idle = False
+        self._asked.put((seen, dict(policies)))
         return True
 
     def answer(self, now_s: float) -> dict[str, Replayed] | None:
-        return self._receive()
+        said, self._said = self._said, None
+        return said
 
     def close(self) -> None:
         """End the process, whatever it does."""
         self._process.kill()
+        self._asked.put(None)
         self._process.join(CLOSE_S)
+        if self._thread is not None:
+            self._thread.join(CLOSE_S)
         self._pipe.close()
 
-    def _receive(self) -> dict[str, Replayed] | None:
-        try:
-            if self._pipe.poll():
-                said: Any = self._pipe.recv()
+    def _talk(self) -> None:
+        """Give the process what is asked, and take what it says, until it has died."""
+        with suppress(EOFError, OSError):
+            self._pipe.recv()  # it is there
+            self._idle = True
+            while (asked := self._asked.get()) is not None:
+                self._pipe.send(asked)
+                self._said = self._pipe.recv()
                 self._idle = True
-                return said
-        except (EOFError, OSError):
-            self._idle = False  # it has died
-        return None
 
 
 def twin_of(policy: Policy) -> TwinProcess | None:

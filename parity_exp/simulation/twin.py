@@ -113,9 +113,8 @@ def _replay(seen: Seen, policy: Policy) -> Replayed:
     latencies_s = np.sort(np.nan_to_num(outcome.latency_ms[counted] / 1e3, nan=inf))
     reconstructed = np.count_nonzero(outcome.source[counted] == AnswerSource.RECONSTRUCTED)
     tasks = outcome.tasks_placed
-    return Replayed(
-        latencies_s.tolist(), tasks / len(arrivals_s), float(reconstructed / len(latencies_s)), played=tasks
-    )
+    share = float(reconstructed / len(latencies_s))
+    return Replayed(array("d", latencies_s.tobytes()), tasks / len(arrivals_s), share, played=tasks)
 
 
 def _length_s(seen: Seen) -> float:
