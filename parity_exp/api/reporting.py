@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from parity_exp.analysis.pages.comparison import compared, write_comparison
 from parity_exp.analysis.runs.tidy import Tidy, measured_codes
+from parity_exp.analysis.tables.policy_map import map_points
 from parity_exp.errors import UserError
 from parity_exp.recordings.gathered import GatheredRun, gather
 
@@ -46,7 +47,8 @@ class Report:
     def figures(self) -> dict[str, Figure]:
         """Matplotlib figures by name, drawn when they are asked for."""
         tidy = Tidy(self.gathered)
-        return {name: plate.figure for name, plate in compared(tidy, measured_codes(tidy)).items()}
+        plates = compared(tidy, measured_codes(tidy), map_points(tidy.serving, tidy.looks))
+        return {name: plate.figure for name, plate in plates.items()}
 
     def _repr_html_(self) -> str:
         html: str = self.runs.to_html(index=False)

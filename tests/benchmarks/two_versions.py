@@ -52,7 +52,10 @@ class Version:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(f"{policy} {queries} {instances}\n")
         self.process.stdin.flush()
-        return float(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit("two_versions: a version has ended, for what stands above")
+        return float(line)
 
 
 def main() -> None:
@@ -61,8 +64,13 @@ def main() -> None:
     parser.add_argument("after", type=Path)
     parser.add_argument("--instances", type=int, default=1_000)
     parser.add_argument("--queries", type=int, default=12_000)
-    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--pairs", type=int, default=9, help="at least 2: of one there are no quartiles")
     given = parser.parse_args()
+    if min(given.instances, given.queries) < 1 or given.pairs < 2:
+        parser.error("--instances and --queries are at least 1, and --pairs at least 2")
+    for checkout in (given.before, given.after):
+        if not (checkout / "parity_exp").is_dir():
+            parser.error(f"{checkout}: no checkout of parity_exp, which has a folder of that name")
     before, after = Version(given.before), Version(given.after)
     for policy in POLICIES:
         asked = (policy, given.queries, given.instances)

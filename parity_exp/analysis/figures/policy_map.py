@@ -14,7 +14,7 @@ from parity_exp.analysis.figures.colours import Palette
 from parity_exp.analysis.figures.panels import Plate
 from parity_exp.analysis.runs.differences import is_seed
 from parity_exp.analysis.runs.tidy import LOAD, Tidy
-from parity_exp.analysis.tables.policy_map import PERCENTILES, map_points
+from parity_exp.analysis.tables.policy_map import PERCENTILES
 from parity_exp.recordings.looks import KNOWN, look_of
 
 MOST_COLUMNS, MOST_ROWS, MOST_LOADS = 6, 12, 12
@@ -24,12 +24,16 @@ FEWEST = 2
 """Loads and strengths that a map has at least."""
 
 
-def policy_map(tidy: Tidy, palette: Palette) -> Plate | None:
+def policy_map(tidy: Tidy, points: pd.DataFrame, palette: Palette) -> Plate | None:
     """A panel for each cluster, at p99 above and at p99.9 below; in it a field for each load and strength.
 
     A field has the colour of the policy to take there, and says how much lower its latency is than the baseline's.
+
+    Args:
+        tidy: the runs.
+        points: see :func:`parity_exp.analysis.tables.policy_map.map_points`.
+        palette: colours of policies.
     """
-    points = map_points(tidy.serving, palette.looks)
     if points.empty:
         return None
     facts = tidy.serving.drop_duplicates("run").set_index("run")

@@ -26,10 +26,10 @@ MOST_POLICIES, MOST_SETTINGS, MOST_PANELS = 8, 12, 6
 FEWEST_VALUES = 3
 
 
-def standing_figures(tidy: Tidy, palette: Palette = PLAIN) -> dict[str, Plate]:
-    """Every picture that the runs support, by the name of its file."""
+def standing_figures(tidy: Tidy, points: pd.DataFrame, palette: Palette = PLAIN) -> dict[str, Plate]:
+    """Every picture that the runs and the points of their map support, by the name of its file."""
     plates = {
-        "policy_map": policy_map(tidy, palette),
+        "policy_map": policy_map(tidy, points, palette),
         "policy_standings": policy_standings(tidy.serving, palette.looks),
         "gap_ratio": gap_ratio(tidy, palette),
     }

@@ -89,7 +89,7 @@ def write_comparison(gathered: Sequence[GatheredRun], folder: Path, looked_for: 
         write_bytes(folder / f"{name}.parquet", content.getvalue())
     pictures: dict[str, Picture] = {}
     with beside("figures"):
-        plates = compared(tidy, measured)
+        plates = compared(tidy, measured, points)
         tails = server_tails(played(gathered, tidy), Palette(tidy.looks))
         plates |= {} if tails is None else {"server_tails": tails}
         pictures |= _pictures(plates, folder / names.FIGURES)
@@ -98,10 +98,10 @@ def write_comparison(gathered: Sequence[GatheredRun], folder: Path, looked_for: 
     return Written(path, tidy.runs, tidy.serving)
 
 
-def compared(tidy: Tidy, measured: pd.DataFrame) -> dict[str, Plate]:
-    """Every picture that the runs support, by the name of its file."""
+def compared(tidy: Tidy, measured: pd.DataFrame, points: pd.DataFrame) -> dict[str, Plate]:
+    """Every picture that runs, measured codes and the points of the map support, by the name of its file."""
     palette = Palette(tidy.looks, tidy.encoder_colours)
-    return comparison_figures(measured, tidy.serving, palette) | standing_figures(tidy, palette)
+    return comparison_figures(measured, tidy.serving, palette) | standing_figures(tidy, points, palette)
 
 
 def _pictures(plates: Mapping[str, Plate], folder: Path) -> dict[str, Picture]:

@@ -93,7 +93,8 @@ def test_wins_losses_and_ties_are_counted_both_ways(gathered: list[GatheredRun])
 
 
 def test_the_map_is_drawn_and_told(gathered: list[GatheredRun], tmp_path: Path) -> None:
-    plate = policy_map(Tidy(gathered), PLAIN)
+    tidy = Tidy(gathered)
+    plate = policy_map(tidy, map_points(tidy.serving), PLAIN)
     assert plate is not None and len(plate.figure.axes) == 2
     words = {text.get_text() for axis in plate.figure.axes for text in axis.texts}
     assert {"\N{MINUS SIGN}80 %", "1.5, 25%"} <= words
@@ -114,5 +115,5 @@ def test_a_damaged_table_of_pairs_costs_nothing_but_itself(gathered: list[Gather
 
 def test_there_is_no_map_of_one_load(gathered: list[GatheredRun]) -> None:
     some = [run for run in gathered if run.config["load"]["utilisation"] == 0.3]
-    assert policy_map(Tidy(some), PLAIN) is None
+    assert policy_map(Tidy(some), map_points(Tidy(some).serving), PLAIN) is None
     assert map_points(pd.DataFrame()).empty
