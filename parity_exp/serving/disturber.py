@@ -79,7 +79,7 @@ class Disturber:
         seed: int = 0,
     ) -> None:
         own = [row for row in rows if row.instance < len(devices) and row.kind not in (SLOW, *FAULTS)]
-        unknown = {row.kind for row in own} - {KILL, GONE, *helpers}
+        unknown = {str(row.kind) for row in own} - {KILL, GONE, *helpers}
         if unknown:
             raise SettingError(f"{{/straggler}}: nothing is known to do for rows of kind {', '.join(sorted(unknown))}")
         # Who is not there from the beginning has nothing to lose.
