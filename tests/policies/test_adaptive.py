@@ -48,7 +48,7 @@ def test_what_adaptive_sends_before_anything_is_late_depends_on_the_load(
     assert (len([task for task in late if task.batch is None]) > 100) is parity
 
 
-@pytest.mark.parametrize(("reserve", "copied"), [(0, [0, 1]), (1, [0])])
+@pytest.mark.parametrize(("reserve", "copied"), [(0, [0, 1]), (1, [0, 1]), (2, [0])])
 def test_copies_that_do_not_wait_are_sent_only_where_an_idle_instance_takes_them_at_once(
     reserve: int, copied: list[int]
 ) -> None:
