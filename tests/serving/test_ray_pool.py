@@ -177,7 +177,7 @@ SCRIPT = textwrap.dedent("""
     from parity_exp.disturbances.timeline import Timeline
     from tests.serving.small_models import OBEDIENT
 
-    pool = RayPool(address="local")
+    pool = RayPool(address="local", start_timeout_s=400)
     try:
         pool.start({"model": OBEDIENT}, [["model"]], 1, [Timeline()])
         pool.send(0, 1, "model", torch.full((1, 2), 2.0))
@@ -205,7 +205,8 @@ def test_ctrl_c_leaves_no_process_of_a_local_cluster_and_no_traceback(tmp_path: 
     )
     try:
         assert job.stdout is not None
-        assert job.stdout.readline() == "serving\n"
+        first = job.stdout.readline()
+        assert first == "serving\n", first + job.communicate(timeout=60)[0]
         everybody = session(job.pid)
         assert len(everybody) > 3
         os.killpg(job.pid, signal.SIGINT)
