@@ -208,8 +208,11 @@ def _run_hydra(command: str, overrides: Sequence[str]) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     assumed = importlib.import_module(f"parity_exp.commands.usages.{command}").USAGE.assumed
     overrides = [*assumed, *(as_hydra_takes(word) for word in as_hydra_reads(command, overrides))]
-    # Hydra's parser wants all overrides in one place, so ours goes beside the user's first.
-    place = next((at for at, word in enumerate(overrides) if "=" in word and word[0] != "-"), len(overrides))
+    # Hydra's parser wants all overrides in one place, so ours goes beside the user's first; where there is none, before
+    # all flags, of which the last may lack its value.
+    place = next(
+        (at for at, word in enumerate(overrides) if word.startswith("~") or ("=" in word and word[0] != "-")), 0
+    )
     sys.argv = [PROGRAM, *overrides[:place], f"hydra.job.name={command}", *overrides[place:]]
 
     @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")

@@ -56,6 +56,15 @@ def test_flags_that_exclude_each_other_are_refused(run: Run, capsys: pytest.Capt
     assert "Only one of" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given", [["--cfg"], ["~k", "--cfg"], ["-m", "~k", "--cfg"]])
+def test_a_flag_without_its_value_is_named_and_nothing_that_was_not_typed(
+    run: Run, given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("train", *given) == 2
+    *_, line = capsys.readouterr().err.strip().splitlines()
+    assert "--cfg" in line and "expected one argument" in line
+
+
 def test_a_key_like_no_other_gets_no_suggestion(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("train", "zzz=1") == 2
     shown = capsys.readouterr().err

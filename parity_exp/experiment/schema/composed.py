@@ -96,6 +96,12 @@ def _check_names(config: DictConfig, parsed: Sequence[Override]) -> None:
 def _check_effects(config: DictConfig, parsed: Sequence[Override]) -> None:
     """Refuse what was given and would change nothing."""
     given = {override.key_or_group.partition(".")[0]: override for override in parsed if override.package is None}
+    override = given.get("run")
+    if override is not None and config.get("run") is not None:
+        raise ConfigError(
+            f"{override.input_line}: a training begins anew, so that would change nothing; leave it out, go on with a "
+            "run by resume=, or give it to evaluate, serve, simulate or endpoint"
+        )
     override = given.get("position_code")
     encoder = config.get("encoder")
     if override is not None and isinstance(encoder, DictConfig) and _text(override.value()) != "none":

@@ -64,6 +64,7 @@ def _refused(overrides: Sequence[str], command: str) -> str | None:
         ("redundancy=3", "redundancy=3: a config group takes the name of a choice"),
         ("encoder={}", "encoder={}: a config group takes the name of a choice"),
         ("encoder=null", "encoder=null: a config group takes the name of a choice"),
+        ("run=outputs/train/x", "run=outputs/train/x: a training begins anew"),
         ("position_code=modulation encoder=concat", "position_code=modulation: the encoder"),
         ("position_code.seed=3 encoder=concat", "position_code.seed=3: the encoder"),
         ("recipe=learning_a_code initialisation=split", "parity.trainable=false"),
