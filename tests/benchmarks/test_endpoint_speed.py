@@ -30,6 +30,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from parity_exp.endpoint.transports.messages import SERVICE, message
+from tests.child_signals import heard_by_default
 
 HERE = Path(__file__).parent
 OURS, OIP = "ours", "/v2/models/base/infer"
@@ -57,7 +58,12 @@ def served(name: str, argument: str) -> Iterator[tuple[subprocess.Popen[bytes], 
     command = [sys.executable, "-m", f"tests.benchmarks.servers.{name}", str(port), argument]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        command, cwd=HERE.parents[1], env=environment, start_new_session=True, stdout=subprocess.DEVNULL
+        command,
+        cwd=HERE.parents[1],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=heard_by_default,
     )
     try:
         end_s = time.monotonic() + PATIENCE_S
