@@ -30,7 +30,7 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
         os.kill(pid, number)
 
 
-def wait_until(reached: Callable[[], object], timeout_s: float = 60) -> None:
+def wait_until(reached: Callable[[], object], timeout_s: float = 200) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not reached():
         assert time.monotonic() < deadline_s, "it did not happen in time"
