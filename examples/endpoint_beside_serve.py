@@ -34,6 +34,12 @@ def metrics_of(folder: Path) -> dict[str, float]:
     return {key.split("/", 2)[-1]: value for key, value in metrics.items() if key.startswith("serve/")}
 
 
+def straggler_s(folder: Path, rate_qps: float) -> float:
+    """How long an endpoint is to draw stragglers for, so that they are those that ``serve`` has drawn."""
+    arrivals_s = [float(line) for line in (folder / "arrivals.csv").read_text().split()[1:]]
+    return 1.5 * max(arrivals_s[-1], len(arrivals_s) / rate_qps)
+
+
 def main() -> None:
     """Serve, ask, and print a row for each quantile."""
     if len(sys.argv) < 2:
@@ -45,7 +51,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         here = Path(scratch)
         played = parity_exp("serve", here / "serve", f"run={trained}", *serving, *loads, *common)
-        endpoint = Endpoint(trained, [*serving, *common, f"hydra.run.dir={here / 'endpoint'}"])
+        stragglers = f"endpoint.straggler_s={straggler_s(here / 'serve', played['rate_qps'])}"
+        endpoint = Endpoint(trained, [*serving, *common, stragglers, f"hydra.run.dir={here / 'endpoint'}"])
         url = f"url=http://{endpoint.addresses['http']}"
         clients = parity_exp("load", here / "load", f"run={trained}", "name=clients", url, *loads, *common)
         seen = metrics_of(endpoint.end())
