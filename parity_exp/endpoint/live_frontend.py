@@ -87,7 +87,7 @@ class LiveFrontend(Dispatch):
         self._gone: deque[Asked] = deque()
         self._ending = False
         self._sent = 0
-        self._disturb_s = math.inf if disturber is None else 0.0
+        self._disturb_s = math.inf
         self._look_s = 0.0
         self._coded: tuple[deque[float], deque[float]] = (deque(maxlen=LATEST_CODED), deque(maxlen=LATEST_CODED))
         self.busy: Callable[[], None] = lambda: None
@@ -126,7 +126,7 @@ class LiveFrontend(Dispatch):
             self._arrive(asked.popleft(), now_s)
         while self._gone:
             desk.abandon(self._gone.popleft().numbers, now_s)
-        if now_s >= self._disturb_s and self.disturber is not None and zero_s < math.inf:
+        if self.disturber is not None and now_s >= self._disturb_s:
             self._disturb_s = self.disturber.tick(now_s + zero_s) - zero_s
         if now_s >= self.absences.next_s:
             for instance in self.absences.over(now_s):
@@ -134,14 +134,9 @@ class LiveFrontend(Dispatch):
                 self.watch.back(instance)
         desk.wake(now_s)
         desk.place(now_s)
-        if (desk.unanswered and not self.tasks and desk.is_stuck) or self._ending:
+        if self._is_stuck or self._ending:
             desk.give_up(now_s)
-        if desk.placements:
-            self._send()
-        if desk.stops:
-            self._stop(now_s)
-        if desk.responses:
-            self._respond()
+        self._carry_out(now_s)
         if now_s >= self._look_s:
             self._look_s = now_s + LOOK_S
             self._look()
@@ -160,6 +155,7 @@ class LiveFrontend(Dispatch):
         self.watch.trace_begins(zero_s)
         if self.disturber is not None:
             self.disturber.begin(zero_s)
+            self._disturb_s = 0.0
 
     def _arrive(self, asked: Asked, now_s: float) -> None:
         if asked.gone:

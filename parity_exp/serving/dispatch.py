@@ -87,6 +87,25 @@ class Dispatch(ABC):
     def _is_first(self, query: int) -> bool:
         """Whether no instance has been given a query before; asked each time that one is."""
 
+    @abstractmethod
+    def _respond(self) -> None:
+        """Answer clients with what the desk has for them."""
+
+    @property
+    def _is_stuck(self) -> bool:
+        """Whether queries wait, and nothing that is there could answer them."""
+        return bool(self.desk.unanswered) and not self.tasks and self.desk.is_stuck
+
+    def _carry_out(self, now_s: float) -> None:
+        """Do what the desk has decided."""
+        desk = self.desk
+        if desk.placements:
+            self._send()
+        if desk.stops:
+            self._stop(now_s)
+        if desk.responses:
+            self._respond()
+
     # ---- to instances
 
     def _send(self) -> None:

@@ -146,14 +146,9 @@ class Frontend(Dispatch):
                     desk.up(instance)
             desk.wake(now_s)
             desk.place(now_s)
-            if desk.unanswered and not self.tasks and desk.is_stuck and clients.are_quiet():
+            if self._is_stuck and clients.are_quiet():
                 desk.give_up(now_s)
-            if desk.placements:
-                self._send()
-            if desk.stops:
-                self._stop(now_s)
-            if desk.responses:
-                self._respond()
+            self._carry_out(now_s)
             if clients.are_served:
                 self.progress(self._answered)
                 return
