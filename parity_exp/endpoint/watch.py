@@ -108,8 +108,6 @@ class Metrics:
 class Watch:
     """What is known of one model.
 
-    Methods are the frontend thread's, but for :meth:`requested` and :meth:`status`.
-
     Args:
         metrics: of the server.
         model: its name.
@@ -235,7 +233,7 @@ class Watch:
     def status(self) -> dict[str, Any]:
         """The last minute, for people."""
         now_s = time.monotonic()
-        latest = [(latency_s, source) for at_s, latency_s, source in self._copied() if now_s - at_s <= LATEST_S]
+        latest = [(latency_s, source) for at_s, latency_s, source in self._latest if now_s - at_s <= LATEST_S]
         latencies = np.array([latency_s * 1e3 for latency_s, _ in latest])
         counts = Counts(SOURCES[source] for _, source in latest)
         return {
@@ -264,14 +262,6 @@ class Watch:
             ],
             "stragglers": self._injected(now_s - self._traced_s),
         }
-
-    def _copied(self) -> list[tuple[float, float, int]]:
-        """The latest answers; the frontend adds to them meanwhile."""
-        while True:
-            try:
-                return list(self._latest)
-            except RuntimeError:  # changed while it was copied
-                continue
 
     def trace_begins(self, at_s: float) -> None:
         """When that was, in ``time.monotonic()``."""
