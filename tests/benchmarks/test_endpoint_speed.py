@@ -31,6 +31,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from parity_exp.endpoint.transports.messages import SERVICE, message
 from tests.child_signals import heard_by_default
+from tests.commands.processes import processor_s, session
 
 HERE = Path(__file__).parent
 OURS, OIP = "ours", "/v2/models/base/infer"
@@ -102,28 +103,14 @@ def ask(port: int, path: str, clients: int, seconds: float, pause_s: float = 0.0
     return dict(json.loads(subprocess.run(command, input=BODY, capture_output=True, check=True).stdout))
 
 
-def processor_s(session: int) -> float:
-    """Processor time that a session's processes have taken so far."""
-    ticks = 0
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                fields = (process / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == session:
-                ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
 def loaded(name: str, argument: str, seconds: float = SECONDS) -> dict[str, float]:
     """A server with many clients at a time: answers a second, and microseconds of processor time for each."""
     with served(name, argument) as (process, port):
         path = OIP if name == OURS else "/predict"
         ask(port, path, CLIENTS, seconds / 4)
-        before_s = processor_s(process.pid)
+        before_s = processor_s(session(process.pid))
         found = ask(port, path, CLIENTS, seconds)
-        spent_s = processor_s(process.pid) - before_s
+        spent_s = processor_s(session(process.pid)) - before_s
         assert found["bad"] == 0
     return {"rate": found["rate"], "cpu_us": spent_s / (found["rate"] * seconds) * 1e6}
 

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +17,12 @@ def session(pid: int) -> list[int]:
             if fields and int(fields[3]) == pid and fields[0] != "Z":
                 found.append(int(entry.name))
     return found
+
+
+def processor_s(pids: Iterable[int]) -> float:
+    """Processor time that processes have taken so far, those that have ended left out."""
+    ticks = sum(int(ticks) for pid in pids for ticks in _stat(pid)[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def instances(pid: int) -> dict[str, int]:

@@ -2,12 +2,9 @@
 
 import http.client
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -19,8 +16,7 @@ from tests.commands.processes import instances, kill, session
 from tests.commands.test_endpoint import served
 from tests.conftest import Trained
 from tests.endpoint.test_hostile_grpc import Input, Request, call
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "endpoint_under_fire.py"
+from tests.examples.scripts import run_script
 
 STEADY = ("pool.instances=4", "pool.max_failures=100", "pool.service_time_ms=10", "pool.hang_timeout_s=1")
 
@@ -28,14 +24,7 @@ STEADY = ("pool.instances=4", "pool.max_failures=100", "pool.service_time_ms=10"
 @pytest.mark.slow
 def test_instances_are_killed_and_stopped_and_every_request_is_answered_once(folder: Path, trained: Trained) -> None:
     """The example that the guide names, with fewer requests: killed and stopped in turn, so both have been."""
-    done = subprocess.run(
-        [sys.executable, EXAMPLE, trained(), "--requests", "2000", "--rate", "200", *STEADY],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(EXAMPLE.parents[1]), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_script("endpoint_under_fire.py", folder, trained(), "--requests", "2000", "--rate", "200", *STEADY)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "lost: 0, answered twice: 0, wrong: 0, errors: []" in done.stdout
     assert re.search(r"'SIGKILL': [1-9].*'SIGSTOP': [1-9]", done.stdout), done.stdout
@@ -121,14 +110,7 @@ def test_memory_stays_where_it_is(folder: Path, trained: Trained) -> None:
 def test_clients_of_an_endpoint_are_measured_beside_serve(folder: Path, trained: Trained) -> None:
     """The example that the guide names: a load that is played, and the same one from clients."""
     words = ["load.rate_qps=50", "load.queries=200", "load.warmup=20", "straggler=shuffle", "pool.instances=2"]
-    done = subprocess.run(
-        [sys.executable, EXAMPLE.with_name("endpoint_beside_serve.py"), trained(), *words, "tracker=none"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(EXAMPLE.parents[1]), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_script("endpoint_beside_serve.py", folder, trained(), *words, "tracker=none")
     assert done.returncode == 0, done.stdout + done.stderr
     head, *rows, lost = done.stdout.splitlines()
     assert head.split()[:4] == ["ms", "serve", "endpoint", "clients"]

@@ -1,14 +1,11 @@
 """The scripts in ``examples`` run as they are, and print a row for each policy."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+from tests.examples.scripts import run_script
 
 
 @pytest.mark.parametrize(
@@ -19,10 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
     ],
 )
 def test_a_script_prints_a_row_for_each_policy(script: str, policies: list[str], tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    done = run_script(script, tmp_path)
     assert done.returncode == 0, done.stderr
     title, columns, *rows = done.stdout.splitlines()
     assert "queries at" in title and "p99.9 ms" in columns
@@ -33,14 +27,10 @@ def test_a_script_prints_a_row_for_each_policy(script: str, policies: list[str],
 
 @pytest.mark.slow
 def test_clusters_that_nobody_tuned_for_are_drawn_again_by_their_numbers(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "OMP_NUM_THREADS": "1"}
     words = ["--points=2", "--first=1", "--queries=300", "--policy=adaptive", "--out=unseen.csv"]
     tables = []
     for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, EXAMPLES / "unseen_clusters.py", *words],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = run_script("unseen_clusters.py", tmp_path, *words)
         assert done.returncode == 0, done.stderr
         tables.append((tmp_path / "unseen.csv").read_text())
     first, second = tables
@@ -51,12 +41,8 @@ def test_clusters_that_nobody_tuned_for_are_drawn_again_by_their_numbers(tmp_pat
 
 @pytest.mark.slow
 def test_with_several_seeds_the_best_other_policy_is_one_for_all_of_them(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "OMP_NUM_THREADS": "1"}
     words = ["--points=2", "--first=1", "--queries=300", "--policy=adaptive", "--seeds=2", "--later=0.5"]
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / "unseen_clusters.py", *words, "--out=unseen.csv"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_script("unseen_clusters.py", tmp_path, *words, "--out=unseen.csv")
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "unseen.csv")
     for percentile in ("p99", "p99.9"):
