@@ -130,6 +130,7 @@ def _share_out(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist tells of the tests that there are
 def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()  # before anybody goes through a million things for the first time
     gc.enable()
     for item in session.items:
         # xdist 3.8 writes a test's group where pytest kept a test's id until 9.1, and where nobody looks any more.

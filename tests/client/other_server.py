@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 SHAPE = (1, 4, 4)
 
@@ -109,21 +110,46 @@ class Other:
         )
 
 
+class Running:
+    """A server in a thread, at a free port, that answers for one after the other: to start and to end take long."""
+
+    def __init__(self) -> None:
+        config = uvicorn.Config(self._answer, port=0, log_level="critical", lifespan="off", interface="asgi3")
+        self.server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self.server.run, daemon=True)
+        self._thread.start()
+        end_s = time.monotonic() + 30
+        while not self.server.started:
+            assert time.monotonic() < end_s and self._thread.is_alive(), "the server does not start"
+            time.sleep(0.005)
+        self.url = f"http://127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}"
+        self.app: ASGIApp | None = None
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.app is not None, "nobody is to be asked now"
+        await self.app(scope, receive, send)
+
+    def end_if_killed(self) -> bool:
+        """Whether somebody has killed it."""
+        if self.server.should_exit:
+            self._thread.join(30)
+        return self.server.should_exit
+
+
+_running: list[Running] = []
+
+
 @contextmanager
 def other_server() -> Iterator[Other]:
-    """A server in a thread, at a free port."""
+    """A server; those of earlier blocks may be at its address, and what they have begun may go on there."""
+    if not _running:
+        _running.append(Running())
+    running = _running[0]
     made = Other()
-    config = uvicorn.Config(made.app(), port=0, log_level="critical", lifespan="off")
-    server = made.server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    end_s = time.monotonic() + 30
-    while not server.started:
-        assert time.monotonic() < end_s and thread.is_alive(), "the server does not start"
-        time.sleep(0.005)
-    made.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    made.server, made.url, running.app = running.server, running.url, made.app()
     try:
         yield made
     finally:
-        server.should_exit = True
-        thread.join(30)
+        running.app = None
+        if running.end_if_killed():
+            _running.clear()

@@ -56,10 +56,10 @@ def test_arrivals_do_not_wait_for_answers_and_latency_counts_from_them() -> None
         began_s = time.monotonic()
         result = driven(other.url, load=Poisson(40, rate_qps=200.0), options=Options(connections=40))
         assert time.monotonic() - began_s < 3.0  # one after the other they would take 8 s
-        other.delay_s = lambda _: 0.05
+        other.delay_s = lambda _: 0.02
         narrow = driven(other.url, load=Poisson(20, rate_qps=1000.0), options=Options(connections=1))
     assert result.metrics["serve/server/latency_ms/p50"] > 200
-    assert narrow.metrics["serve/server/latency_ms/max"] > 19 * 50  # those that waited on this side as well
+    assert narrow.metrics["serve/server/latency_ms/max"] > 19 * 20  # those that waited on this side as well
 
 
 def test_arrivals_and_queries_are_those_of_serve_and_its_seed() -> None:
@@ -73,6 +73,7 @@ def test_arrivals_and_queries_are_those_of_serve_and_its_seed() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.one_of_many
 def test_requests_of_several_queries(batch: int) -> None:
     with other_server() as other:
         result = driven(other.url, *queries(), options=Options(batch=batch), load=Poisson(40, rate_qps=400.0))
@@ -84,6 +85,7 @@ def test_requests_of_several_queries(batch: int) -> None:
 @pytest.mark.parametrize(
     "load", [ClosedLoop(40, 5, clients=4), ClosedLoop(20, clients=2, think_ms=5), Steps([[0.2, 100], [0.1, 300]])]
 )
+@pytest.mark.one_of_many
 def test_other_loads(load: Load) -> None:
     with other_server() as other:
         result = driven(other.url, load=load)
@@ -209,6 +211,7 @@ def test_tokens_and_parameters_are_sent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
+@pytest.mark.one_of_many
 def test_our_own_endpoint_says_where_answers_come_from(scheme: str) -> None:
     with live() as made:
         url = f"{scheme}://{made.http if scheme == 'http' else made.grpc}"

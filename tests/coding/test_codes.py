@@ -26,7 +26,7 @@ from parity_exp.coding import (
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(k=st.integers(2, 8), r=st.integers(1, 4), seed=st.integers(0, 1000))
 def test_up_to_r_lost_predictions_come_back(k: int, r: int, seed: int) -> None:
     r = min(r, k)

@@ -80,6 +80,7 @@ def test_sound_groups_are_taken_for_wrong_as_often_as_wanted(code: tuple[int, in
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.1])
+@pytest.mark.one_of_many
 def test_the_rate_moves_the_limits(rate: float) -> None:
     decoder = linear(2, 1)
     predictions, parities = outputs(decoder, 2_000, seed=2)

@@ -117,6 +117,7 @@ def config() -> DictConfig:
         ({"plan.per_instance": 3}, ["plan.per_instance=3", "expected keys and values"]),
     ],
 )
+@pytest.mark.one_of_many
 def test_nonsense_is_refused_in_one_line(config: DictConfig, changes: dict[str, Any], words: list[str]) -> None:
     changed = resolved(config)
     for key, value in {"plan.slo_ms": [50], **changes}.items():

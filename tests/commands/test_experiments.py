@@ -160,6 +160,7 @@ def test_what_needs_no_data_can_be_made(choices: str) -> None:
 
 
 @pytest.mark.parametrize("name", OF_TEXTS)
+@pytest.mark.one_of_many
 def test_experiments_on_texts_can_be_made_of_a_table_and_an_encoder(name: str, tmp_path: Path) -> None:
     encoder, mails = write_encoder(tmp_path / "bert"), write_table(tmp_path / "mails.csv")
     given = (f"dataset.path={mails}", f"architecture.path={encoder}", "dataset.max_length=16")
@@ -242,6 +243,7 @@ def test_a_small_twin_has_the_network_of_its_setting_and_of_its_data_what_needs_
         ("batch_size", 12, {"pool.batch_size": [1, 2, 4]}),
     ],
 )
+@pytest.mark.one_of_many
 def test_latency_experiments_are_parms(name: str, instances: int, sweep: dict[str, list[int]]) -> None:
     config = resolved(f"parm/{name}")
     assert config.pool.instances == instances

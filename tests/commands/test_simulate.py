@@ -28,8 +28,13 @@ def refuse(run: Run, capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
     return line
 
 
-def test_it_leaves_what_serve_leaves(run: Run, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    policies = ["equal_resources", "parity", "shared_parity", "hedged", "replication", "approximate_backup"]
+@pytest.mark.parametrize(
+    "others", [[], pytest.param(["equal_resources", "hedged", "approximate_backup"], marks=pytest.mark.slow)]
+)
+def test_it_leaves_what_serve_leaves(
+    run: Run, folder: Path, capfd: pytest.CaptureFixture[str], others: list[str]
+) -> None:
+    policies = ["parity", "shared_parity", "replication", *others]
     stragglers = (
         "straggler=[shuffle,crash]",
         "straggler.crash.interval_s=0.13",

@@ -105,6 +105,7 @@ def test_what_is_not_answered_when_the_time_to_drain_is_over_is_told_so(protocol
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("asked_ms", [None, 30])
+@pytest.mark.one_of_many
 def test_deadlines_are_the_requests_or_the_servers(protocol: Any, asked_ms: float | None) -> None:
     default = torch.tensor([0.0, 0.0, 7.0])
     with live(SleepyPool(), default=default, settings={"deadline_ms": 40.0 if asked_ms is None else 1e6}) as made:
@@ -136,6 +137,7 @@ class FirstSleeps(DirectPool):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.one_of_many
 def test_an_exact_answer_is_the_base_models_own_however_long_it_takes(protocol: Any, exact: bool) -> None:
     pool = FirstSleeps()
     code = Code(AdditionEncoder(2, 1, SHAPE), SubtractionDecoder(2, 1, (3,)))

@@ -106,6 +106,7 @@ def test_everything_is_there_from_the_beginning_and_adds_up_after_requests() -> 
 
 
 @pytest.mark.parametrize("queue", [None, RoundRobin])
+@pytest.mark.one_of_many
 def test_the_length_of_each_instances_queue_is_told(queue: Any) -> None:
     pool = SleepyPool()
     more = {} if queue is None else {"queue": queue}

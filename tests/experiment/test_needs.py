@@ -63,6 +63,7 @@ def config_of(*overrides: str) -> DictConfig:
         (["k=3", "decoder=subtraction", f"decoder._target_={__name__}.Impatient"], Needs(3, (3, 1))),
     ],
 )
+@pytest.mark.one_of_many
 def test_the_decoder_of_a_config_says_what_it_needs(overrides: list[str], needs: Needs | None) -> None:
     config = config_of(*overrides)
     assert declared_needs(config) == needs

@@ -95,6 +95,7 @@ def test_the_best_recipe_chooses_by_architecture(overrides: list[str], decoder: 
         ),
     ],
 )
+@pytest.mark.one_of_many
 def test_what_cannot_is_refused_in_a_line(overrides: list[str], line: str) -> None:
     made = experiment("encoder=concat", "decoder=places", "k=4", *overrides)
     with pytest.raises(ConfigError, match=line) as caught:
@@ -112,6 +113,7 @@ def test_what_cannot_is_refused_in_a_line(overrides: list[str], line: str) -> No
         (("architecture=lenet", "encoder=concat", "scheduler.max_lr=1e-3"), 1e-3),
     ],
 )
+@pytest.mark.one_of_many
 def test_the_rate_goes_higher_where_convolutional_networks_keep_places_apart(
     overrides: tuple[str, ...], highest: float
 ) -> None:

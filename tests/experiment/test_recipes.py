@@ -39,6 +39,7 @@ def test_every_recipe_without_a_part_is_known_here() -> None:
 
 
 @pytest.mark.parametrize("recipe", PARTS)
+@pytest.mark.one_of_many
 def test_one_part_differs(recipe: str) -> None:
     whole, part = PARTS[recipe]
     theirs, mine = composed(f"recipe={whole}"), composed(f"recipe={recipe}")
@@ -65,6 +66,7 @@ def test_a_small_ablation_leaves_out_the_same_over_as_many_seeds(name: str) -> N
 
 
 @pytest.mark.parametrize("name", ["equal_compute", "equal_compute_lenet", "equal_compute_small"])
+@pytest.mark.one_of_many
 def test_equal_compute_has_equal_epochs_twice_as_many_and_the_authors(name: str) -> None:
     config = composed(f"experiment=compare/{name}")
     epochs = [int(one) for one in config["sweep"]["trainer.max_epochs"].split(",")]

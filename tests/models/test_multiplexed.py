@@ -139,6 +139,7 @@ def test_texts_are_multiplexed_by_their_tokens() -> None:
     ],
 )
 @pytest.mark.parametrize("share", [0.5, 0.25])
+@pytest.mark.one_of_many
 def test_a_narrow_network_costs_at_most_its_share_and_hardly_less(
     make: Callable[..., nn.Module], settings: dict[str, Any], share: float
 ) -> None:

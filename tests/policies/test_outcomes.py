@@ -31,6 +31,7 @@ from parity_exp.policies.judge import Judge
 from parity_exp.policies.policy import Group, Policy, Work
 from parity_exp.policies.queues import Queues, RoundRobin, SingleQueue
 from parity_exp.simulation import cluster
+from tests.slow_cases import slow_but
 
 QUERIES = 400
 SERVICE_S = 0.01
@@ -145,7 +146,7 @@ def fingerprint(make: Callable[[int, int], Policy], monkeypatch: pytest.MonkeyPa
     return digest.hexdigest()[:12]
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", slow_but(["none", "parity", "adaptive", "coded"], MADE))
 def test_a_policy_does_what_it_did(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, expected = MADE[name]
     assert fingerprint(make, monkeypatch) == expected

@@ -66,7 +66,7 @@ def example() -> type[Policy]:
 
 
 def simulated(policy: Policy) -> Outcome:
-    arrivals_s = np.arange(400) * 0.004
+    arrivals_s = np.arange(150) * 0.004
     service = ServiceTimes(
         {name: Exponential(0.01) for name in ("base", "backup", "multiplexed_backup", "parity-0", "parity-1")}
     )

@@ -525,7 +525,7 @@ def _queues(driver: Driver) -> list[list[Work]]:
     return [list(queue.work) for queue in found]
 
 
-@pytest.mark.parametrize("examples", [20, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [6, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_whatever_happens_queries_are_answered_once_tasks_have_causes_and_nothing_is_kept(
     policy: str, examples: int

@@ -34,6 +34,19 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def few_kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Outputs of two trained and two served runs."""
+    folder = tmp_path_factory.mktemp("few") / "outputs"
+    write_many_runs(folder, 2, 2)
+    return folder
+
+
+@pytest.fixture
+def few(few_kept: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(few_kept, tmp_path / "outputs"))
+
+
+@pytest.fixture(scope="module")
 def reported(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Written:
     """A report on them, below a copy of them."""
     return report(Path(shutil.copytree(kept, tmp_path_factory.mktemp("reported") / "outputs")))
@@ -68,11 +81,15 @@ class TestGathering:
         assert len(find_run_directories(["outputs/serve/**", "outputs/**", f"{outputs}/ser*"])) == 160
         assert find_run_directories(["nothing/**"]) == []
 
-    def test_jobs_of_a_sweep_come_in_the_order_of_their_numbers(self, outputs: Path) -> None:
-        names = [path.name for path in find_run_directories([f"{outputs}/train"])][:12]
+    def test_jobs_of_a_sweep_come_in_the_order_of_their_numbers(self, few: Path) -> None:
+        first = find_run_directories([f"{few}/train"])[0]
+        for number in range(2, 12):
+            shutil.copytree(first, first.with_name(str(number)))
+        names = [path.name for path in find_run_directories([f"{few}/train"])]
         assert names == [str(number) for number in range(12)]
 
-    def test_configs_that_are_not_of_runs_are_passed_by(self, outputs: Path) -> None:
+    def test_configs_that_are_not_of_runs_are_passed_by(self, few: Path) -> None:
+        outputs = few
         before = find_run_directories([str(outputs)])
         (outputs / "conf").mkdir()
         (outputs / "conf" / "config.yaml").write_text("defaults: [_self_]\nk: 2\n")
@@ -103,8 +120,8 @@ class TestGathering:
         assert len(done.runs) == 160
         assert done.runs["state"].value_counts()["damaged"] == 5
 
-    def test_an_unfinished_run_says_how_far_it_came(self, outputs: Path) -> None:
-        trained, served = (find_run_directories([str(outputs / kind)])[0] for kind in ("train", "serve"))
+    def test_an_unfinished_run_says_how_far_it_came(self, few: Path) -> None:
+        trained, served = (find_run_directories([str(few / kind)])[0] for kind in ("train", "serve"))
         whole = json.loads((served / "metrics.json").read_text())
         for run in (trained, served):
             (run / "metrics.json").unlink()
@@ -238,8 +255,8 @@ class TestFigures:
             "accuracy_against_latency",
         }
 
-    def test_a_single_run_has_no_figure_that_compares(self, kept: Path) -> None:
-        tidy = Tidy([read_run(find_run_directories([str(kept / "train")])[0])])
+    def test_a_single_run_has_no_figure_that_compares(self, few_kept: Path) -> None:
+        tidy = Tidy([read_run(find_run_directories([str(few_kept / "train")])[0])])
         assert set(comparison_figures(measured_codes(tidy), tidy.serving)) == {"overall_accuracy"}
 
     def test_rates_have_a_picture_of_their_own(self, tmp_path: Path, configs: Configs) -> None:

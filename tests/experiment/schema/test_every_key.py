@@ -197,10 +197,12 @@ def test_every_choice_of_every_group_is_valid() -> None:
         check_config(composed(*overrides), complete=True)
 
 
-def test_bad_values_of_every_key_are_refused_in_a_line_that_names_it() -> None:
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
+def test_bad_values_of_every_key_are_refused_in_a_line_that_names_it(step: int) -> None:
     assert len(every_key()) > 250
     wrong = []
-    for ((key, target), (config, default)), value in itertools.product(every_key().items(), BAD):
+    tried = itertools.islice(every_key().items(), 0, None, step)
+    for ((key, target), (config, default)), value in itertools.product(tried, BAD):
         name = key.rpartition(".")[2]
         if name.startswith("_") or value == default or key.startswith(JUDGED_WHEN_MADE):
             continue
