@@ -99,6 +99,16 @@ class Desk:
         listens: whether queues want to know of the end of work, when it was told and how long it took.
     """
 
+    __slots__ = (
+        "_asked", "_close_batch_s", "_deadlines", "_early_timers", "_ejected", "_ejection", "_exact", "_forming",
+        "_further", "_in_order", "_is_gone", "_is_up", "_of_instance", "_own_deadlines", "_own_deadlines_set",
+        "_placed", "_queues", "_refused", "_retry_s", "_running", "_scheduled", "_sooner", "_tells", "_tells_placed",
+        "_timers", "_timers_set", "_told", "_waiting", "batch_size", "board", "changed", "due_s", "frontend",
+        "frontends", "interrupts", "judge", "listens", "now_s", "placements", "policy", "responses", "roles", "seed",
+        "slo_s", "stops", "unanswered", "window_s",
+    )  # fmt: skip
+    # There are more than a dictionary that objects share has room for, and without one calls are quicker.
+
     def __init__(
         self,
         policy: Policy,

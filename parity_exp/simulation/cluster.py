@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import count, cycle, islice
 from math import inf
+from types import MethodType
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
@@ -27,7 +29,10 @@ from parity_exp.policies.desk import Desk
 from parity_exp.policies.policy import Policy, Role, Work
 from parity_exp.policies.queues import Board, Queues, SingleQueue
 from parity_exp.simulation.losses import Loss, Returns, losses_of
-from parity_exp.simulation.outcome import DONE, RAISED, WAITING, Outcome
+from parity_exp.simulation.outcome import RAISED, RUNNING, Outcome
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Service = Callable[[Work, float], float]
 """How long a placed task takes that its instance begins at a time; infinity: for ever."""
@@ -39,6 +44,12 @@ TELL = 2048
 
 _Event = tuple[float, int, Work | None, int, int, int]
 """When, a number that tells ties apart, the task, the instance, which of its lives, the frontend; no task: it is up."""
+
+
+def quick(called: Callable[P, R]) -> Callable[P, R]:
+    """The same without the detour that a call of an object with ``__call__`` takes."""
+    method = getattr(called, "__call__", called)  # noqa: B004 - it is callable
+    return method if isinstance(method, MethodType) else called
 
 
 def simulate(
@@ -158,6 +169,8 @@ class _Cluster:
         # Where several frontends meet, how long a task took says nothing of how long an instance worked at it.
         self.listens = desks[0].listens or (len(desks) > 1 and desks[0].policy.needs_replay)
         self.events: list[_Event] = []
+        self.due_s = array("d")
+        self.sent = 0
         self.numbers = count()
         self.spans_s: dict[int, tuple[float, float]] = {}  # of tasks under way, where queues want to know
         self.done_s = [0.0] * instances  # when an instance is through with what it has
@@ -176,27 +189,25 @@ class _Cluster:
         progress: Callable[[int], None],
     ) -> None:
         """Serve until every query has its answer, or nothing will ever happen again."""
-        desks, events, outcome, service = self.desks, self.events, self.outcome, self.service
-        there_s, back_s, numbers, done_s, lives = self.there_s, self.back_s, self.numbers, self.done_s, self.lives
+        self.due_s = due_s
+        desks, events, outcome = self.desks, self.events, self.outcome
+        service, there_s, back_s = quick(self.service), self.there_s, self.back_s
+        numbers, done_s, lives = self.numbers, self.done_s, self.lives
         usual = self.raises is None and self.interrupt_s is None and not self.listens
-        arrivals_s, states, task_outcomes, placed = (
-            outcome.arrivals_s,
-            outcome.states,
-            outcome.task_outcomes,
-            outcome.placed,
-        )
+        placed = outcome.placed
         loss = next(self.losses, NEVER)
         while loss.start_s <= 0 and loss.until_s is not None:  # not there from the beginning
             self._lose(loss)
             loss = next(self.losses, NEVER)
-        everyone = tuple(enumerate(desks))
-        alone = [(one,) for one in everyone]
+        everyone = tuple(desks)
+        alone = [(desk,) for desk in desks]
         arrival_s = due_s[0] if total else inf
         sent = thought = turn = tasks = 0
         for desk in desks:
             desk.wakes_s()
         wake_s = min([desk.due_s for desk in desks])
         only = desks[0] if len(desks) == 1 else None
+        touched: tuple[Desk, ...]
         while outcome.answers < total:
             event_s = events[0][0] if events else inf
             if arrival_s <= event_s and arrival_s <= wake_s and arrival_s <= loss.start_s:
@@ -212,10 +223,9 @@ class _Cluster:
                     touched = everyone
                 else:
                     outcome.now_s = now_s
-                    arrivals_s[sent], states[sent] = now_s, WAITING
                     touched = alone[frontend_of[sent]]
-                    touched[0][1].arrive(sent, now_s, now_s)
-                    sent += 1
+                    sent = self.sent = sent + 1
+                    touched[0].arrive(sent - 1, now_s, now_s)
                     arrival_s = due_s[sent] if sent < len(due_s) and sent < total else inf
             elif event_s <= wake_s and event_s <= loss.start_s:
                 outcome.now_s = now_s = event_s
@@ -227,8 +237,7 @@ class _Cluster:
                 else:
                     touched = alone[event[5]]
                     if usual and event[4] == lives[event[3]]:  # as `_handle` has it, without a call
-                        task_outcomes[task.number] = DONE
-                        touched[0][1].finished(task, now_s)
+                        touched[0].finished(task, now_s)
                     else:
                         self._handle(event)
             else:
@@ -245,7 +254,7 @@ class _Cluster:
                 else:
                     outcome.now_s = now_s = wake_s
                     touched = alone[due.index(wake_s)]
-            for frontend, desk in touched:
+            for desk in touched:
                 if desk.due_s <= now_s:
                     desk.wake(now_s)
                     desk.wakes_s()
@@ -254,6 +263,7 @@ class _Cluster:
                 if desk.changed:
                     desk.place(now_s)
                 if desk.placements:
+                    frontend = desk.frontend
                     for task in desk.placements:
                         instance = task.instance
                         task.number = tasks  # over all frontends
@@ -277,7 +287,7 @@ class _Cluster:
                     desk.placements.clear()
                 if desk.stops:
                     for task in desk.stops:
-                        self._stop(task, now_s, frontend)
+                        self._stop(task, now_s, desk.frontend)
                     desk.stops.clear()
             if think_s is not None:
                 while thought < outcome.answers:
@@ -292,10 +302,15 @@ class _Cluster:
         progress(outcome.answers)
 
     def close(self) -> None:
-        """Put on record what was lost with an instance and would have been noticed later only."""
+        """Put on record what has arrived, what is not done, and what was lost without anybody having noticed yet."""
+        self.outcome.arrived(self.due_s[: self.sent])
         for _, number, task, instance, life, _ in self.events:
-            if number not in self.void and task is not None and life != self.lives[instance]:
+            if number in self.void or task is None:
+                continue
+            if life != self.lives[instance]:
                 self.outcome.lost_task(task.number, self.deaths_s[instance][life])
+            else:
+                self.outcome.ended(task.number, RUNNING)
 
     def _stop(self, task: Work, now_s: float, frontend: int) -> None:
         """An instance is told to stop at a task, unless it will be done before it could."""
@@ -335,7 +350,6 @@ class _Cluster:
             self.outcome.ended(task.number, RAISED)
             self.desks[frontend].failed(task, now_s)
         else:
-            self.outcome.ended(task.number, DONE)
             if self.listens:
                 begun_s, ended_s = self.spans_s.pop(task.number)
                 self.desks[frontend].finished(task, now_s, None, ended_s, ended_s - begun_s)

@@ -72,7 +72,7 @@ class DrawnForModel:
         self._blocks = self._drawn.blocks
         self._counts: dict[int, array[int]] = {}
 
-    def __call__(self, task: Work) -> float:
+    def of(self, task: Work) -> float:
         """The time of a task; it is asked for once."""
         batch = task.batch
         if batch is not None:
@@ -123,4 +123,4 @@ class DrawnForTasks:
         model = task.model
         if model not in self._of_models:
             self._of_models[model] = DrawnForModel(self._distribution, [*self._seed, *f" {model}".encode()])
-        return self._of_models[model](task)
+        return self._of_models[model].of(task)

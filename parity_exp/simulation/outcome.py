@@ -38,9 +38,6 @@ class Outcome:
         now_s: how far the simulation has come.
         instances: how many there were.
         replaces_queries: the policy's coded queries went out in the place of clients' queries.
-        arrivals_s: when each query arrived, as far as it has.
-        states: of each query its source, or that it has none.
-        task_outcomes: of each task that was placed.
         frontend_of: ``(total,)``, of several frontends the one that each query went to; None: there was one.
     """
 
@@ -50,10 +47,10 @@ class Outcome:
         self.now_s = 0.0
         self.instances = 0
         self.replaces_queries = False
-        self.arrivals_s = array("d", bytes(8 * total))
+        self._arrivals_s = array("d", bytes(8 * total))
         self.frontend_of: NDArray[np.int64] | None = None
         self._completed_s = array("d", bytes(8 * total))
-        self.states = array("b", [NOT_SENT]) * total
+        self._states = array("b", [NOT_SENT]) * total
         self._by = array("i", [-1]) * total
         self._group = array("q", [-1]) * total
         self._models: dict[str, int] = {}
@@ -62,13 +59,13 @@ class Outcome:
         self._task_placed_s = array("d")
         self._task_started_s = array("d")
         self._task_finished_s = array("d")
-        self.task_outcomes = array("b")
+        self._task_outcome = array("b")
         self._task_batch = array("q")
         self._task_group = array("q")
         self._task_size = array("i")
         self._of_tasks: list[array[Any]] = [
             self._task_model, self._task_instance, self._task_placed_s, self._task_started_s, self._task_finished_s,
-            self._task_batch, self._task_group, self._task_size,
+            self._task_batch, self._task_group, self._task_size, self._task_outcome,
         ]  # fmt: skip
         self._fresh: list[Any] = []  # what goes into these, task after task
 
@@ -76,14 +73,14 @@ class Outcome:
 
     def answered(self, batch: Batch, elements: Sequence[int], source: AnswerSource, work: Work | None) -> None:
         """Some queries of a batch have their answers now."""
-        queries, group = batch.queries, batch.group
+        queries, group, states = batch.queries, batch.group, self._states
         for element in elements:
             query = queries[element]
             self.answers += 1
-            if self.states[query] != WAITING:
+            if states[query] >= 0:
                 self.duplicates += 1
                 continue
-            self.states[query] = source
+            states[query] = source
             self._completed_s[query] = self.now_s
             if work is not None:
                 self._by[query] = work.instance
@@ -91,7 +88,7 @@ class Outcome:
                 self._group[query] = group.number
 
     def placed(self, task: Work, placed_s: float, started_s: float, finished_s: float) -> None:
-        """An instance was given a task, and will begin and finish it at these times unless it is killed."""
+        """An instance was given a task, and will begin and finish it at these times unless something else is said."""
         batch = task.batch
         if batch is not None:
             group, queries = batch.group, batch.queries
@@ -99,15 +96,14 @@ class Outcome:
         else:
             group, first = task.group, -1
             size = group.elements if group is not None else 0
-        self.task_outcomes.append(RUNNING)
         fresh = self._fresh
         try:
             model = self._models[task.model]
         except KeyError:
             model = self._models[task.model] = len(self._models)
         number = -1 if group is None else group.number
-        fresh += (model, task.instance, placed_s, started_s, finished_s, first, number, size)
-        if len(fresh) >= 8 * FRESH:
+        fresh += (model, task.instance, placed_s, started_s, finished_s, first, number, size, DONE)
+        if len(fresh) >= 9 * FRESH:
             self._keep()
 
     def _keep(self) -> None:
@@ -118,27 +114,32 @@ class Outcome:
             self._fresh.clear()
 
     def ended(self, number: int, outcome: int) -> None:
-        """The desk knows that a task is done or has raised."""
-        self.task_outcomes[number] = outcome
+        """A task has not come to its end as it should."""
+        self._keep()
+        self._task_outcome[number] = outcome
 
     def lost_task(self, number: int, now_s: float) -> None:
         """A task's instance was killed at a time."""
-        self._keep()
+        self.ended(number, LOST)
         self._task_finished_s[number] = now_s
-        self.task_outcomes[number] = LOST
 
     def stopped_task(self, number: int, now_s: float) -> None:
         """An instance has stopped at a task, as it was told."""
-        self._keep()
+        self.ended(number, STOPPED)
         self._task_finished_s[number] = now_s
-        self.task_outcomes[number] = STOPPED
+
+    def arrived(self, arrivals_s: "array[float]") -> None:
+        """So many queries, the first ones, had arrived at these times when the simulation ended."""
+        self._arrivals_s[: len(arrivals_s)] = arrivals_s
+        states = np.frombuffer(self._states, dtype=np.int8)[: len(arrivals_s)]
+        states[states == NOT_SENT] = WAITING
 
     # ---- afterwards
 
     @property
     def scheduled_s(self) -> NDArray[np.float64]:
         """``(queries,)``: when each query arrived, which its latency counts from."""
-        return np.frombuffer(self.arrivals_s)
+        return np.frombuffer(self._arrivals_s)
 
     @property
     def completed_s(self) -> NDArray[np.float64]:
@@ -153,7 +154,7 @@ class Outcome:
     @property
     def source(self) -> NDArray[np.int8]:
         """``(queries,)``: a :class:`~parity_exp.policies.policy.AnswerSource`; -1 for no answer, -2 for not arrived."""
-        return np.frombuffer(self.states, dtype=np.int8)
+        return np.frombuffer(self._states, dtype=np.int8)
 
     @property
     def instance(self) -> NDArray[np.int32]:
@@ -173,7 +174,8 @@ class Outcome:
     @property
     def tasks_placed(self) -> int:
         """Tasks that instances were given."""
-        return len(self.task_outcomes)
+        self._keep()
+        return len(self._task_outcome)
 
     def queries(self, warmup: int = 0) -> pd.DataFrame:
         """A row a query that was answered, in the order of arrivals, as ``queries-<policy>.parquet`` holds them.
@@ -203,7 +205,7 @@ class Outcome:
     def tasks(self) -> pd.DataFrame:
         """A row a task that has ended, in the order of their ends, as ``tasks-<policy>.parquet`` holds them."""
         self._keep()
-        outcome = np.frombuffer(self.task_outcomes, dtype=np.int8)
+        outcome = np.frombuffer(self._task_outcome, dtype=np.int8)
         finished_s = np.frombuffer(self._task_finished_s)
         rows = np.flatnonzero(outcome != RUNNING)
         rows = rows[np.argsort(finished_s[rows], kind="stable")]
@@ -238,13 +240,13 @@ class Outcome:
         first = int(size[own][places].sum())
         given = Given(first, parity=int(size[~own].sum()), repeated=int(size[own].sum()) - first)
         answered = int(np.count_nonzero(self.source >= 0))
-        stopped = np.count_nonzero(np.frombuffer(self.task_outcomes, dtype=np.int8) == STOPPED)
+        stopped = np.count_nonzero(np.frombuffer(self._task_outcome, dtype=np.int8) == STOPPED)
         stops = {"stopped_tasks": float(stopped)} if stopped else {}
         return given.costs(answered, self.replaces_queries) | {"busy": self._busy()} | stops
 
     def _busy(self) -> float:
         """Share of the time that instances worked, the mean over instances, from 0 to the end of the run."""
-        outcome = np.frombuffer(self.task_outcomes, dtype=np.int8)
+        outcome = np.frombuffer(self._task_outcome, dtype=np.int8)
         done = (outcome == DONE) | (outcome == STOPPED)
         worked_s = np.frombuffer(self._task_finished_s)[done] - np.frombuffer(self._task_started_s)[done]
         return float(worked_s.sum()) / (self.now_s * self.instances) if self.now_s else 0.0

@@ -56,11 +56,12 @@ class ServiceTimes:
             model: DrawnForModel(distribution, [seed, *f"service {model}".encode()])
             for model, distribution in distributions.items()
         }
+        self._draw = {model: times.of for model, times in self._of_models.items()}  # looked up once
         self._timelines = {instance: timeline for instance, timeline in enumerate(timelines) if timeline}
 
     def __call__(self, task: Work, begin_s: float) -> float:
         """How long a task takes that its instance begins at a time; it is asked for once."""
-        time_s = self._of_models[task.model](task)
+        time_s = self._draw[task.model](task)
         if self._amounts is not None:
             time_s *= self._amounts(task)
         if self._timelines:

@@ -1,8 +1,7 @@
 """One queue that all instances of a role pull from."""
 
-from collections import OrderedDict
-
 from parity_exp.policies.queues.in_order import QUEUED, InOrder
+from parity_exp.policies.queues.line import Line
 from parity_exp.policies.queues.queues import Queues, taken
 from parity_exp.policies.role import Role
 from parity_exp.policies.work import Work
@@ -18,8 +17,7 @@ class SingleQueue(Queues):
 
     Attributes:
         having: instances that have 0, 1, ... pieces of work and may be given one more, in the order in which they came
-            to that, without those that rest; the values mean nothing. Whatever the number of instances, each step takes
-            the same time.
+            to that, without those that rest.
         resting: instances that rest.
         resting_idle: those of them that have nothing to do.
     """
@@ -29,8 +27,8 @@ class SingleQueue(Queues):
         self.normal, self.low = InOrder(), InOrder()
         self.tells = type(self) is SingleQueue  # one that is derived from it may keep work elsewhere
         self.left_free = 0
-        self.having: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(prefetch)]
-        self.resting_idle: OrderedDict[int, None] = OrderedDict()
+        self.having = [Line() for _ in range(prefetch)]
+        self.resting_idle = Line()
         self.there: set[int] = set()
         self.there_and_awake = 0
 
@@ -48,7 +46,7 @@ class SingleQueue(Queues):
 
     @property
     def idle(self) -> int:
-        return len(self.having[0]) + len(self.resting_idle)
+        return self.having[0].size + self.resting_idle.size
 
     @property
     def holds_tasks(self) -> bool:
@@ -89,7 +87,7 @@ class SingleQueue(Queues):
         if self.resting and instance in self.resting:
             self._offer(instance)
         else:
-            self.having[self.prefetch - free][instance] = None
+            self.having[self.prefetch - free].append(instance)
 
     def down(self, instance: int) -> None:
         self._leave(instance)
@@ -109,23 +107,23 @@ class SingleQueue(Queues):
                     work = normal.work.popleft()
                 batch = work.batch
                 if idle and (batch is None or len(batch.under_way) == 1):
-                    instance = idle.popitem(last=False)[0]
+                    instance = idle.first() if idle.gaps else idle.popleft()
                 else:
                     instance = self._take_instance(work)
             elif self.resting_idle and (not self.there_and_awake or normal.size > len(self.instances)):
                 work = normal.pop()
-                instance = self.resting_idle.popitem(last=False)[0]
+                instance = self.resting_idle.first()
             else:
                 return None
         elif not low.size:
             self.is_empty = self.tells
             return None
-        elif len(self.having[0]) > self.left_free:
+        elif self.having[0].size > self.left_free:
             work = low.pop()
             instance = self._take_instance(work)
         elif self.resting_idle:
             work = low.pop()
-            instance = self.resting_idle.popitem(last=False)[0]
+            instance = self.resting_idle.first()
         else:
             return None
         if self.tells and not normal.size and not low.size:
@@ -142,9 +140,9 @@ class SingleQueue(Queues):
         if had == self.prefetch:
             return
         if instance not in self.resting:
-            self.having[had][instance] = None
+            self.having[had].append(instance)
         elif had == 0:
-            self.resting_idle[instance] = None
+            self.resting_idle.append(instance)
 
     def _leave(self, instance: int) -> None:
         """Undo that."""
@@ -152,20 +150,19 @@ class SingleQueue(Queues):
         if had == self.prefetch:
             return
         if instance not in self.resting:
-            del self.having[had][instance]
+            self.having[had].leave(instance)
         elif had == 0:
-            del self.resting_idle[instance]
+            self.resting_idle.leave(instance)
 
     def _take_instance(self, work: Work) -> int:
         batch = work.batch
         if batch is not None and len(batch.under_way) > 1:
             busy = taken(work)
             for instances in self.having:
-                for instance in instances:
-                    if instance not in busy:
-                        del instances[instance]
-                        return instance
+                instance = instances.first_but(busy)
+                if instance is not None:
+                    return instance
         for instances in self.having:
             if instances:
-                return instances.popitem(last=False)[0]
+                return instances.first()
         raise AssertionError("nobody may be given work")
