@@ -5,6 +5,7 @@ This file imports nothing that is slow to import, for commands that need no netw
 
 import pydoc
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,11 +56,21 @@ def build(config: Any, key: str, **arguments: Any) -> Any:
         if cause is None or isinstance(cause, REFUSALS) or _is_lightnings_refusal(cause):
             # Hydra's lines after the first say nothing to users; what a class says, it may say in several.
             reason = library_errors.all_lines(cause) if cause else str(error).strip().splitlines()[0]
+            reason += _not_taken(config, arguments)
             raise ConfigError(f"{key} ({config.get('_target_')}): {reason}") from None
         line = library_errors.explained(cause)
         if line is not None:
             raise ConfigError(f"{key} ({config.get('_target_')}): {line}") from None
         raise
+
+
+def _not_taken(config: DictConfig, arguments: Mapping[str, Any]) -> str:
+    """What classes in this place are given by the program, where somebody's own class does not take all of it."""
+    with suppress(ImportError):
+        signature = signature_of(str(config.get("_target_")), frozenset())
+        if not signature.open and arguments.keys() - signature.arguments.keys():
+            return f"; classes in this place take the arguments {', '.join(arguments)}"
+    return ""
 
 
 def for_the_class(config: DictConfig, key: str) -> DictConfig:

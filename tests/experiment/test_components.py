@@ -119,3 +119,8 @@ def test_all_that_a_class_says_against_its_arguments_stands_in_one_line(words: l
 def test_what_nobody_has_chosen_is_asked_for() -> None:
     with pytest.raises(ConfigError, match="objective: nothing is chosen; write objective=NAME"):
         build(None, "objective")
+
+
+def test_a_class_that_does_not_take_what_its_place_is_given_hears_what_that_is() -> None:
+    with pytest.raises(ConfigError, match=r"architecture \(my_classes.TakesNone\): .*; .* take the arguments outputs$"):
+        build(OmegaConf.create({"_target_": "my_classes.TakesNone"}), "architecture", outputs=10)

@@ -182,6 +182,23 @@ def test_a_network_of_somebodys_own_is_pooled_by_place_however_it_averages(avera
         assert torch.allclose(outputs.mean(1), base(flat), atol=0.1)
 
 
+class CountsFirst(Average):
+    """Likewise, and gives the averages a shape with the number of images that it was given."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps = torch.relu(self.second(self.stem(x)))
+        return self.fc(F.adaptive_avg_pool2d(maps, 1).view(x.size(0), -1))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_a_network_that_knows_how_many_images_there_are_sees_one_place_after_the_other(k: int) -> None:
+    shape = (3, 28, 28)
+    network = apart(CountsFirst, k, shape)
+    assert isinstance(network, Folded)
+    assert network(torch.rand(2, *shape)).shape == (2, k * 10)
+    assert operations(network, shape) <= 1.05 * operations(CountsFirst(shape, 10), shape)
+
+
 def test_a_pixel_with_zeros_around_it_meets_the_middle_of_a_kernel_only() -> None:
     network = apart(partial(TorchvisionNetwork, name="resnet18"), 4, (1, 28, 28)).eval()
     assert any(isinstance(layer, MiddleConv2d) for layer in network.modules())

@@ -26,18 +26,20 @@ class PooledByPlace(PlacesApart):
         shape: ``(C, H, W)``.
 
     Raises:
-        ValueError: it has no such pooling, or the map that it pools has fewer rows or columns than the grid.
+        ValueError: it has no such pooling, the map that it pools has fewer rows or columns than the grid, or what
+            follows needs to know how many images there are.
     """
 
     def __init__(self, network: nn.Module, grid: Grid, shape: Sequence[int]) -> None:
         super().__init__(network, grid)
         self.shape = tuple(shape)
-        seen = _averages(network, shape)
-        if len(seen) != 1:
-            raise ValueError(f"{type(network).__name__} averages {len(seen)} maps, not one")
-        height, width = seen[0]
+        tried = _Tried(network, self.shape)
+        if len(tried.averaged) != 1:
+            raise ValueError(f"{type(network).__name__} averages {len(tried.averaged)} maps, not one")
+        height, width = tried.averaged[0]
         if height < grid.rows or width < grid.columns:
             raise ValueError(f"a map of {height}x{width} has no room for {grid.rows}x{grid.columns} places")
+        tried.by_place(grid)
         modules = [name for name, module in network.named_modules() if isinstance(module, nn.AdaptiveAvgPool2d)]
         self.by_module = len(modules) == 1
         if self.by_module:
@@ -162,11 +164,33 @@ _READERS: dict[Any, Callable[..., Found]] = {
 }
 
 
-@torch.no_grad()
-def _averages(network: nn.Module, shape: Sequence[int]) -> list[tuple[int, int]]:
-    """Heights and widths of the maps that a network averages, of an image of a shape ``(C, H, W)``."""
-    copied = copy.deepcopy(network).eval()
-    device = next((weight.device for weight in copied.parameters()), torch.device("cpu"))
-    with _Noticed() as noticed:
-        copied(torch.zeros(1, *shape, device=device))
-    return noticed.maps
+class _Tried:
+    """A copy of a network, tried out on images of a shape ``(C, H, W)``.
+
+    Attributes:
+        averaged: heights and widths of the maps that it averages.
+    """
+
+    def __init__(self, network: nn.Module, shape: tuple[int, ...]) -> None:
+        self._network = copy.deepcopy(network).eval()
+        device = next((weight.device for weight in self._network.parameters()), torch.device("cpu"))
+        self._images = torch.zeros(2, *shape, device=device)
+        with torch.no_grad(), _Noticed() as noticed:
+            self._outputs = self._network(self._images)
+        self.averaged = noticed.maps
+
+    @torch.no_grad()
+    def by_place(self, grid: Grid) -> None:
+        """Find out whether what follows the average goes on with each place as if it were an image.
+
+        Raises:
+            ValueError: it does not: some networks give the result of an average a shape with the number of images.
+        """
+        try:
+            with _ByPlace(grid):
+                outputs = self._network(self._images)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
+        expected = (len(self._images) * grid.k, *self._outputs.shape[1:])
+        if outputs.shape != expected:
+            raise ValueError(f"places give {tuple(outputs.shape)}, expected {expected}")
