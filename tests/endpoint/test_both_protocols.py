@@ -94,6 +94,7 @@ def test_an_ending_server_answers_what_it_has_taken_and_refuses_what_comes(proto
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.one_of_many
 def test_what_is_not_answered_when_the_time_to_drain_is_over_is_told_so(protocol: Any) -> None:
     with live(SleepyPool(), settings={"drain_s": 0.2}) as made:
         asking = Asking(made, protocol, queries())

@@ -40,6 +40,7 @@ def test_a_message_of_grpc_that_does_not_come_to_an_end_is_let_go() -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"PRI * HT"])
+@pytest.mark.one_of_many
 def test_a_connection_to_grpc_that_says_nothing_is_closed(said: bytes) -> None:
     with live(settings={"client_timeout_s": 0.3}) as made:
         assert made.server.grpc_port is not None
@@ -50,6 +51,7 @@ def test_a_connection_to_grpc_that_says_nothing_is_closed(said: bytes) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.one_of_many
 def test_many_clients_that_hang_keep_nobody_waiting(protocol: str) -> None:
     with live(settings={"connections": 200}) as made:
         with ExitStack() as hanging:
@@ -62,6 +64,7 @@ def test_many_clients_that_hang_keep_nobody_waiting(protocol: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.one_of_many
 def test_queries_of_a_client_that_goes_away_wait_for_nothing_any_more(protocol: str) -> None:
     pool = SleepyPool()
     with live(pool, settings={"queue": 3}) as made:

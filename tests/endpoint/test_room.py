@@ -52,6 +52,7 @@ def test_bodies_that_are_being_read_count_as_far_as_they_are_there() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 15_000])
+@pytest.mark.one_of_many
 def test_a_message_of_grpc_that_is_not_whole_in_a_moment_counts_as_the_longest(length: int) -> None:
     with live(settings=TIGHT) as made:
         with sent_to(made, grpc_call(18_000, b" " * length)):

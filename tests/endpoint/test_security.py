@@ -66,6 +66,7 @@ def ask(client: Any, protocol: Any, headers: dict[str, str] | None) -> np.ndarra
 
 
 @pytest.mark.parametrize("encrypted", [True, False])
+@pytest.mark.one_of_many
 def test_all_four_clients_are_answered_with_the_token_and_none_without(tmp_path: Path, encrypted: bool) -> None:
     (tmp_path / "token").write_text("secret\n")
     given: dict[str, Any] = {"token_file": str(tmp_path / "token")}

@@ -111,6 +111,7 @@ def test_answers_of_one_instance_come_in_the_order_of_its_tasks_and_are_the_rece
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("prefetch", [1, 3])
+@pytest.mark.one_of_many
 def test_large_tensors_go_through_shared_memory(start: Start, batch_size: int, prefetch: int) -> None:
     pool = start(ServedModel(partial(scale, 2.0), LARGE, LARGE), batch_size=batch_size, prefetch=prefetch)
     kept = []

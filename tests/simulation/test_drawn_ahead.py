@@ -93,6 +93,7 @@ def first_tasks(queries: int, service_time: Distribution, **options: object) -> 
 
 
 @pytest.mark.parametrize("queue", [SingleQueue, RoundRobin])
+@pytest.mark.one_of_many
 def test_every_policy_meets_the_same_service_times_the_oracle_too(queue: type) -> None:
     times_s = first_tasks(400, Exponential(1.0), queue=queue, seed=3)
     assert times_s["none"].nunique() == 400

@@ -130,6 +130,7 @@ def test_a_timeout_that_is_none_is_not_taken(monkeypatch: pytest.MonkeyPatch, gi
     ("name", "value"),
     [("WANDB_TAGS", "one, ,two,"), ("WANDB_MODE", "abc"), ("WANDB_INIT_TIMEOUT", "soon"), ("WANDB_TAGS", ",")],
 )
+@pytest.mark.one_of_many
 def test_a_variable_that_wandb_cannot_read_does_not_end_tracking(
     folder: Path, only: Callable[..., None], name: str, value: str
 ) -> None:

@@ -269,6 +269,7 @@ class OutOfIdeas(NoRedundancy):
 
 
 @pytest.mark.parametrize("queue", [RandomChoice, RoundRobin])
+@pytest.mark.one_of_many
 def test_each_query_goes_to_the_instance_that_it_goes_to_in_a_simulation(queue: Any) -> None:
     """Which frontend has it, and what that draws, does not depend on how long anything takes."""
     shared: dict[str, Any] = {"load": LOAD, "instances": 5, "frontends": 3, "queue": queue}
