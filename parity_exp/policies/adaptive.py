@@ -8,10 +8,11 @@ from parity_exp.policies.estimates.lateness import MARGIN, PERCENTILE
 from parity_exp.policies.hedging import IDLE_MARGIN
 from parity_exp.policies.look import Look
 from parity_exp.policies.parity_groups import WAIT_EXACT_MS
-from parity_exp.policies.policy import BASE, Actions, Batch, State, Work
+from parity_exp.policies.policy import BASE, Actions, Batch, Work
 from parity_exp.policies.reconstructing import RECONSTRUCT, Reconstruct
 from parity_exp.policies.resting import Resting
 from parity_exp.policies.shared_parity import LOAD_LIMIT, RESERVE, SharedParity
+from parity_exp.policies.work import PLACED, QUEUED
 from parity_exp.ranges import Delay, Factor, Few, Instance, Loads, Margin, Percentile, Share
 
 NEGLIGIBLE = 0.001
@@ -146,7 +147,7 @@ class Adaptive(SharedParity):
 
     def hedge(self, batch: Batch, now_s: float) -> None:
         delay_s = self.hedging.lateness.delay_s
-        placed = [work for work in batch.under_way if work.state is State.PLACED]
+        placed = [work for work in batch.under_way if work.state is PLACED]
         copies = 1 if self.is_busy else self.copies
         if not placed or delay_s is None or len(placed) > copies:
             return
@@ -155,7 +156,7 @@ class Adaptive(SharedParity):
         if now_s < early_s:  # set by an earlier copy, or when less counted as late
             self.actions.set_timer(early_s, batch)
             return
-        queued = [work for work in batch.under_way if work.state is State.QUEUED]
+        queued = [work for work in batch.under_way if work.state is QUEUED]
         self.hedging.offer_or_send(batch, since_s, queued, now_s, self.copies_go_first)
 
     # ---- what Parity asks

@@ -26,7 +26,7 @@ from parity_exp.policies.judge import Judge
 from parity_exp.policies.policy import Policy
 from parity_exp.policies.queues import Board, Queues, RoundRobin, SingleQueue
 from parity_exp.policies.role import Role
-from parity_exp.policies.work import Batch, Group, State, Work
+from parity_exp.policies.work import PLACED, QUEUED, Batch, Group, State, Work
 
 __all__ = ["RETRY_S", "Desk", "Queues", "Response", "RoundRobin", "SingleQueue"]
 
@@ -35,7 +35,7 @@ APPROXIMATE = (AnswerSource.RECONSTRUCTED, AnswerSource.BACKUP)
 
 RECONSTRUCTED = AnswerSource.RECONSTRUCTED
 ONE = range(1)
-QUEUED, PLACED, FINISHED = State.QUEUED, State.PLACED, State.FINISHED
+FINISHED = State.FINISHED
 
 RETRY_S = 0.001
 """An instance that refuses work while it has none is offered some again after this time."""

@@ -3,9 +3,7 @@
 from typing import Self
 
 from parity_exp.policies.policy import Policy
-from parity_exp.policies.work import TRIES, Batch, Group, State, Work
-
-QUEUED, PLACED = State.QUEUED, State.PLACED
+from parity_exp.policies.work import PLACED, QUEUED, TRIES, Batch, Group, Work
 
 
 class Grouping:

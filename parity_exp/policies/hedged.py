@@ -5,7 +5,8 @@ from parity_exp.policies.equal_resources import EqualResources
 from parity_exp.policies.estimates.lateness import PERCENTILE
 from parity_exp.policies.hedging import IDLE_MARGIN, Hedging
 from parity_exp.policies.look import Look
-from parity_exp.policies.policy import Actions, Batch, State, Work
+from parity_exp.policies.policy import Actions, Batch, Work
+from parity_exp.policies.work import PLACED
 from parity_exp.ranges import Delay, Factor, Few, Margin, Percentile, Share
 
 
@@ -93,6 +94,10 @@ class Hedged(EqualResources):
     def timer(self, batch: Batch, now_s: float) -> None:
         # While a copy is queued another one would not be quicker.
         under_way = batch.under_way
-        all_placed = all(work.state is State.PLACED for work in under_way)
-        if len(under_way) <= self.copies and all_placed and self.hedging.may_copy(batch, now_s):
+        if len(under_way) > self.copies:
+            return
+        for work in under_way:
+            if work.state is not PLACED:
+                return
+        if self.hedging.may_copy(batch, now_s):
             self.hedging.copy(batch, urgent=self.urgent)

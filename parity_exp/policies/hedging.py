@@ -6,7 +6,7 @@ from parity_exp.policies.budget import Budget
 from parity_exp.policies.estimates.lateness import Lateness
 from parity_exp.policies.policy import Policy
 from parity_exp.policies.role import BASE
-from parity_exp.policies.work import TRIES, Batch, State, Work
+from parity_exp.policies.work import QUEUED, TRIES, Batch, Work
 
 IDLE_MARGIN = 1.05
 """Unless a policy is told otherwise: factor on the percentile for copies that only idle instances take."""
@@ -104,7 +104,7 @@ class Hedging:
             if not others and self.may_copy(batch, now_s):
                 self.copy(batch, low=True)
             self._policy.actions.set_timer(late_s, batch)
-        elif others and all(copy.low and copy.state is State.QUEUED for copy in others):
+        elif others and all(copy.low and copy.state is QUEUED for copy in others):
             # No instance has been idle since: now it is a query's turn. What it costs has been paid.
             tries = batch.tries
             self._policy.cancel_queued(batch)

@@ -15,6 +15,8 @@ from parity_exp.policies.policy import Policy
 from parity_exp.policies.role import parity_model
 from parity_exp.policies.work import Batch, Group, Work
 
+RECONSTRUCTED = AnswerSource.RECONSTRUCTED
+
 WAIT_EXACT_MS = 0
 """Unless a policy is told otherwise: how long a reconstruction is held back for the exact answer."""
 
@@ -127,8 +129,8 @@ class ParityGroups(Grouping):
             if not self.compares or self._compare(group):
                 self.end(group)
             return
-        waiting = [batch for batch in group.members if not batch.answered]
         if self.can_decode(group):
+            waiting = [batch for batch in group.members if not batch.answered]
             late = waiting
             if self.lateness is not None:
                 late = [batch for batch in waiting if now_s >= self._late_s(batch)]
@@ -139,12 +141,16 @@ class ParityGroups(Grouping):
                 self._come_back(waiting, now_s)
             waiting = [batch for batch in waiting if not batch.answered]
         else:
-            for batch in waiting:
-                if batch.hopeless:
-                    if not self._will_decode(group):
-                        self._give_up(waiting, work)
-                        waiting = [batch for batch in waiting if not batch.answered]
+            for batch in group.members:
+                if batch.hopeless and not batch.answered:
                     break
+            else:
+                if not self.idle_only or self.keeps_parities:
+                    return  # as often: it has to wait for more
+            waiting = [batch for batch in group.members if not batch.answered]
+            if any(batch.hopeless for batch in waiting) and not self._will_decode(group):
+                self._give_up(waiting, work)
+                waiting = [batch for batch in waiting if not batch.answered]
         if not waiting:
             if not self.compares or self._compare(group):
                 self.end(group)
@@ -172,7 +178,7 @@ class ParityGroups(Grouping):
     def reconstruct(self, group: Group, waiting: list[Batch], work: Work | None) -> None:
         """Answer batches of a group that can be decoded."""
         for batch in waiting:
-            self._policy.actions.respond(batch, AnswerSource.RECONSTRUCTED, work)
+            self._policy.actions.respond(batch, RECONSTRUCTED, work)
             if batch.answered and batch.under_way:
                 self._policy.cancel_queued(batch)
                 if not self.keeps_parities:

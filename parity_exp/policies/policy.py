@@ -57,7 +57,7 @@ from parity_exp.policies.needs import Needs
 from parity_exp.policies.queues.queues import Queues
 from parity_exp.policies.replay import Replay
 from parity_exp.policies.role import BACKUP, BASE, MULTIPLEXED, Role, member_model, parity_model
-from parity_exp.policies.work import TRIES, Batch, Group, State, Work
+from parity_exp.policies.work import PLACED, QUEUED, TRIES, Batch, Group, State, Work
 
 __all__ = [
     "BACKUP",
@@ -89,7 +89,6 @@ Task = Work
 Source = AnswerSource
 """What :class:`AnswerSource` was called in the last release."""
 
-QUEUED, PLACED = State.QUEUED, State.PLACED
 OWN = AnswerSource.OWN
 
 Foresee = Callable[[Work, Sequence[float]], list[float]]

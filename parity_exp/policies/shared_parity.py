@@ -7,8 +7,9 @@ from parity_exp.policies.hedging import IDLE_MARGIN, Hedging
 from parity_exp.policies.look import Look
 from parity_exp.policies.parity import Parity
 from parity_exp.policies.parity_groups import WAIT_EXACT_MS, ParityGroups
-from parity_exp.policies.policy import BASE, Actions, Batch, Role, State, Work
+from parity_exp.policies.policy import BASE, Actions, Batch, Role, Work
 from parity_exp.policies.reconstructing import RECONSTRUCT, Reconstruct, waits_for
+from parity_exp.policies.work import PLACED
 from parity_exp.ranges import Delay, Factor, Instance, Loads, Margin, Percentile, Share
 
 LOAD_LIMIT = 0.52
@@ -180,10 +181,10 @@ class SharedParity(Parity):
             return
         first, *copies = batch.under_way
         early_s = first.placed_s + self.hedging.early * delay_s
-        if self.groups.sets_timers and first.state is State.PLACED and now_s < early_s:
+        if self.groups.sets_timers and first.state is PLACED and now_s < early_s:
             self.actions.set_timer(early_s, batch)  # it was called for what the code could do
             return
-        if first.state is State.PLACED:
+        if first.state is PLACED:
             # Where queries alone fill the instances, a copy goes ahead of those that have just arrived.
             self.hedging.offer_or_send(batch, first.placed_s, copies, now_s, self.copies_go_first)
 

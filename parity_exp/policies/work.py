@@ -20,6 +20,10 @@ class State(IntEnum):
     CANCELLED = 5
 
 
+QUEUED, PLACED = State.QUEUED, State.PLACED
+"""The same where it counts how quickly they are found."""
+
+
 class Batch(BatchAsItWas):
     """Queries that go through a model together.
 

@@ -74,8 +74,7 @@ class Outcome:
     def answered(self, batch: Batch, elements: Sequence[int], source: AnswerSource, work: Work | None) -> None:
         """Some queries of a batch have their answers now."""
         queries, group, states = batch.queries, batch.group, self._states
-        for element in elements:
-            query = queries[element]
+        for query in queries if len(elements) == len(queries) else [queries[element] for element in elements]:
             self.answers += 1
             if states[query] >= 0:
                 self.duplicates += 1

@@ -2,12 +2,10 @@
 
 from collections import deque
 
-from parity_exp.policies.work import State, Work
+from parity_exp.policies.work import QUEUED, Work
 
 COMPACT = 64
 """A queue is searched for cancelled work from this much on."""
-
-QUEUED = State.QUEUED
 
 
 class InOrder:

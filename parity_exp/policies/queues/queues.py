@@ -5,7 +5,7 @@ from typing import ClassVar, Protocol
 
 from parity_exp.policies.queues.board import Board
 from parity_exp.policies.role import Role
-from parity_exp.policies.work import State, Work
+from parity_exp.policies.work import PLACED, Work
 
 
 class Surroundings(Protocol):
@@ -132,8 +132,6 @@ class Queues(ABC):
 
 
 NOWHERE: set[int] = set()
-
-PLACED = State.PLACED
 
 
 def taken(work: Work) -> set[int]:

@@ -1,10 +1,10 @@
 """One queue that all instances of a role pull from."""
 
-from parity_exp.policies.queues.in_order import QUEUED, InOrder
+from parity_exp.policies.queues.in_order import InOrder
 from parity_exp.policies.queues.line import Line
 from parity_exp.policies.queues.queues import Queues, taken
 from parity_exp.policies.role import Role
-from parity_exp.policies.work import Work
+from parity_exp.policies.work import QUEUED, Work
 
 
 class SingleQueue(Queues):
