@@ -49,6 +49,7 @@ from parity_exp.policies import (
     SharedParity,
 )
 from parity_exp.policies.policy import Policy
+from parity_exp.recordings.measures import percentiles
 
 SERVICE_S = 0.025
 POLICIES: dict[str, type[Policy]] = {
@@ -67,7 +68,7 @@ INSTANCES = [4, 8, 12, 24, 48, 96]
 STRENGTHS = [0.4, 1.0, 2.5, 6.0]
 UTILISATIONS = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 TIMES = [Constant(1), ShiftedExponential(1, 0.05), Exponential(1), LogNormal(1, 0.5), Pareto(1, 2.5)]
-PERCENTILES = [99, 99.9]
+PERCENTILES = ["p99", "p99.9"]
 APART = 1_000_000
 """Between the seeds of a cluster's runs."""
 
@@ -154,13 +155,13 @@ def run(number: int, turn: int, queries: int) -> tuple[dict[str, object], Latenc
     return cluster, {name: one.queries[["scheduled_s", "latency_ms"]] for name, one in result.recorded.items()}
 
 
-def at(percentile: float, runs: list[Latencies], since_s: float = 0.0) -> dict[str, float]:
+def at(percentile: str, runs: list[Latencies], since_s: float = 0.0) -> dict[str, float]:
     """The percentile of each policy's latency over some runs together, of what came after a time; NaN for nothing."""
     found = {}
     for name in POLICIES:
         late = [one[name]["latency_ms"][one[name]["scheduled_s"] >= since_s] for one in runs]
         together = np.concatenate(late)
-        found[name] = float(np.percentile(together, percentile)) if len(together) else nan
+        found[name] = percentiles(together)[percentile] if len(together) else nan
     return found
 
 
@@ -178,17 +179,17 @@ def row_of(cluster: dict[str, object], runs: list[Latencies], policy: str, since
     for percentile in PERCENTILES:
         together, later = at(percentile, runs), at(percentile, runs, since_s)
         ratio, best = over_the_best(together, policy)
-        row |= {f"best at p{percentile:g}": best, f"p{percentile:g} ms": round(together[policy], 1)}
-        row[f"p{percentile:g} over the best"] = round(ratio, 3)
-        row[f"p{percentile:g} later over the best"] = round(over_the_best(later, policy)[0], 3)
+        row |= {f"best at {percentile}": best, f"{percentile} ms": round(together[policy], 1)}
+        row[f"{percentile} over the best"] = round(ratio, 3)
+        row[f"{percentile} later over the best"] = round(over_the_best(later, policy)[0], 3)
         for name in POLICIES:
             compromise[name] = max(compromise[name], together[name] / together[best])
         if len(runs) > 1:
             for turn, one in enumerate(runs, 1):
                 alone = at(percentile, [one])
-                row[f"p{percentile:g} over the best of run {turn}"] = round(over_the_best(alone, policy)[0], 3)
+                row[f"{percentile} over the best of run {turn}"] = round(over_the_best(alone, policy)[0], 3)
                 least = min(value for name, value in alone.items() if name != policy)
-                row[f"p{percentile:g} of {NOT_LUCKY} over the best of run {turn}"] = round(alone[best] / least, 3)
+                row[f"{percentile} of {NOT_LUCKY} over the best of run {turn}"] = round(alone[best] / least, 3)
     row["one other policy over the best at both"] = round(
         min(value for name, value in compromise.items() if name != policy), 3
     )
@@ -229,14 +230,14 @@ def main() -> None:
     table = pd.DataFrame(rows)
     both = table["one other policy over the best at both"]
     print(f"one other policy is within 5 % at both percentiles at {(both <= 1.05).sum()} of {len(both)} points")
-    for percentile in (f"p{value:g}" for value in PERCENTILES):
+    for percentile in PERCENTILES:
         if arguments.seeds > 1:
             own = [name for name in table if name.startswith(f"{percentile} over the best of run")]
             fixed = [name for name in table if name.startswith(f"{percentile} of {NOT_LUCKY}")]
             print(summary(table, percentile, " of each run alone", own))
             print(summary(table, percentile, f" of each run alone, {NOT_LUCKY}", fixed))
         print(summary(table, percentile, f" after {arguments.later:g} s", [f"{percentile} later over the best"]))
-    for percentile in (f"p{value:g}" for value in PERCENTILES):
+    for percentile in PERCENTILES:
         print(summary(table, percentile, "", [f"{percentile} over the best"]))
 
 
