@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from parity_exp.endpoint.settings import Settings
 from parity_exp.policies import NoRedundancy
 from parity_exp.scenario.result import ServingResult
 from parity_exp.serving.pool import Pool
+from tests.quick_uvicorn import quick_uvicorn
 from tests.serving.direct_pool import DirectPool
 
 SHAPE = (1, 4, 4)
@@ -87,20 +89,22 @@ def live(
             failed.append(error)
         there.set()
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    assert there.wait(PATIENCE_S), "the endpoint does not listen"
-    if failed:
-        raise failed[0]
-    try:
-        yield made
-    finally:
-        if thread.is_alive():
-            made.end()
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive(), "the endpoint does not end"
+    with pytest.MonkeyPatch.context() as patch:
+        quick_uvicorn(patch)
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        assert there.wait(PATIENCE_S), "the endpoint does not listen"
         if failed:
             raise failed[0]
+        try:
+            yield made
+        finally:
+            if thread.is_alive():
+                made.end()
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive(), "the endpoint does not end"
+            if failed:
+                raise failed[0]
 
 
 def until(condition: Callable[[], bool]) -> None:

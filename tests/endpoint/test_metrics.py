@@ -107,7 +107,8 @@ def test_everything_is_there_from_the_beginning_and_adds_up_after_requests() -> 
 
 @pytest.mark.parametrize("queue", [None, RoundRobin])
 @pytest.mark.one_of_many
-def test_the_length_of_each_instances_queue_is_told(queue: Any) -> None:
+def test_the_length_of_each_instances_queue_is_told(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parity_exp.endpoint.live_frontend.LOOK_S", 0.02)
     pool = SleepyPool()
     more = {} if queue is None else {"queue": queue}
     with live(pool, policy=NoRedundancy, **more) as made:
