@@ -81,6 +81,7 @@ def test_configs_are_known_on_one_floor_alone() -> None:
     assert below
     named = [path for path in below if any(library in files[path] for library in CONFIG_LIBRARIES)]
     assert [str(path) for path in named if _imported(files[path]) & set(CONFIG_LIBRARIES)] == []
+    assert [str(path) for path in below if "omegaconf" in files[path].lower()] == []
 
 
 def test_commands_are_shells() -> None:

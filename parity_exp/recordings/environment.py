@@ -10,19 +10,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+
 import parity_exp
 
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "pytorch-lightning",
-    "torchmetrics",
-    "hydra-core",
-    "omegaconf",
-    "wandb",
-    "numpy",
-    "pandas",
-)
+FEW = ("torch", "pytorch-lightning", "numpy", "pandas")
+"""Packages whose versions are named where nothing says which ones this package needs, as in bundles."""
 
 
 def environment(seed: int, devices: Sequence[str]) -> Mapping[str, Any]:
@@ -36,7 +29,7 @@ def environment(seed: int, devices: Sequence[str]) -> Mapping[str, Any]:
         "parity_exp": parity_exp.__version__,
         "git_revision": git_revision(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in _needed()},
         "platform": platform.platform(),
         "host": socket.gethostname(),
         "cpus": os.cpu_count(),
@@ -44,6 +37,15 @@ def environment(seed: int, devices: Sequence[str]) -> Mapping[str, Any]:
         "seed": seed,
         "command": sys.argv,
     }
+
+
+def _needed() -> Sequence[str]:
+    """Packages that this one needs; not those of its extras."""
+    try:
+        needs = [Requirement(line) for line in metadata.requires("parity_exp") or ()]
+    except Exception:  # as below
+        return FEW
+    return [need.name for need in needs if need.marker is None] or FEW
 
 
 def _version(package: str) -> str | None:
