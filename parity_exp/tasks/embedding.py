@@ -95,14 +95,16 @@ class Embedding(Task):
         most = min(max(RANKS), len(index) - 1)
         recalls: dict[str, list[Tensor]] = {}
         for some, true in zip(answers.split(AT_ONCE), labels.split(AT_ONCE), strict=True):
-            likeness = true @ index.T
+            known = some.abs().sum(1) > 0  # of nothing, no neighbour is the nearest, and none is looked up
+            likeness = true[known] @ index.T
             itself = likeness.argmax(1, keepdim=True)
             wanted = likeness.scatter(1, itself, -torch.inf).topk(most).indices
-            found = (some @ index.T).scatter(1, itself, -torch.inf).topk(most).indices
-            known = some.abs().sum(1) > 0  # of nothing, no neighbour is the nearest
+            found = (some[known] @ index.T).scatter(1, itself, -torch.inf).topk(most).indices
             for rank in RANKS:
                 both = (wanted[:, :rank, None] == found[:, None, :rank]).any(2).float().mean(1)
-                recalls.setdefault(f"recall_at_{rank}", []).append(both * known)
+                recalls.setdefault(f"recall_at_{rank}", []).append(
+                    torch.zeros(len(some), device=some.device).masked_scatter(known, both)
+                )
         return {name: torch.cat(values) if values else torch.zeros(0) for name, values in recalls.items()}
 
     def default(self, labels: Tensor) -> Tensor:

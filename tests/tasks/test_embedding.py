@@ -51,6 +51,16 @@ def test_own_embeddings_are_right_and_no_answer_is_not() -> None:
         assert score.tolist() == [0] * 20
 
 
+def test_queries_without_an_answer_change_nothing_for_the_others() -> None:
+    own, other = vectors(12), vectors(12, 1)
+    task = TASK.knowing(own)
+    whole = task.answer_scores(other, task.answer(own))
+    there = torch.arange(12) % 3 > 0
+    some = task.answer_scores(other * there[:, None], task.answer(own))
+    for name, values in whole.items():
+        assert torch.equal(some[name], values * there)
+
+
 def test_scores_keep_leading_dimensions_and_small_collections_have_fewer_neighbours() -> None:
     own = vectors(6)
     scores = TASK.knowing(own).scores(own.view(2, 3, 8), TASK.answer(own).view(2, 3, 8))
