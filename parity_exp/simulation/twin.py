@@ -31,7 +31,12 @@ TASK_S = 25e-6
 """How long it takes to play a task again, about."""
 
 APART = 10
-"""Arrivals at another frontend are those at this one, so many arrivals later, and with a third one twice as many."""
+"""Where load comes in bursts, arrivals at another frontend are those at this one, so many arrivals later, and with a
+third one twice as many."""
+
+WINDOW, SIGMAS = 20, 3.0
+"""Load comes in bursts where the numbers of arrivals within the time of so many vary more than those of a Poisson
+process do, by so many standard deviations."""
 
 
 class SeenTimes:
@@ -126,14 +131,26 @@ def _length_s(seen: Seen) -> float:
 def everyones_arrivals(seen: Seen) -> tuple[np.ndarray, np.ndarray]:
     """Arrivals at all frontends, ascending, and at which each was; of the others it is known only how many there are.
 
-    They have what this one has, a little later: their bursts and pauses are at about the same time, their queries not.
+    They have what this one has at another time. A load's bursts and pauses are everyone's at about the same time. Where
+    it has none, it is chance that arrivals are close to each other, and the others have none close then: they have what
+    this one has as much later as can be.
     """
     own_s = np.asarray(seen.arrivals_s, dtype=np.float64)
     length_s = _length_s(seen)
-    later_s = length_s / len(own_s) * APART
+    later_s = length_s / len(own_s) * APART if in_bursts(own_s, length_s) else length_s / seen.frontends
     all_s = np.concatenate([(own_s + frontend * later_s) % length_s for frontend in range(seen.frontends)])
     order = np.argsort(all_s, kind="stable")
     return all_s[order], np.repeat(np.arange(seen.frontends), len(own_s))[order]
+
+
+def in_bursts(arrivals_s: np.ndarray, length_s: float) -> bool:
+    """Whether arrivals between 0 and a time vary more than those of a Poisson process, as which counts in windows vary
+    by their mean."""
+    windows = len(arrivals_s) // WINDOW
+    if windows < 2:
+        return False
+    counts = np.histogram(arrivals_s, windows, (0.0, length_s))[0]
+    return bool(counts.var(ddof=1) / counts.mean() > 1 + SIGMAS * sqrt(2 / (windows - 1)))
 
 
 class TwinInTime:

@@ -79,6 +79,13 @@ def test_others_have_as_many_queries_at_about_the_same_time() -> None:
     assert busy.mean() > 0.8, "bursts and pauses stay what they are"
 
 
+def test_where_arrivals_of_a_steady_load_are_close_by_chance_the_others_have_theirs_elsewhere() -> None:
+    steady = array("d", np.cumsum(np.random.default_rng(0).exponential(0.01, 4_000)))
+    arrivals_s, _ = everyones_arrivals(replace(past(), arrivals_s=steady, frontends=4))
+    counts = np.histogram(arrivals_s, 80)[0]
+    assert counts.var() / counts.mean() < 1.6, "as those of a Poisson process; of four that are alike it would be four"
+
+
 def test_what_others_do_makes_queries_wait() -> None:
     ways = {"hedging": SharedParity(2, 1, sends_parity=False)}
     crowded = replace(past(1_000, gap_s=0.016), frontends=4)
