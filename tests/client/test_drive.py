@@ -34,6 +34,7 @@ def driven(url: str, *data: torch.Tensor, load: Load = FAST, **given: Any) -> Se
 
 
 @pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.one_of_many
 def test_a_server_that_others_wrote_is_measured_with_its_accuracy(binary: bool, tmp_path: Path) -> None:
     with other_server() as other:
         other.binary = binary

@@ -202,6 +202,7 @@ def test_a_limit_reads_no_more_than_it_needs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("below", ["", "gcommands", "speech_commands"])
 @pytest.mark.parametrize("validation", ["valid", "validation"])
+@pytest.mark.one_of_many
 def test_splits_that_are_folders_already_are_those_of_the_lists(tmp_path: Path, below: str, validation: str) -> None:
     written = write_speech_commands(tmp_path / "lists")
     for split, names in written.items():
@@ -232,6 +233,7 @@ def test_splits_that_are_folders_already_are_those_of_the_lists(tmp_path: Path, 
         lambda lines: "".join(f"{line}\n".replace("/", "//") for line in lines).encode(),
     ],
 )
+@pytest.mark.one_of_many
 def test_lists_are_read_as_any_system_writes_them(tmp_path: Path, written: Callable[[list[str]], bytes]) -> None:
     names = write_speech_commands(tmp_path)
     expected = load(tmp_path)

@@ -130,6 +130,7 @@ def mine(monkeypatch: pytest.MonkeyPatch) -> None:
         (["trainer._target_=mine.OwnTrainer", "trainer.gradient_clip_val=9"], "trainer.gradient_clip_val"),
     ],
 )
+@pytest.mark.one_of_many
 def test_what_a_class_of_ones_own_takes_is_its_own(words: Sequence[str], old: str) -> None:
     config = composed(*words)
     new = NOW[old]
