@@ -46,13 +46,19 @@ def test_an_instance_that_is_taken_away_has_not_died_and_gets_nothing_until_it_i
 ) -> None:
     with live(MortalPool(summed), straggler=Resize(changes)) as made:
         ask(made)  # the trace begins
-        until(lambda: "away" in states(made))
-        (there,) = [number for number, state in enumerate(states(made)) if state == "up"]
+        seen: list[str] = []
+
+        def away() -> bool:
+            seen[:] = states(made)
+            return "away" in seen
+
+        until(away)
+        there = seen.index("up")
         for _ in range(20):
             instance = ask(made)
-            if "away" in states(made):  # still, and so it was when it was asked
-                assert instance == there
-        assert metric(made, 'parity_instances{model="base",state="away",version="1"}') == 1
+            count = metric(made, 'parity_instances{model="base",state="away",version="1"}')
+            if away():  # still, and so it was when it was asked
+                assert instance == there and count == 1
         until(lambda: states(made) == ["up", "up"])
         until(lambda: ask(made) != there)
         assert [one["restarts"] for one in status(made)["instances"]] == [0, 0]
