@@ -141,14 +141,15 @@ class ParityGroups(Grouping):
                 self._come_back(waiting, now_s)
             waiting = [batch for batch in waiting if not batch.answered]
         else:
+            hopeless = False
             for batch in group.members:
                 if batch.hopeless and not batch.answered:
+                    hopeless = True
                     break
-            else:
-                if not self.idle_only or self.keeps_parities:
-                    return  # as often: it has to wait for more
+            if not hopeless and (not self.idle_only or self.keeps_parities):
+                return  # as often: it has to wait for more
             waiting = [batch for batch in group.members if not batch.answered]
-            if any(batch.hopeless for batch in waiting) and not self._will_decode(group):
+            if hopeless and not self._will_decode(group):
                 self._give_up(waiting, work)
                 waiting = [batch for batch in waiting if not batch.answered]
         if not waiting:

@@ -38,6 +38,7 @@ def slow(path: Path, *instances: int, extra_ms: float = 100, factor: float = 1) 
     return f"straggler.trace.path={path}"
 
 
+@pytest.mark.draws
 @pytest.mark.xdist_group(WITH_A_FORK_SERVER)
 def test_a_serving_run_leaves_what_the_contract_says(run: Run, folder: Path, trained: Trained) -> None:
     assert run("serve", f"run={trained()}", *BRISK, "redundancy=[equal_resources,parity]") == 0

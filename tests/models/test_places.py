@@ -190,6 +190,19 @@ class CountsFirst(Average):
         return self.fc(F.adaptive_avg_pool2d(maps, 1).view(x.size(0), -1))  # type: ignore[no-any-return]
 
 
+class Talkative(Average):
+    """Likewise, and gives more than predictions."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x), x  # type: ignore[return-value]
+
+
+def test_a_network_that_gives_no_tensor_is_not_pooled_by_place() -> None:
+    shape = (3, 28, 28)
+    with pytest.raises(ValueError, match="has no attribute 'shape'"):
+        PooledByPlace(Talkative(shape, 10), Grid(4, 2, 2, (14, 14)), shape)
+
+
 @pytest.mark.parametrize("k", [2, 4])
 def test_a_network_that_knows_how_many_images_there_are_sees_one_place_after_the_other(k: int) -> None:
     shape = (3, 28, 28)

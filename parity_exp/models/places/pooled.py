@@ -188,9 +188,9 @@ class _Tried:
         """
         try:
             with _ByPlace(grid):
-                outputs = self._network(self._images)
-        except RuntimeError as error:
+                shape = tuple(self._network(self._images).shape)
+            expected = (len(self._images) * grid.k, *self._outputs.shape[1:])
+        except Exception as error:  # it may be anybody's network, which fails in whatever way it likes
             raise ValueError(str(error)) from error
-        expected = (len(self._images) * grid.k, *self._outputs.shape[1:])
-        if outputs.shape != expected:
-            raise ValueError(f"places give {tuple(outputs.shape)}, expected {expected}")
+        if shape != expected:
+            raise ValueError(f"places give {shape}, expected {expected}")

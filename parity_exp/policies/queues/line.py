@@ -56,17 +56,17 @@ class Line(deque[int]):
         self.gaps += 1
         self._close_up()
         if self.gaps > COMPACT and 2 * self.gaps > len(self):
-            there = [instance for instance in self if not self._passes_over(instance)]
+            there = [instance for instance in self if not self._pass_over(instance)]
             self.clear()
             self.extend(there)
 
     def _close_up(self) -> None:
         """See to it that the first one is there."""
-        while self and self._passes_over(self[0]):
+        while self and self._pass_over(self[0]):
             self.popleft()
 
-    def _passes_over(self, instance: int) -> bool:
-        """Whether a number's next place is one that it has left, which is then done with."""
+    def _pass_over(self, instance: int) -> bool:
+        """Be done with a number's next place if it has left it; returns whether it had."""
         if instance not in self.absent:
             return False
         self.gaps -= 1
