@@ -54,3 +54,29 @@ def test_with_several_seeds_the_best_other_policy_is_one_for_all_of_them(tmp_pat
     said = [line.partition(":")[0] for line in done.stdout.splitlines()[-8:]]
     measures = (" of each run alone", " of each run alone, who is best over all", " after 0.5 s")
     assert said == [f"{percentile}{what}" for percentile in ("p99", "p99.9") for what in measures] + ["p99", "p99.9"]
+
+
+@pytest.mark.slow
+def test_what_is_served_on_real_instances_stands_beside_its_simulation(tmp_path: Path) -> None:
+    words = ["--only=0", "--policies", "autopilot", "hedged", "--seconds=3", "--later=1", "--jobs=2", "--out=out"]
+    served = run_script("autopilot_served.py", tmp_path, *words, "--what=served")
+    assert served.returncode == 0, served.stderr
+    assert "simulated" not in served.stdout
+    both = run_script("autopilot_served.py", tmp_path, *words, "--what=simulated")
+    assert both.returncode == 0, both.stderr
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    assert list(table["policy"]) == ["autopilot", "hedged"]
+    for kind in ("served", "simulated"):
+        assert (table[f"{kind} lost"] == 0).all()
+        assert (table[[f"{kind} p99", f"{kind} p99.9", f"{kind} p99 later"]] >= 25).all(axis=None)
+    said = both.stdout.splitlines()[-2:]
+    assert [line.partition(":")[0] for line in said] == ["point 0 served", "point 0 simulated"]
+    assert all("(hedged)" in line for line in said)
+
+
+def test_a_policy_that_the_limit_cuts_off_is_named_and_no_process_is_left(tmp_path: Path) -> None:
+    words = ["--only=2", "--policies", "hedged", "--seconds=600", "--what=served", "--limit=2"]
+    done = run_script("autopilot_served.py", tmp_path, *words)
+    assert done.returncode == 1
+    assert done.stdout == "nothing was measured\n"
+    assert done.stderr == "failed: point 2, hedged, served, which the limit cut off\n"
