@@ -1,16 +1,18 @@
 """Autopilot: which redundancy pays is seen by playing the recent past again."""
 
 from collections.abc import Mapping, Sequence
-from math import inf, isqrt, sqrt
+from math import isqrt, sqrt
 from typing import Annotated, Any
 
 from annotated_types import MaxLen, MinLen
 
 from parity_exp.policies.adaptive import Adaptive
+from parity_exp.policies.comparison import Comparison
 from parity_exp.policies.estimates.seen import Memory
 from parity_exp.policies.look import Look
 from parity_exp.policies.policy import BASE, Actions, Batch, Policy, Role, Work
 from parity_exp.policies.replay import Replay, Replayed
+from parity_exp.policies.shared_parity import LOAD_LIMIT
 from parity_exp.ranges import NotNegative, Percentile, Share
 
 ALWAYS, NEVER = 10.0, 0.0
@@ -34,29 +36,25 @@ LOOK = 20
 """Arrivals after which it is seen whether something has changed, or an answer is there."""
 
 FIRST = 400
-"""Arrivals, at all frontends together, after which the past is first played again; then after twice as many, and so
-on."""
+"""Arrivals, at all frontends together, after which the past is first played again; then whenever there are twice as
+many."""
 
 RARELY, REST_S = 4_000, 5.0
 """So many arrivals and so many seconds come between two replays in the end. At one of several frontends the first is
 over the square root of their number: each has the work of all to play."""
 
-KEPT = 0.7
-"""What earlier replays have shown has this share of its weight, as long as nothing changes; each weighs as much as the
-arrivals that it has played."""
-
 DOUBT, LEAST_DOUBT = 2.0, 0.02
 """Another way is taken when it comes to less than the present one by this share: the first over the square root of the
 arrivals that have been played, but the second at least. The percentiles of few arrivals are accidents."""
-
-SLOWER = 10
-"""So many arrivals of those played have to be slower than what is compared: the very slowest of few are accidents."""
 
 HOPELESS, SURE = 1.3, 2_000
 """A way that comes to so many times the least, after so many arrivals that have been played, is not always played."""
 
 ALL_AGAIN = 4
 """Of so many replays one plays all ways."""
+
+UNSEEN = 0.03
+"""What counts against a way that does nothing about late tasks: a past of few seconds does not show all there is."""
 
 
 class Autopilot(Policy):
@@ -80,7 +78,6 @@ class Autopilot(Policy):
     Attributes:
         driven: does what there is to do; another one goes on from it from time to time.
         way: the present way to go.
-        costs: what each way has come to of late.
         turns: when it took which way.
         replay: plays the past again; set from outside, before ``start``.
 
@@ -141,7 +138,7 @@ class Autopilot(Policy):
     def start(self, actions: Actions) -> None:
         super().start(actions)
         self.way = next(iter(self.ways))
-        self.driven = self._made(self.way)
+        self.driven = self._made(self.way, actions.instances)
         self.driven.start(actions)
         self.memory = Memory(actions.instances, actions.frontends)
         self.turns: list[tuple[float, str]] = [(0.0, self.way)]
@@ -150,8 +147,7 @@ class Autopilot(Policy):
         self.waits = False
         self.asked = 0  # arrivals that are being played
         self.replays = 0
-        self.costs: dict[str, float] = {}
-        self.evidence = 0.0
+        self.comparison = Comparison(self.percentiles, self.task_cost, self.reconstruction_cost)
 
     def arrived(self, batch: Batch, now_s: float) -> None:
         self.memory.arrived(now_s)
@@ -185,8 +181,11 @@ class Autopilot(Policy):
 
     # ---- which way to go
 
-    def _made(self, way: str) -> Adaptive:
-        made = Adaptive(self.k, self.r, **self.ways[way])
+    def _made(self, way: str, instances: int = 0) -> Adaptive:
+        settings = self.ways[way]
+        if instances and settings.get("sends_parity", True):
+            settings = {"load_limit": room_for_parity(instances, self.k, self.r)} | settings
+        made = Adaptive(self.k, self.r, **settings)
         made.decodes_by(self.needs)
         return made
 
@@ -196,77 +195,66 @@ class Autopilot(Policy):
             replayed = self.replay.answer(now_s)
             if replayed is not None:
                 self.waits = False
-                self._take(self._best(replayed), now_s)
-        if self.memory.changed():
-            self.until_next = self.between = first_of(self.memory.frontends)
-            self.evidence = 0.0
+                if self.asked:
+                    self._take(self._best(replayed), now_s)
+        drifted = self.memory.drifted()  # both are asked, since each forgets what it has told
+        if self.memory.changed() or drifted:
+            self.asked = 0  # what is being played is of no use any more
+            self.until_next, self.between = 0, first_of(self.memory.frontends)
+            self.comparison.forget()
         if self.until_next > 0 or self.waits:
             return
         most = max(LOOK, RARELY // isqrt(self.memory.frontends))
         if self.between >= most and now_s < self.last_s + REST_S:
             return
         seen = self.memory.seen()
-        self.waits = self.replay.ask(seen, {way: self._made(way) for way in self._worth_playing()}, now_s)
+        self.waits = self.replay.ask(seen, {way: self._made(way, seen.all_instances) for way in self._worth_playing()}, now_s)
         if self.waits:
             self.asked = len(seen.arrivals_s) * seen.frontends
             self.last_s = now_s
             self.replays += 1
-            self.until_next = self.between = min(2 * self.between, most)
+            self.until_next, self.between = self.between, min(2 * self.between, most)
 
     def _worth_playing(self) -> list[str]:
         """The ways that may be the best."""
-        if self.evidence < SURE or self.replays % ALL_AGAIN == 0:
+        if self.comparison.arrivals < SURE or self.replays % ALL_AGAIN == 0:
             return list(self.ways)
         return [way for way in self.ways if way == self.way or self.costs.get(way, 1.0) <= HOPELESS]
 
+    @property
+    def costs(self) -> dict[str, float]:
+        """What each way has come to of late."""
+        return {
+            way: cost if self.ways[way].get("hedges", True) else cost + UNSEEN
+            for way, cost in self.comparison.costs.items()
+        }
+
     def _best(self, replayed: Mapping[str, Replayed]) -> str:
         """The way that comes to least; the present one unless another is clearly better."""
-        percentiles = judged(self.percentiles, self.asked)
-        costs = costs_of(replayed, percentiles, self.task_cost, self.reconstruction_cost)
-        kept = KEPT * self.evidence
-        self.evidence = kept + self.asked
-        for way, cost in costs.items():
-            self.costs[way] = (kept * self.costs.get(way, cost) + self.asked * cost) / self.evidence
-        best = min(self.costs, key=self.costs.__getitem__)
-        doubt = max(LEAST_DOUBT, DOUBT / sqrt(self.evidence))
-        return best if self.costs[best] < (1 - doubt) * self.costs[self.way] else self.way
+        self.comparison.learn(replayed, self.asked)
+        costs = self.costs
+        best = min(costs, key=costs.__getitem__)
+        doubt = max(LEAST_DOUBT, DOUBT / sqrt(self.comparison.arrivals))
+        return best if costs[best] < (1 - doubt) * costs[self.way] else self.way
 
     def _take(self, way: str, now_s: float) -> None:
         if way == self.way:
             return
         self.way = way
         self.turns.append((now_s, way))
-        before, self.driven = self.driven, self._made(way)
+        before, self.driven = self.driven, self._made(way, self.memory.instances)
         self.driven.go_on_from(before)
+
+
+def room_for_parity(instances: int, k: int, r: int) -> float:
+    """The share of the instances that queries may keep busy for parity to find idle ones, unless a way says it.
+
+    Queries and their parity keep 1 + r/k times as many busy as queries alone; and of more instances a smaller share has
+    to be left over, since by chance fewer of them are busy at the same time: the square root of their number.
+    """
+    return max(LOAD_LIMIT, (1 - 1 / sqrt(instances)) / (1 + r / k))
 
 
 def first_of(frontends: int) -> int:
     """Arrivals at one of so many frontends after which the past is first played."""
     return max(LOOK, FIRST // frontends)
-
-
-def judged(percentiles: Sequence[float], arrivals: int) -> list[float]:
-    """What a past of so many arrivals tells of percentiles: those up to the one that :data:`SLOWER` arrivals exceed."""
-    return [min(percentile, max(50.0, 100 * (1 - SLOWER / arrivals))) for percentile in percentiles]
-
-
-def costs_of(
-    replayed: Mapping[str, Replayed], percentiles: Sequence[float], task_cost: float, reconstruction_cost: float
-) -> dict[str, float]:
-    """What each way comes to: its worst latency beside the least that any has, and what its answers have cost.
-
-    Args:
-        replayed: by way.
-        percentiles: of the latency, that count.
-        task_cost: of a further task for each query.
-        reconstruction_cost: of reconstructed answers.
-    """
-    least_s = [min(one.percentile_s(percentile) for one in replayed.values()) for percentile in percentiles]
-    costs = {}
-    for way, one in replayed.items():
-        ratios = [
-            one.percentile_s(percentile) / least if 0 < least < inf else 1.0
-            for percentile, least in zip(percentiles, least_s, strict=True)
-        ]
-        costs[way] = max(ratios) + task_cost * (one.tasks - 1) + reconstruction_cost * one.reconstructed
-    return costs

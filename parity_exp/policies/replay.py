@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import exp, fsum, inf, log
 from typing import TYPE_CHECKING, Protocol
 
 from parity_exp.policies.estimates.seen import Seen
 
 if TYPE_CHECKING:
     from parity_exp.policies.policy import Policy
+
+AROUND = (2.0, 0.25)
+"""A tail is the latencies that are slower than all but these multiples of the share that a percentile leaves."""
+
+SLOWEST = 10
+"""And so many at least; the geometric mean of the slowest ten is about the percentile that four exceed."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,19 @@ class Replayed:
     def percentile_s(self, percentile: float) -> float:
         """The latency that so many in a hundred do not exceed."""
         return self.latencies_s[min(len(self.latencies_s) - 1, int(len(self.latencies_s) * percentile / 100))]
+
+    def tail_s(self, percentile: float, arrivals: int) -> float:
+        """The geometric mean of the latencies about a percentile, since a percentile alone hangs on one query.
+
+        Args:
+            percentile: the tail begins with latencies that twice as many exceed.
+            arrivals: that were played, once or several times.
+        """
+        count = len(self.latencies_s)
+        left = 1 - percentile / 100
+        slow, slowest = int(count * max(AROUND[0] * left, SLOWEST / arrivals)), int(count * AROUND[1] * left)
+        tail = self.latencies_s[max(0, count - max(slow, slowest + 1)) : count - slowest]
+        return exp(fsum(map(log, tail)) / len(tail)) if tail[0] > 0 and tail[-1] < inf else tail[-1]
 
 
 class Replay(Protocol):

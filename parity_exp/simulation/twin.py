@@ -19,13 +19,18 @@ from parity_exp.simulation.outcome import Outcome
 NEIGHBOURS = 4
 """A task takes as long as one of so many that its instance really did at about that time."""
 
-ENOUGH, AGAIN = 4_000, 4
+ENOUGH, AGAIN = 3_000, 4
 """A past of fewer arrivals is played several times without a break, but no more than so often, each time with other
-choices among neighbours; and once before, so that nobody is judged by how empty the cluster was in the beginning."""
+choices among neighbours."""
+
+LEAD = 500
+"""So many of the past's last arrivals are played once before and do not count, so that nobody is judged by how empty
+the cluster was in the beginning, or how little was known then of slow instances."""
 
 CAUTION = 1.0
-"""Arrivals are played that much faster, over the square root of their number, which is by how much their rate may have
-been higher than seen: redundancy for which there is no room costs more than what is missing of it."""
+"""Arrivals are played that much faster, over the square root of the number that their rate is known from, which is by
+how much it may have been higher than seen: redundancy for which there is no room costs more than what is missing of
+it."""
 
 TASK_S = 25e-6
 """How long it takes to play a task again, about."""
@@ -81,7 +86,7 @@ def replay(seen: Seen, policies: Mapping[str, Policy]) -> dict[str, Replayed]:
         policies: by name, at the beginning of a run.
     """
     start_s = seen.arrivals_s[0]
-    squeeze = 1 / (1 + CAUTION / sqrt(len(seen.arrivals_s)))
+    squeeze = 1 / (1 + CAUTION / sqrt(seen.sure or len(seen.arrivals_s)))
     shifted = replace(
         seen,
         arrivals_s=array("d", ((at_s - start_s) * squeeze for at_s in seen.arrivals_s)),
@@ -101,8 +106,10 @@ def _replay(seen: Seen, policy: Policy) -> Replayed:
     once_s, frontend_of = everyones_arrivals(seen)
     length_s = _length_s(seen)
     again = min(AGAIN, -(-ENOUGH // len(once_s)))
-    rounds = 1 if again == 1 else 1 + again
-    arrivals_s = np.concatenate([once_s + turn * length_s for turn in range(rounds)])
+    rounds = 1 + again
+    lead = min(LEAD, len(once_s))
+    first = len(once_s) - lead
+    arrivals_s = np.concatenate([once_s + turn * length_s for turn in range(rounds)])[first:]
     trace = [
         Disturbance(GONE, instance, lost_s + turn * length_s, back_s + turn * length_s)
         for turn in range(rounds)
@@ -112,11 +119,10 @@ def _replay(seen: Seen, policy: Policy) -> Replayed:
     policies = [policy] + [deepcopy(policy) for _ in range(seen.frontends - 1)]
     simulate(
         policies, arrivals_s, SeenTimes(seen, length_s=length_s), base_instances, trace=trace,
-        frontend_of=np.tile(frontend_of, rounds), outcome=outcome,
+        frontend_of=np.tile(frontend_of, rounds)[first:], outcome=outcome,
     )  # fmt: skip
-    counted = slice(len(once_s) if rounds > 1 else 0, None)
-    latencies_s = np.sort(np.nan_to_num(outcome.latency_ms[counted] / 1e3, nan=inf))
-    reconstructed = np.count_nonzero(outcome.source[counted] == AnswerSource.RECONSTRUCTED)
+    latencies_s = np.sort(np.nan_to_num(outcome.latency_ms[lead:] / 1e3, nan=inf))
+    reconstructed = np.count_nonzero(outcome.source[lead:] == AnswerSource.RECONSTRUCTED)
     tasks = outcome.tasks_placed
     share = float(reconstructed / len(latencies_s))
     return Replayed(array("d", latencies_s.tobytes()), tasks / len(arrivals_s), share, played=tasks)

@@ -8,12 +8,14 @@ import pytest
 
 from parity_exp.disturbances import Exponential
 from parity_exp.disturbances.trace import KILL, SLOW, Disturbance, timelines
-from parity_exp.policies import Adaptive, Autopilot, autopilot
-from parity_exp.policies.autopilot import WAYS, costs_of, judged
+from parity_exp.policies import Adaptive, Autopilot, autopilot, comparison
+from parity_exp.policies.autopilot import WAYS, room_for_parity
+from parity_exp.policies.comparison import Comparison
 from parity_exp.policies.estimates.seen import Seen
 from parity_exp.policies.needs import Needs
 from parity_exp.policies.policy import AnswerSource, Policy
 from parity_exp.policies.replay import Replayed
+from parity_exp.policies.shared_parity import LOAD_LIMIT
 from parity_exp.simulation.cluster import simulate
 from parity_exp.simulation.random_times import ServiceTimes
 
@@ -70,10 +72,10 @@ def test_one_way_after_the_other_loses_nothing_and_answers_nothing_twice(
         "RARELY": 3,
         "REST_S": 0.0,
         "SURE": 1e9,
-        "KEPT": 0.0,
         "DOUBT": 0.0,
     }.items():
         monkeypatch.setattr(autopilot, name, value)
+    monkeypatch.setattr(comparison, "KEPT", 0.0)
     policy = Autopilot(2, 1)
     policy.replay = Told(list(WAYS))
     trace = [Disturbance(SLOW, one, at, at + 3.0, 5.0) for one, at in ((0, 5.0), (1, 12.0), (2, 20.0), (4, 21.0))]
@@ -92,16 +94,77 @@ def test_a_way_that_is_hardly_better_is_not_taken() -> None:
     assert policy.way == "thresholds"
 
 
-def test_after_a_change_of_the_load_only_what_came_after_it_is_played() -> None:
+def test_after_a_change_of_the_load_the_past_is_played_at_the_new_rate_at_once() -> None:
     policy = Autopilot(2, 1)
     told = policy.replay = Told(["parity"])
     arrivals_s = np.concatenate([np.arange(4_000) * 0.02, 80 + np.arange(2_000) * 0.008])
     simulate(policy, arrivals_s, lambda _, __: 0.01, 4)
     before = [seen for seen in told.asked if seen.arrivals_s[-1] < 80]
-    after = [seen for seen in told.asked if seen.arrivals_s[0] >= 79]
-    assert len(before) >= 2 and after
-    assert len(before) + len(after) == len(told.asked), "none has both"
-    assert after[0].arrivals_s[-1] < 80 + 10, "and soon"
+    after = [seen for seen in told.asked if seen.arrivals_s[-1] >= 80]
+    assert len(before) >= 2 and len(after) >= 2
+    assert after[0].arrivals_s[-1] < 80 + 2, "and soon"
+    assert after[0].sure < 200 and len(after[0].arrivals_s) > 3_000, "all of it, though the rate is known from few"
+    for seen in after[1:]:
+        gaps_s = np.diff(seen.arrivals_s)
+        assert np.mean(abs(gaps_s - 0.008) < 4e-4) > 0.98, "but for those while it was being noticed"
+
+
+def test_what_was_being_played_when_the_load_changed_is_not_learnt_from() -> None:
+    class Slow(Told):
+        def ask(self, seen: Seen, policies: Mapping[str, Policy], now_s: float) -> bool:
+            self.ready_s = now_s + 8.0
+            return super().ask(seen, policies, now_s)
+
+        def answer(self, now_s: float) -> dict[str, Replayed] | None:
+            return super().answer(now_s) if now_s >= self.ready_s else None
+
+    arrivals_s = np.concatenate([np.arange(500) * 0.02, 10 + np.arange(1_000) * 0.005])  # first played after 8 s
+    ways = {}
+    for name, rate in {"changed": arrivals_s, "steady": np.arange(1_500) * 0.02}.items():
+        policy = Autopilot(2, 1)
+        policy.replay = Slow(["copies", "parity", "parity", "parity"])
+        simulate(policy, rate, lambda _, __: 0.01, 4)
+        ways[name] = [way for _, way in policy.turns]
+    assert ways["steady"][1] == "copies" and "copies" not in ways["changed"]
+
+
+def test_when_tasks_become_slow_the_past_is_played_soon_and_without_what_was_before() -> None:
+    policy = Autopilot(2, 1)
+    told = policy.replay = Told(["parity"])
+    chance = np.random.default_rng(0)
+    late_s = 100.0
+    simulate(
+        policy,
+        np.arange(8_000) * 0.02,
+        lambda _, begin_s: 0.1 if begin_s > late_s and chance.random() < 0.2 else 0.01,
+        4,
+    )
+    first = next(seen for seen in told.asked if seen.arrivals_s[-1] > late_s)
+    assert late_s < first.arrivals_s[-1] < late_s + 15 and first.arrivals_s[0] > late_s - 5, "50 queries a second"
+
+
+def test_the_more_instances_there_are_the_longer_there_is_room_for_parity() -> None:
+    limits = [room_for_parity(instances, 2, 1) for instances in (6, 36, 144)]
+    assert limits == sorted(limits) and limits[0] == LOAD_LIMIT and limits[-1] < 1 / 1.5
+    assert room_for_parity(144, 2, 2) <= max(LOAD_LIMIT, 0.5)
+    policy = Autopilot(2, 1)
+    policy.replay = Told(["parity"])
+    simulate(policy, np.arange(10) * 0.01, lambda _, __: 0.01, 96)
+    assert policy.driven.load_limit == limits[-1]
+    given = Autopilot(2, 1, ways={"mine": {"load_limit": 0.4}})
+    given.replay = Told(["mine"])
+    simulate(given, np.arange(10) * 0.01, lambda _, __: 0.01, 96)
+    assert given.driven.load_limit == 0.4
+
+
+def test_a_way_that_does_nothing_about_late_tasks_has_to_be_clearly_better() -> None:
+    policy = Autopilot(2, 1, ways={"hedging": {}, "nothing": {"hedges": False}})
+    policy.replay = Told(["nothing"], others=1.04)
+    served(policy, 14_000)
+    assert policy.way == "hedging"
+    policy.replay = Told(["nothing"], others=1.1)
+    served(policy, 14_000)
+    assert policy.way == "nothing"
 
 
 def test_the_past_is_played_less_and_less_often_but_often_enough_to_see_changes() -> None:
@@ -109,8 +172,8 @@ def test_the_past_is_played_less_and_less_often_but_often_enough_to_see_changes(
     told = policy.replay = Told(["parity"])
     served(policy, 14_000)
     gaps = np.diff([seen.arrivals_s[-1] for seen in told.asked]) * 60  # in arrivals
-    assert gaps[:3] == pytest.approx([800, 1_600, 3_200], rel=0.1)
-    assert gaps[3:] == pytest.approx([autopilot.RARELY] * len(gaps[3:]), rel=0.1) and len(gaps) >= 5
+    assert gaps[:4] == pytest.approx([400, 800, 1_600, 3_200], rel=0.1)
+    assert gaps[4:] == pytest.approx([autopilot.RARELY] * len(gaps[4:]), rel=0.1) and len(gaps) >= 5
 
 
 def test_where_much_arrives_replays_are_seconds_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,26 +209,6 @@ def test_ways_that_have_been_much_worse_are_played_now_and_then_only(monkeypatch
     assert late.count({"parity"}) >= 2 * late.count(set(WAYS))
 
 
-def test_the_worst_of_the_percentiles_counts_and_what_was_paid_is_added() -> None:
-    ways = {
-        "even": Replayed([1.0] * 98 + [2.0, 4.0], 2.0, 0.0),
-        "lopsided": Replayed([1.0] * 98 + [1.6, 8.0], 1.0, 0.2),
-    }
-    assert costs_of(ways, [98, 99.5], 0, 0) == pytest.approx({"even": 1.25, "lopsided": 2.0})
-    assert costs_of(ways, [98], 0.5, 0) == pytest.approx({"even": 1.75, "lopsided": 1.0})
-    assert costs_of(ways, [98], 0, 3.0) == pytest.approx({"even": 1.25, "lopsided": 1.6})
-    lost = {"all": Replayed([float("inf")] * 10, 1.0, 0.0)}
-    assert costs_of(lost, [99], 0, 0) == {"all": 1.0}
-
-
-@pytest.mark.parametrize(
-    ("arrivals", "percentiles"),
-    [(2, [50.0, 50.0]), (500, [98.0, 98.0]), (4_000, [99.0, 99.75]), (20_000, [99.0, 99.9])],
-)
-def test_the_slowest_of_few_arrivals_do_not_decide(arrivals: int, percentiles: list[float]) -> None:
-    assert judged([99.0, 99.9], arrivals) == pytest.approx(percentiles)
-
-
 def test_whoever_plays_the_past_again_has_the_codes_declaration_too() -> None:
     policy = Autopilot(3, 1)
     policy.decodes_by(Needs(3, (3, 0)))
@@ -199,5 +242,7 @@ def test_accuracy_is_worth_what_is_said() -> None:
     assert policy.reconstruction_cost == pytest.approx(0.1 + 10 * 0.02)
     assert Autopilot(2, 1, point_cost=0.02).reconstruction_cost == 0, "nothing is known of accuracies"
     replayed = {"parity": outcome(1.0, reconstructed=0.25), "hedging": outcome(1.06)}
-    costs = costs_of(replayed, [99.0], 0.0, policy.reconstruction_cost)
+    compared = Comparison([99.0], 0.0, policy.reconstruction_cost)
+    compared.learn(replayed, 100)
+    costs = compared.costs
     assert min(costs, key=lambda way: costs[way]) == "hedging", "a quarter of 30 % is more than 6 %"

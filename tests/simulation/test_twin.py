@@ -98,8 +98,8 @@ def test_the_same_past_comes_to_the_same_and_policies_are_left_as_they_were() ->
     ways = {"hedging": SharedParity(2, 1, sends_parity=False), "parity": SharedParity(2, 1)}
     first, second = replay(past(slow=1), ways), replay(past(slow=1), ways)
     assert first == second
-    assert len(first["parity"].latencies_s) == 4_000, "a short past is played several times"
-    assert first["parity"].played > first["parity"].tasks * 4_000, "and once before it counts"
+    assert len(first["parity"].latencies_s) == 3_000, "a short past is played several times"
+    assert first["parity"].played == pytest.approx(first["parity"].tasks * 3_500), "and its end once before it counts"
     assert first["parity"].percentile_s(50) == pytest.approx(0.01)
 
 
@@ -116,10 +116,10 @@ def test_of_few_arrivals_the_rate_may_have_been_higher_than_seen() -> None:
 
 
 def test_the_answer_comes_when_a_processor_would_have_had_it() -> None:
-    twin = TwinInTime(task_s=1e-3)  # 5,000 queries take five seconds
+    twin = TwinInTime(task_s=1e-3)  # 3,500 tasks take three and a half seconds
     assert twin.answer(0.0) is None
     assert twin.ask(past(), {"a": Adaptive(2, 1)}, 10.0)
-    assert twin.answer(14.0) is None
+    assert twin.answer(13.0) is None
     replayed = twin.answer(60.0)
     assert replayed is not None and set(replayed) == {"a"}
     assert twin.answer(61.0) is None, "once"
@@ -144,8 +144,15 @@ class Remembers(SharedParity):
 PAST: list[Memory] = []
 
 
+def test_a_rate_that_is_known_from_few_arrivals_is_taken_for_higher() -> None:
+    nearly_full = {"none": SharedParity(2, 1, sends_parity=False, hedges=False)}
+    known = past(4_000, gap_s=0.00345)
+    well, hardly = (replay(seen, nearly_full)["none"] for seen in (known, replace(known, sure=100)))
+    assert well.percentile_s(99) < 0.02 < hardly.percentile_s(99)
+
+
 @pytest.mark.slow
-def test_what_another_policy_would_have_come_to_is_foretold_to_a_tenth() -> None:
+def test_what_another_policy_would_have_come_to_is_about_foretold() -> None:
     ways = {
         "parity": SharedParity(2, 1, load_limit=10.0),
         "copies": Adaptive(2, 1, copy_limit=10.0, load_limit=10.0),
@@ -156,10 +163,11 @@ def test_what_another_policy_would_have_come_to_is_foretold_to_a_tenth() -> None
         straggler=Shuffle(), instances=12, k=2, service_time_ms=25, service_time=Constant(1.0), processes=1,
         show_progress=False,
     )  # fmt: skip
-    replayed = replay(PAST[-1].seen(), ways)
-    for way, one in replayed.items():
-        really_ms = result.metrics[f"simulate/{way}/latency_ms/p99"]
-        assert one.percentile_s(99) * 1e3 == pytest.approx(really_ms, rel=0.1), way
+    seen = PAST[-1].seen()
+    for way, one in replay(seen, ways).items():
+        queries = result.recorded[way].queries
+        really_ms = np.percentile(queries["latency_ms"][queries["scheduled_s"] >= seen.arrivals_s[0]], 99)
+        assert one.percentile_s(99) * 1e3 == pytest.approx(really_ms, rel=0.15), way
         assert one.tasks == pytest.approx(result.metrics[f"simulate/{way}/tasks_per_query"], rel=0.05), way
 
 

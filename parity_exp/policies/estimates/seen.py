@@ -2,22 +2,34 @@
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 
-LEAST, MOST = 2_000, 8_000
+from parity_exp.policies.estimates.drift import Drift
+
+LEAST, MOST = 4_000, 8_000
 """Arrivals that are kept: so many at least, and no more than so many; of several frontends' each its share."""
+
+FEWEST = 400
+"""Nor fewer than so many at any of them."""
 
 SPAN_S = 10.0
 """Between the two, what is older than this is forgotten."""
 
-LATEST = 200
-"""So many arrivals are compared with those before them, to see whether the load has changed."""
+LATEST = (50, 100, 200)
+"""So many arrivals are compared with those before them, to see whether the load has changed: a great change is seen in
+few."""
 
-CHANGE = 4.0 / sqrt(LATEST)
-"""Logarithm of the ratio of two rates from which on they are not the same; of a Poisson process that is four standard
-deviations of the newer one."""
+EARLIER = 200
+"""There have to be so many before them."""
+
+CHANGE = 4.5
+"""A load has changed where the logarithm of the ratio of two rates is so many standard deviations of the newer one of a
+Poisson process."""
+
+ENOUGH = 200
+"""So many parity queries tell how long one takes."""
 
 RHYTHM, RHYTHM_ARRIVALS = 2, 6_000
 """A load that has changed so often within :data:`SPAN_S`, or within so many arrivals, comes in bursts, and will change
@@ -37,6 +49,7 @@ class Seen:
         all_instances: how many instances there are.
         losses: which instance was lost with its work, when, and when it next had some, in seconds.
         frontends: how many give these instances work, as much as this one each.
+        sure: arrivals that their rate is known from; 0: all.
     """
 
     arrivals_s: "array[float]"
@@ -47,6 +60,7 @@ class Seen:
     all_instances: int
     losses: Sequence[tuple[int, float, float]] = ()
     frontends: int = 1
+    sure: int = 0
 
 
 class Memory:
@@ -60,10 +74,13 @@ class Memory:
     def __init__(self, instances: int, frontends: int = 1) -> None:
         self.instances = instances
         self.frontends = frontends
-        self.least, self.most = max(2 * LATEST, LEAST // frontends), max(2 * LATEST, MOST // frontends)
+        self.least, self.most = max(FEWEST, LEAST // frontends), max(FEWEST, MOST // frontends)
+        self.drift = Drift(frontends)
         self.arrivals_s = array("d")
         self.arrivals = 0
         """All that there were."""
+        self.before = 0
+        """Of those that are kept: what came before the last change of the load."""
         self.changes: list[tuple[float, int]] = []
         """When the load has changed of late, and after how many arrivals."""
         self.over: list[tuple[float, float, int, bool]] = []
@@ -80,6 +97,8 @@ class Memory:
 
     def took(self, instance: int, begin_s: float, end_s: float, parity: bool) -> None:
         """Work is over."""
+        if not parity:
+            self.drift.took(end_s - begin_s, end_s)
         self.over.append((begin_s, end_s - begin_s, instance, parity))
 
     def gave_up(self, instance: int, now_s: float) -> None:
@@ -88,19 +107,15 @@ class Memory:
             self.lost.append((now_s, instance))
 
     def changed(self) -> bool:
-        """Whether the latest arrivals come at another rate than those before; if so, what was before is forgotten.
+        """Whether the latest arrivals come at another rate than those before, since the last such change.
 
         Of a load that comes in bursts it is said for the first ones only, see :data:`RHYTHM`.
         """
-        arrivals_s = self.arrivals_s
-        if len(arrivals_s) < 2 * LATEST:
+        since = self._since_change()
+        if since is None:
             return False
-        middle_s = arrivals_s[-LATEST - 1]
-        latest_s, earlier_s = arrivals_s[-1] - middle_s, middle_s - arrivals_s[0]
-        earlier = len(arrivals_s) - LATEST - 1
-        if latest_s <= 0 or earlier_s <= 0 or abs(log(LATEST / latest_s * earlier_s / earlier)) < CHANGE:
-            return False
-        now_s = arrivals_s[-1]
+        latest, latest_s = since
+        now_s = self.arrivals_s[-1]
         recent = self.arrivals - RHYTHM_ARRIVALS // self.frontends
         self.changes = [one for one in self.changes if one[0] > now_s - SPAN_S or one[1] > recent]
         in_bursts = len(self.changes) >= RHYTHM
@@ -108,12 +123,37 @@ class Memory:
             return False  # still the same change
         self.changes.append((now_s, self.arrivals))
         if in_bursts:
+            self.before = 0
             return False
-        self._keep_from(len(arrivals_s) - LATEST)
+        self.before = len(self.arrivals_s) - latest
         return True
 
+    def drifted(self) -> bool:
+        """Whether tasks are slow more often than before, or less; if so, what was before is forgotten."""
+        since_s = self.drift.since_s()
+        if since_s is None:
+            return False
+        self._keep_from(bisect_left(self.arrivals_s, since_s))
+        return True
+
+    def _since_change(self) -> tuple[int, float] | None:
+        """How many arrivals come at another rate than those before, and in which time; None where none do."""
+        arrivals_s = self.arrivals_s
+        found, most = None, CHANGE
+        for latest in LATEST:
+            earlier = len(arrivals_s) - self.before - latest - 1
+            if earlier < EARLIER:
+                break
+            middle_s = arrivals_s[-latest - 1]
+            latest_s, earlier_s = arrivals_s[-1] - middle_s, middle_s - arrivals_s[self.before]
+            if latest_s > 0 and earlier_s > 0:
+                sigmas = abs(log(latest / latest_s * earlier_s / earlier)) * sqrt(latest)
+                if sigmas >= most:
+                    found, most = (latest, latest_s), sigmas
+        return found
+
     def seen(self) -> Seen:
-        """What is kept."""
+        """What is kept; of what was before a change of the load as if it had been at the present rate."""
         self._forget()
         since_s = self.arrivals_s[0] if self.arrivals_s else 0.0
         self.over = [end for end in self.over if end[0] >= since_s]
@@ -123,25 +163,43 @@ class Memory:
         begins_s: dict[int, list[float]] = {}
         for begin_s, _, instance, _ in ordered:
             begins_s.setdefault(instance, []).append(begin_s)
+        at_s = self._clock()
         return Seen(
-            self.arrivals_s[:],
+            array("d", map(at_s, self.arrivals_s)),
             array("l", [instance for _, _, instance, _ in own]),
-            array("d", [begin_s for begin_s, _, _, _ in own]),
+            array("d", [at_s(begin_s) for begin_s, _, _, _ in own]),
             array("d", [duration_s for _, duration_s, _, _ in own]),
             _ratio([end[1] for end in ordered if end[3]], [end[1] for end in own]),
             self.instances,
-            [(instance, lost_s, _next(begins_s.get(instance, []), lost_s)) for lost_s, instance in self.lost],
+            [
+                (instance, at_s(lost_s), at_s(_next(begins_s.get(instance, []), lost_s)))
+                for lost_s, instance in self.lost
+            ],
             self.frontends,
+            len(self.arrivals_s) - self.before,
         )
+
+    def _clock(self) -> Callable[[float], float]:
+        """When something would have been, had arrivals before the last change come as quickly as those since then."""
+        before, arrivals_s = self.before, self.arrivals_s
+        if not before:
+            return lambda at_s: at_s
+        change_s = arrivals_s[before]
+        now_s = (arrivals_s[-1] - change_s) / (len(arrivals_s) - 1 - before)
+        squeeze = now_s * before / (change_s - arrivals_s[0])
+        return lambda at_s: at_s if at_s >= change_s else change_s - (change_s - at_s) * squeeze
 
     def _forget(self) -> None:
         arrivals_s = self.arrivals_s
-        young = len(arrivals_s) - bisect_left(arrivals_s, arrivals_s[-1] - SPAN_S) if arrivals_s else 0
+        if not arrivals_s:
+            return
+        young = len(arrivals_s) - bisect_left(arrivals_s, arrivals_s[-1] - SPAN_S, lo=self.before)
         self._keep_from(max(0, len(arrivals_s) - min(self.most, max(self.least, young))))
 
     def _keep_from(self, first: int) -> None:
         if first:
             del self.arrivals_s[:first]
+            self.before = max(0, self.before - first)
             since_s = self.arrivals_s[0]
             self.over = [end for end in self.over if end[0] >= since_s]
             self.lost = [loss for loss in self.lost if loss[0] >= since_s]
@@ -155,6 +213,6 @@ def _next(begins_s: list[float], lost_s: float) -> float:
 
 def _ratio(parities_s: list[float], own_s: list[float]) -> float:
     """The ratio of the medians; 1 while too little is known."""
-    if len(parities_s) < LATEST or not own_s:
+    if len(parities_s) < ENOUGH or not own_s:
         return 1.0
     return sorted(parities_s)[len(parities_s) // 2] / sorted(own_s)[len(own_s) // 2]

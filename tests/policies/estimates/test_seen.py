@@ -1,9 +1,10 @@
 """What a policy keeps of what it has seen."""
 
+import numpy as np
 import pytest
 
 from parity_exp.policies.estimates import seen
-from parity_exp.policies.estimates.seen import LATEST, LEAST, MOST, RHYTHM, SPAN_S, Memory
+from parity_exp.policies.estimates.seen import LEAST, MOST, RHYTHM, SPAN_S, Memory
 
 
 def filled(arrivals: int, gap_s: float, start_s: float = 0.0, memory: Memory | None = None) -> Memory:
@@ -32,18 +33,42 @@ def test_memory_is_bounded_though_nobody_asks() -> None:
 
 
 @pytest.mark.parametrize(("factor", "noticed"), [(1.0, False), (1.15, False), (2.0, True), (0.5, True)])
-def test_a_change_of_the_rate_is_noticed_and_what_was_before_forgotten(factor: float, noticed: bool) -> None:
-    memory = filled(3 * LATEST, 0.01)
-    filled(LATEST, 0.01 * factor, 3 * LATEST * 0.01, memory)
+def test_a_change_of_the_rate_is_noticed_and_told_once(factor: float, noticed: bool) -> None:
+    memory = filled(600, 0.01)
+    filled(200, 0.01 * factor, 6.0, memory)
     assert memory.changed() is noticed
-    assert (len(memory.arrivals_s) == LATEST) is noticed
-    assert not memory.changed(), "it is told once"
+    assert (memory.before > 0) is noticed
+    assert not memory.changed()
+
+
+def test_a_great_change_is_noticed_in_few_arrivals() -> None:
+    memory, arrivals = filled(600, 0.01), 0
+    while not memory.changed():
+        memory.arrived(6.0 + arrivals * 0.005)
+        arrivals += 1
+    assert arrivals < 60
+
+
+def test_what_was_before_a_change_is_told_as_if_it_had_been_at_the_new_rate() -> None:
+    memory = filled(600, 0.01)
+    memory.gave_up(2, 5.0)
+    filled(200, 0.005, 6.0, memory)
+    assert memory.changed()
+    past = memory.seen()
+    assert len(past.arrivals_s) == 800 and past.sure <= 200
+    assert np.diff(past.arrivals_s) == pytest.approx(0.005, rel=0.05)
+    assert past.begins_s[0] == past.arrivals_s[0] and set(np.round(past.durations_s, 3)) == {0.01}
+    (lost,) = past.losses
+    assert lost[1] == pytest.approx(6.0 - 100 * 0.005, rel=0.01)
+    filled(LEAST, 0.005, 7.0, memory)
+    past = memory.seen()
+    assert len(past.arrivals_s) == LEAST and past.sure == LEAST, "it is forgotten when there is enough since then"
 
 
 def test_how_long_a_parity_query_takes_beside_a_query_is_known_once_there_are_some() -> None:
     memory = Memory(1)
     assert memory.seen().parity_ratio == 1.0
-    for at_s in range(2 * seen.LATEST):
+    for at_s in range(2 * seen.ENOUGH):
         memory.arrived(float(at_s))
         memory.took(0, at_s, at_s + 0.1, parity=False)
         memory.took(0, at_s, at_s + 0.15, parity=True)

@@ -1,0 +1,91 @@
+"""Ways to go beside each other: the worst tail counts, over all replays of late."""
+
+from collections.abc import Sequence
+from math import inf
+
+import pytest
+
+from parity_exp.policies.comparison import KEPT, Comparison
+from parity_exp.policies.replay import Replayed
+
+
+def flat(latency_s: float, tasks: float = 1.0, reconstructed: float = 0.0, slow_s: Sequence[float] = ()) -> Replayed:
+    return Replayed([latency_s] * (10_000 - len(slow_s)) + sorted(slow_s), tasks, reconstructed)
+
+
+WAYS = {"even": flat(1.25, 2.0, slow_s=[4.0] * 20), "lopsided": flat(1.0, 1.0, 0.2, [8.0] * 20)}
+
+
+@pytest.mark.parametrize(
+    ("percentiles", "task_cost", "reconstruction_cost", "even", "lopsided"),
+    [
+        ([98.0, 99.9], 0.0, 0.0, 1.25, 2.0),
+        ([98.0], 0.0, 0.0, 1.25, 1.0),
+        ([98.0], 0.5, 0.0, 1.75, 1.0),
+        ([98.0], 0.0, 3.0, 1.25, 1.6),
+    ],
+)
+def test_the_worst_of_the_percentiles_counts_and_what_was_paid_is_added(
+    percentiles: list[float], task_cost: float, reconstruction_cost: float, even: float, lopsided: float
+) -> None:
+    comparison = Comparison(percentiles, task_cost, reconstruction_cost)
+    comparison.learn(WAYS, 10_000)
+    assert comparison.costs == pytest.approx({"even": even, "lopsided": lopsided}, rel=0.01)
+
+
+def test_earlier_replays_count_less_and_those_of_many_arrivals_more() -> None:
+    comparison = Comparison([99.0])
+    comparison.learn({"a": flat(1.0), "b": flat(2.0)}, 1_000)
+    comparison.learn({"a": flat(1.0), "b": flat(4.0)}, 2_000)
+    weight = 1_000 * KEPT / (1_000 * KEPT + 2_000)
+    assert comparison.arrivals == pytest.approx(1_000 * KEPT + 2_000)
+    assert comparison.costs == pytest.approx({"a": 1.0, "b": 2.0**weight * 4.0 ** (1 - weight)})
+
+
+def test_what_chance_made_worst_once_at_each_percentile_does_not_add_up() -> None:
+    comparison = Comparison([98.0, 99.9])
+    comparison.learn({"a": flat(1.0), "b": flat(1.0, slow_s=[1.5] * 20)}, 10_000)
+    comparison.learn({"a": flat(1.0, slow_s=[1.5] * 20), "b": flat(1.0)}, 10_000)
+    assert max(comparison.costs.values()) < 1.5**0.6
+
+
+def test_what_has_been_forgotten_stays_until_there_is_something_new() -> None:
+    comparison = Comparison([99.0])
+    comparison.learn({"a": flat(1.0), "b": flat(2.0)}, 1_000)
+    comparison.forget()
+    assert comparison.costs["b"] == pytest.approx(2.0) and comparison.arrivals == 0
+    comparison.learn({"a": flat(3.0), "b": flat(1.0)}, 500)
+    assert comparison.costs == pytest.approx({"a": 3.0, "b": 1.0})
+
+
+def test_a_replay_without_answers_does_not_count_for_ever() -> None:
+    comparison = Comparison([99.0])
+    comparison.learn({"a": flat(inf)}, 1_000)
+    assert comparison.costs == {"a": 1.0}, "where nobody answers all are alike"
+    comparison.learn({"a": flat(1.0), "b": flat(inf)}, 1_000)
+    for _ in range(20):
+        comparison.learn({"a": flat(1.0), "b": flat(1.0)}, 1_000)
+    assert comparison.costs["b"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_what_happens_six_times_in_four_thousand_arrivals_is_seen_at_the_last_percentile() -> None:
+    rare = Replayed([1.0] * 3_994 + [4.0] * 6, 1.0, 0.0)
+    comparison = Comparison([99.0, 99.9])
+    comparison.learn({"hedging": Replayed([1.0] * 3_994 + [2.0] * 6, 1.0, 0.0), "nothing": rare}, 4_000)
+    assert comparison.costs["nothing"] > 1.2
+    assert rare.percentile_s(99.75) == 1.0, "as the percentile that ten exceed does not"
+
+
+def test_a_tail_of_few_arrivals_is_the_ten_slowest() -> None:
+    tail_s = Replayed([1.0] * 490 + [2.0] * 10, 1.0, 0.0).tail_s
+    assert tail_s(99.9, 500) == pytest.approx(2.0)
+    assert tail_s(99.0, 500) == pytest.approx(2.0)
+    assert tail_s(50.0, 500) < 1.1
+    assert Replayed([1.0] * 490 + [2.0] * 10, 1.0, 0.0).tail_s(99.9, 250) < 1.5, "played twice, they are five"
+    assert Replayed([1.0] * 9 + [inf], 1.0, 0.0).tail_s(99.9, 10) == inf
+
+
+def test_a_tail_of_many_arrivals_is_around_its_percentile() -> None:
+    replayed = Replayed([1.0] * 99_800 + [2.0] * 150 + [100.0] * 25 + [1e6] * 25, 1.0, 0.0)
+    assert 2.0 < replayed.tail_s(99.9, 100_000) < 4.0, "the very slowest do not count"
+    assert replayed.tail_s(99.0, 100_000) < 1.2
