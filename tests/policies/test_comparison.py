@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from parity_exp.policies.comparison import KEPT, Comparison
+from parity_exp.policies.comparison import EXPECTED, KEPT, Comparison
 from parity_exp.policies.replay import Replayed
 
 
@@ -56,6 +56,20 @@ def test_what_has_been_forgotten_stays_until_there_is_something_new() -> None:
     assert comparison.costs["b"] == pytest.approx(2.0) and comparison.arrivals == 0
     comparison.learn({"a": flat(3.0), "b": flat(1.0)}, 500)
     assert comparison.costs == pytest.approx({"a": 3.0, "b": 1.0})
+
+
+def test_what_was_expected_decides_between_ways_that_few_arrivals_hardly_tell_apart() -> None:
+    comparison = Comparison([99.0], expected={"usual": 1.0, "risky": 1.5})
+    played = {"usual": flat(1.04), "risky": flat(1.0)}
+    comparison.learn(played, EXPECTED)
+    assert comparison.costs == pytest.approx({"usual": 1.04**0.5, "risky": 1.5**0.5})
+    for _ in range(3):
+        comparison.learn(played, 4_000)
+    assert comparison.costs["risky"] < comparison.costs["usual"], "many do"
+    comparison.forget()
+    assert comparison.arrivals == EXPECTED
+    comparison.learn(played, EXPECTED)
+    assert comparison.costs["risky"] == pytest.approx(1.5**0.5)
 
 
 def test_a_replay_without_answers_does_not_count_for_ever() -> None:

@@ -159,7 +159,7 @@ class Memory:
         self.over = [end for end in self.over if end[0] >= since_s]
         self.lost = [loss for loss in self.lost if loss[0] >= since_s]
         ordered = sorted(self.over)
-        own = [end for end in ordered if not end[3]]
+        own = _long_ago([end for end in ordered if not end[3]], self.arrivals_s[-1] if self.arrivals_s else 0.0)
         begins_s: dict[int, list[float]] = {}
         for begin_s, _, instance, _ in ordered:
             begins_s.setdefault(instance, []).append(begin_s)
@@ -203,6 +203,14 @@ class Memory:
             since_s = self.arrivals_s[0]
             self.over = [end for end in self.over if end[0] >= since_s]
             self.lost = [loss for loss in self.lost if loss[0] >= since_s]
+
+
+def _long_ago(own: list[tuple[float, float, int, bool]], now_s: float) -> list[tuple[float, float, int, bool]]:
+    """Without what began so lately that only quick work can be over; all, where nothing began earlier."""
+    if not own:
+        return own
+    slow_s = sorted(duration_s for _, duration_s, _, _ in own)[int(0.99 * len(own))]
+    return own[: bisect_right(own, now_s - slow_s, key=lambda end: end[0])] or own
 
 
 def _next(begins_s: list[float], lost_s: float) -> float:
