@@ -75,8 +75,8 @@ class Autopilot(Policy):
     or hedging pay: the policy keeps when queries arrived and how long each instance took for its tasks, and from time
     to time has this past simulated under each of the ways to go. A way is judged by its latency at each percentile, as
     a multiple of the least that any way comes to: the worst of these ratios counts. Costs may be added: of further
-    tasks, and of answers that were reconstructed. A change of the load is noticed, and then only what came after it is
-    played.
+    tasks, and of answers that were reconstructed. When the load changes, the past is played at the new rate at once, and
+    when tasks are slow more often or less, what came before that is left out.
 
     Args:
         percentiles: of the latency, that count; None: :data:`PERCENTILES`.
