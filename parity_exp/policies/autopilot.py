@@ -58,6 +58,10 @@ DOUBT, LEAST_DOUBT = 2.0, 0.02
 """Another way is taken when it comes to less than the present one by this share: the first over the square root of the
 arrivals that have been played, but the second at least. The percentiles of few arrivals are accidents."""
 
+KNOWN = 400
+"""After a change of the load a replay has half its weight while the new rate is known from so many arrivals. And
+another way has to be better by as much as the rate may be wrong, one over the square root of their number."""
+
 HOPELESS, SURE = 1.3, 2_000
 """A way that comes to so many times the least, after so many arrivals that have been played, is not always played."""
 
@@ -75,7 +79,7 @@ class Autopilot(Policy):
     or hedging pay: the policy keeps when queries arrived and how long each instance took for its tasks, and from time
     to time has this past simulated under each of the ways to go. A way is judged by its latency at each percentile, as
     a multiple of the least that any way comes to: the worst of these ratios counts. Costs may be added: of further
-    tasks, and of answers that were reconstructed. When the load changes, the past is played at the new rate at once, and
+    tasks, and of answers that were reconstructed. When the load changes, the past is played at the new rate at once;
     when tasks are slow more often or less, what came before that is left out.
 
     Args:
@@ -157,7 +161,7 @@ class Autopilot(Policy):
         self.until_next = self.between = first_of(actions.frontends)
         self.last_s = 0.0  # when a replay was last asked for
         self.waits = False
-        self.asked = 0  # arrivals that are being played
+        self.asked = self.rate_from = 0  # arrivals that are being played, and those that their rate is known from
         self.replays = 0
         self.comparison = Comparison(self.percentiles, self.task_cost, self.reconstruction_cost, self.expected)
 
@@ -225,6 +229,7 @@ class Autopilot(Policy):
         )
         if self.waits:
             self.asked = len(seen.arrivals_s) * seen.frontends
+            self.rate_from = seen.sure * seen.frontends
             self.last_s = now_s
             self.replays += 1
             self.until_next, self.between = self.between, min(2 * self.between, most)
@@ -245,10 +250,11 @@ class Autopilot(Policy):
 
     def _best(self, replayed: Mapping[str, Replayed]) -> str:
         """The way that comes to least; the present one unless another is clearly better."""
-        self.comparison.learn(replayed, self.asked)
+        changed = self.rate_from < self.asked
+        self.comparison.learn(replayed, self.asked, self.rate_from / (self.rate_from + KNOWN) if changed else 1.0)
         costs = self.costs
         best = min(costs, key=costs.__getitem__)
-        doubt = max(LEAST_DOUBT, DOUBT / sqrt(self.comparison.arrivals))
+        doubt = max(LEAST_DOUBT, DOUBT / sqrt(self.comparison.arrivals), 1 / sqrt(self.rate_from) if changed else 0.0)
         return best if costs[best] < (1 - doubt) * costs[self.way] else self.way
 
     def _take(self, way: str, now_s: float) -> None:

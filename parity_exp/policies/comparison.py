@@ -48,10 +48,11 @@ class Comparison:
         self._parts: dict[str, list[float]] = {}  # logarithms of the ratios, and what was paid
         self.forget()
 
-    def learn(self, replayed: Mapping[str, Replayed], arrivals: int) -> None:
-        """Add what so many arrivals have come to, by way."""
+    def learn(self, replayed: Mapping[str, Replayed], arrivals: int, weight: float = 1.0) -> None:
+        """Add what so many arrivals have come to, by way, with less weight than others if told so."""
         kept = KEPT * self.arrivals if self._parts else self.arrivals
-        self.arrivals = kept + arrivals
+        new_arrivals = weight * arrivals
+        self.arrivals = kept + new_arrivals
         tails_s = {way: [one.tail_s(part, arrivals) for part in self.percentiles] for way, one in replayed.items()}
         least_s = [min(of_one) for of_one in zip(*tails_s.values(), strict=True)]
         for way, one in replayed.items():
@@ -59,7 +60,7 @@ class Comparison:
             new.append(self.task_cost * (one.tasks - 1) + self.reconstruction_cost * one.reconstructed)
             old = self._parts.get(way) or self._as_expected(way) or new
             parts = self._parts[way] = [
-                (kept * before + arrivals * now) / self.arrivals for before, now in zip(old, new, strict=True)
+                (kept * before + new_arrivals * now) / self.arrivals for before, now in zip(old, new, strict=True)
             ]
             self.costs[way] = exp(max(parts[:-1])) + parts[-1]
 

@@ -109,6 +109,16 @@ def test_after_a_change_of_the_load_the_past_is_played_at_the_new_rate_at_once()
         assert np.mean(abs(gaps_s - 0.008) < 4e-4) > 0.98, "but for those while it was being noticed"
 
 
+def test_a_new_rate_that_few_arrivals_have_shown_decides_only_what_is_clear() -> None:
+    arrivals_s = np.concatenate([np.arange(4_000) * 0.02, 80 + np.arange(120) * 0.008])
+    for others, way in ((1.1, "copies"), (2.0, "parity")):
+        policy = Autopilot(2, 1)
+        told = policy.replay = Told(["copies"] * 4 + ["parity"], others)
+        simulate(policy, arrivals_s, lambda _, __: 0.01, 4)
+        assert len(told.asked) == 5 and 0 < told.asked[4].sure < 100
+        assert policy.way == way
+
+
 def test_what_was_being_played_when_the_load_changed_is_not_learnt_from() -> None:
     class Slow(Told):
         def ask(self, seen: Seen, policies: Mapping[str, Policy], now_s: float) -> bool:

@@ -42,6 +42,14 @@ def test_earlier_replays_count_less_and_those_of_many_arrivals_more() -> None:
     assert comparison.costs == pytest.approx({"a": 1.0, "b": 2.0**weight * 4.0 ** (1 - weight)})
 
 
+def test_a_replay_may_have_less_weight() -> None:
+    comparison = Comparison([99.0])
+    comparison.learn({"a": flat(1.0), "b": flat(2.0)}, 1_000)
+    comparison.learn({"a": flat(1.0), "b": flat(4.0)}, 4_000, 0.1)
+    assert comparison.arrivals == pytest.approx(1_000 * KEPT + 400)
+    assert comparison.costs["b"] == pytest.approx(2.0 ** (7 / 11) * 4.0 ** (4 / 11))
+
+
 def test_what_chance_made_worst_once_at_each_percentile_does_not_add_up() -> None:
     comparison = Comparison([98.0, 99.9])
     comparison.learn({"a": flat(1.0), "b": flat(1.0, slow_s=[1.5] * 20)}, 10_000)
