@@ -27,7 +27,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "nothing": {"copies_all": False, "sends_parity": False, "hedges": False},
 }
 """The ways to go that there are, each by settings of :class:`Adaptive`: what is sent before anything is late, and when
-something counts as late. A run begins with the first, which has the defaults."""
+something counts as late. A run begins with the first, which has the defaults: what it sends depends on the load."""
 
 EXPECTED = {
     "thresholds": 1.06,
@@ -79,8 +79,9 @@ class Autopilot(Policy):
     or hedging pay: the policy keeps when queries arrived and how long each instance took for its tasks, and from time
     to time has this past simulated under each of the ways to go. A way is judged by its latency at each percentile, as
     a multiple of the least that any way comes to: the worst of these ratios counts. Costs may be added: of further
-    tasks, and of answers that were reconstructed. When the load changes, the past is played at the new rate at once;
-    when tasks are slow more often or less, what came before that is left out.
+    tasks, and of answers that were reconstructed. When the load changes, the past is played at the new rate at once,
+    and if there is more to do, the first of the ways is taken until then; when tasks are slow more often or less, what
+    came before that is left out.
 
     Args:
         percentiles: of the latency, that count; None: :data:`PERCENTILES`.
@@ -218,6 +219,8 @@ class Autopilot(Policy):
             self.asked = 0  # what is being played is of no use any more
             self.until_next, self.between = 0, first_of(self.memory.frontends)
             self.comparison.forget()
+            if self.memory.before and self.memory.rises and not drifted:
+                self._take(next(iter(self.ways)), now_s)
         if self.until_next > 0 or self.waits:
             return
         most = max(LOOK, RARELY // isqrt(self.memory.frontends))

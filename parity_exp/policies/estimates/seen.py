@@ -11,6 +11,9 @@ from parity_exp.policies.estimates.drift import Drift
 LEAST, MOST = 4_000, 8_000
 """Arrivals that are kept: so many at least, and no more than so many; of several frontends' each its share."""
 
+AT_FIRST = 2_000
+"""So many are told of just after a change of the load, so that they are quickly played."""
+
 FEWEST = 400
 """Nor fewer than so many at any of them."""
 
@@ -81,6 +84,8 @@ class Memory:
         """All that there were."""
         self.before = 0
         """Of those that are kept: what came before the last change of the load."""
+        self.rises = False
+        """Whether they come more often since then."""
         self.changes: list[tuple[float, int]] = []
         """When the load has changed of late, and after how many arrivals."""
         self.over: list[tuple[float, float, int, bool]] = []
@@ -126,6 +131,7 @@ class Memory:
             self.before = 0
             return False
         self.before = len(self.arrivals_s) - latest
+        self.rises = (self.before - 1) * latest_s < latest * (self.arrivals_s[self.before - 1] - self.arrivals_s[0])
         return True
 
     def drifted(self) -> bool:
@@ -155,6 +161,8 @@ class Memory:
     def seen(self) -> Seen:
         """What is kept; of what was before a change of the load as if it had been at the present rate."""
         self._forget()
+        if self.before and len(self.arrivals_s) - self.before <= LATEST[-1]:
+            self._keep_from(max(0, len(self.arrivals_s) - max(FEWEST, AT_FIRST // self.frontends)))
         since_s = self.arrivals_s[0] if self.arrivals_s else 0.0
         self.over = [end for end in self.over if end[0] >= since_s]
         self.lost = [loss for loss in self.lost if loss[0] >= since_s]

@@ -38,7 +38,7 @@ def test_a_change_of_the_rate_is_noticed_and_told_once(factor: float, noticed: b
     memory = filled(600, 0.01)
     filled(200, 0.01 * factor, 6.0, memory)
     assert memory.changed() is noticed
-    assert (memory.before > 0) is noticed
+    assert (memory.before > 0) is noticed and memory.rises is (noticed and factor < 1)
     assert not memory.changed()
 
 
@@ -64,6 +64,12 @@ def test_what_was_before_a_change_is_told_as_if_it_had_been_at_the_new_rate() ->
     filled(LEAST, 0.005, 7.0, memory)
     past = memory.seen()
     assert len(past.arrivals_s) == LEAST and past.sure == LEAST, "it is forgotten when there is enough since then"
+
+
+def test_just_after_a_change_little_is_told_so_that_it_is_quickly_played() -> None:
+    memory = filled(5_000, 0.01)
+    filled(200, 0.005, 50.0, memory)
+    assert memory.changed() and len(memory.seen().arrivals_s) == seen.AT_FIRST
 
 
 def test_what_began_so_lately_that_only_quick_work_is_over_does_not_count() -> None:
