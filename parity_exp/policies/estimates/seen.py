@@ -34,9 +34,10 @@ Poisson process."""
 ENOUGH = 200
 """So many parity queries tell how long one takes."""
 
-RHYTHM, RHYTHM_ARRIVALS = 2, 6_000
-"""A load that has changed so often within :data:`SPAN_S`, or within so many arrivals, comes in bursts, and will change
-again. Then the past holds bursts and pauses, and nothing of it is forgotten because of the next one."""
+RHYTHM, RHYTHM_S, RHYTHM_ARRIVALS = 2, 5.0, 4_000
+"""A load that has changed so often within so many seconds, or within so many arrivals, comes in bursts, and will change
+again before much can be learnt. Then the past holds bursts and pauses, and what was before the next one counts as it
+was."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Memory:
         latest, latest_s = since
         now_s = self.arrivals_s[-1]
         recent = self.arrivals - RHYTHM_ARRIVALS // self.frontends
-        self.changes = [one for one in self.changes if one[0] > now_s - SPAN_S or one[1] > recent]
+        self.changes = [one for one in self.changes if one[0] > now_s - RHYTHM_S or one[1] > recent]
         in_bursts = len(self.changes) >= RHYTHM
         if in_bursts and now_s - self.changes[-1][0] < latest_s:
             return False  # still the same change
