@@ -80,8 +80,8 @@ class Autopilot(Policy):
     to time has this past simulated under each of the ways to go. A way is judged by its latency at each percentile, as
     a multiple of the least that any way comes to: the worst of these ratios counts. Costs may be added: of further
     tasks, and of answers that were reconstructed. When the load changes, the past is played at the new rate at once,
-    and if there is more to do, the first of the ways is taken until then; when tasks are slow more often or less, what
-    came before that is left out.
+    and until that has been done nobody copies everything regardless; when tasks are slow more often or less, what came
+    before that is left out.
 
     Args:
         percentiles: of the latency, that count; None: :data:`PERCENTILES`.
@@ -214,12 +214,14 @@ class Autopilot(Policy):
                 self.waits = False
                 if self.asked:
                     self._take(self._best(replayed), now_s)
-        drifted = self.memory.drifted()  # both are asked, since each forgets what it has told
-        if self.memory.changed() or drifted:
+        changed, drifted = self.memory.changed(), self.memory.drifted()
+        if changed or drifted:
             self.asked = 0  # what is being played is of no use any more
             self.until_next, self.between = 0, first_of(self.memory.frontends)
             self.comparison.forget()
-            if self.memory.before and self.memory.rises and not drifted:
+        if changed:
+            self.driven.busyness.comes_every(self.memory.latest_gap_s)
+            if self.driven.copies_all and self.driven.copy_limit >= 1:  # copies of everything, whatever the load
                 self._take(next(iter(self.ways)), now_s)
         if self.until_next > 0 or self.waits:
             return

@@ -9,6 +9,9 @@ The first ones all have the same weight, so that the mean does not hang on the v
 
 FIRST = round(1 / WEIGHT)
 
+FEW = 50
+"""What is told of a new rate has the weight of so many arrivals."""
+
 DURATIONS = 200
 """The typical duration is taken from so many tasks at a time; in the beginning from one, two, four and so on."""
 
@@ -39,6 +42,11 @@ class Busyness:
             weight = WEIGHT if self.gaps >= FIRST else 1 / self.gaps
             self.gap_s += (now_s - self.last_s - self.gap_s) * weight
         self.last_s = now_s
+
+    def comes_every(self, gap_s: float) -> None:
+        """Batches come at another rate now, with so many seconds between them in the mean, as the latest few say."""
+        self.gap_s = gap_s
+        self.gaps = FEW
 
     def took(self, duration_s: float) -> None:
         """A task of the base model has taken this long."""

@@ -85,8 +85,8 @@ class Memory:
         """All that there were."""
         self.before = 0
         """Of those that are kept: what came before the last change of the load."""
-        self.rises = False
-        """Whether they come more often since then."""
+        self.latest_gap_s = 0.0
+        """The time from one to the next when that change was noticed."""
         self.changes: list[tuple[float, int]] = []
         """When the load has changed of late, and after how many arrivals."""
         self.over: list[tuple[float, float, int, bool]] = []
@@ -132,7 +132,7 @@ class Memory:
             self.before = 0
             return False
         self.before = len(self.arrivals_s) - latest
-        self.rises = (self.before - 1) * latest_s < latest * (self.arrivals_s[self.before - 1] - self.arrivals_s[0])
+        self.latest_gap_s = latest_s / latest
         return True
 
     def drifted(self) -> bool:

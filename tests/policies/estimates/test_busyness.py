@@ -32,3 +32,15 @@ def test_the_first_gap_between_arrivals_does_not_decide_how_busy_instances_seem(
             busyness.arrived(first_gap_s + turn * 0.01)
             busyness.took(0.02)
         assert busyness.share == pytest.approx(0.5, rel=0.02)
+
+
+def test_a_rate_that_is_told_is_taken_at_once_and_corrected_by_what_comes() -> None:
+    busyness = Busyness(1)
+    busyness.took(0.5)
+    for arrival in range(3_000):
+        busyness.arrived(float(arrival))
+    busyness.comes_every(2.0)
+    assert busyness.share == pytest.approx(0.25)
+    for arrival in range(200):
+        busyness.arrived(2_999.0 + 4 * (arrival + 1))
+    assert busyness.share == pytest.approx(0.5 / 3.6, rel=0.05)

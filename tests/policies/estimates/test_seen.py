@@ -38,7 +38,8 @@ def test_a_change_of_the_rate_is_noticed_and_told_once(factor: float, noticed: b
     memory = filled(600, 0.01)
     filled(200, 0.01 * factor, 6.0, memory)
     assert memory.changed() is noticed
-    assert (memory.before > 0) is noticed and memory.rises is (noticed and factor < 1)
+    assert (memory.before > 0) is noticed
+    assert memory.latest_gap_s == pytest.approx(0.01 * factor if noticed else 0.0, rel=0.05)
     assert not memory.changed()
 
 
