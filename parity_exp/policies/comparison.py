@@ -45,6 +45,7 @@ class Comparison:
         self.reconstruction_cost = reconstruction_cost
         self.expected = {} if expected is None else expected
         self.costs: dict[str, float] = {}
+        self.arrivals = 0.0
         self._parts: dict[str, list[float]] = {}  # logarithms of the ratios, and what was paid
         self.forget()
 
@@ -66,7 +67,7 @@ class Comparison:
 
     def forget(self) -> None:
         """Know no more than what was expected; costs stay until there is something new."""
-        self.arrivals = EXPECTED if self.expected else 0.0
+        self.arrivals = float(EXPECTED) if self.expected else 0.0
         self._parts.clear()
 
     def _as_expected(self, way: str) -> list[float] | None:
