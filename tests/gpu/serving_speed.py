@@ -72,13 +72,11 @@ def serving_rows(device: str = "cuda:0", size: Size = LARGE) -> list[Row]:
     for percent in (50, 99):
         value = _percentile(paced_ms, percent)
         rows.append(Row(f"direct call, one every 10 ms, p{percent}", value, "ms", direct_ms, "one after the other"))
-    for graphs, prefetch in (("auto", 1), ("auto", 2), (False, 1)):
-        name = ("captured" if graphs else "not captured") + (", prefetch=2" if prefetch == 2 else "")
-        pool = LocalPool(devices=device, cuda_graphs=graphs, prefetch=prefetch)
+    for graphs, name in (("auto", "captured"), (False, "not captured")):
+        pool = LocalPool(devices=device, cuda_graphs=graphs)
         try:
             rows.append(Row(f"start of one instance, {name}", _start(pool, size.model, 1), "s"))
-            if prefetch == 1:
-                rows += _idle(pool, size, query, direct_ms, name)
+            rows += _idle(pool, size, query, direct_ms, name)
             rows += _at_low_load(pool, size, name)
         finally:
             pool.close()
