@@ -1,5 +1,6 @@
 """Check what a command line has composed: choices that exclude or undo each other, then every value."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,8 +9,11 @@ from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from parity_exp.errors import ConfigError
+from parity_exp.experiment.command_line import place_of
+from parity_exp.experiment.moved_keys import place_now
 from parity_exp.experiment.schema.checks import check_config
 from parity_exp.experiment.schema.config import CONFIG, Component, Named
+from parity_exp.experiment.sections import REPORTED, ignored_by
 
 SEVERAL = tuple(name for name, entry in CONFIG.items() if isinstance(entry, Named))
 """Groups of which several can be chosen."""
@@ -25,8 +29,12 @@ SINGLE = (
 GROUPS = (*SEVERAL, *SINGLE)
 
 WITHOUT_NETWORKS = ("simulate",)
-REPORT = ("outputs", "runs")
-"""All that ``report`` reads of a config."""
+
+STORED = {"train": "resume", "simulate": "run", "load": "run"}
+"""The keys by which commands take a stored run that may also do without."""
+
+CHOICES = ("experiment", "recipe", "setting")
+"""Groups whose choices are no section of their own."""
 
 
 def check_composed(config: DictConfig, overrides: Sequence[str], command: str) -> None:
@@ -40,10 +48,11 @@ def check_composed(config: DictConfig, overrides: Sequence[str], command: str) -
     Raises:
         ConfigError: with the key or override, and what was expected.
     """
-    if command == "report":
-        check_config(OmegaConf.masked_copy(config, [key for key in REPORT if key in config]))
-        return
     parsed = OverridesParser.create().parse_overrides(list(overrides))
+    _check_looked_at(config, overrides, command)
+    if command == "report":
+        check_config(OmegaConf.masked_copy(config, [key for key in REPORTED if key in config]))
+        return
     for override in parsed:
         _check_choice(override)
     check_config(config, command not in WITHOUT_NETWORKS, complete=True)
@@ -53,6 +62,19 @@ def check_composed(config: DictConfig, overrides: Sequence[str], command: str) -
     if command in ("train", "run"):
         _check_effects(config, parsed)
         _check_validation(config)
+
+
+def _check_looked_at(config: DictConfig, overrides: Sequence[str], command: str) -> None:
+    """Refuse what the command does not look at. Beside a stored run others do that, who know what it may change."""
+    if command in STORED and config.get(STORED[command]) is not None:
+        return
+    ignored = [*ignored_by(command), *(CHOICES if command == "report" else ())]
+    for override in overrides:
+        section = re.split(r"[./]", place_now(place_of(override)))[0]
+        if section not in ignored or (section == "run" and command in ("train", "run")):
+            continue
+        meant = {("report", "run"): "did you mean runs=?"}.get((command, section), "leave it out")
+        raise ConfigError(f"{override}: {command} does not look at {section}, so that would change nothing; {meant}")
 
 
 def _check_choice(override: Override) -> None:

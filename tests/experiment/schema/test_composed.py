@@ -1,5 +1,6 @@
 """What a command line composes is refused in one line before anything is loaded, trained or written."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
+from parity_exp.errors import ConfigError
 from parity_exp.experiment.config_folder import config_folder
 from parity_exp.experiment.explanations import explanation
 from parity_exp.experiment.schema.composed import check_composed
+from parity_exp.experiment.schema.config import CONFIG
 from tests.conftest import Run
 
 
@@ -106,7 +109,6 @@ def test_what_cannot_be_is_refused_in_one_line(overrides: str, words: str) -> No
         "optimizer.lr=1",
         "+mine=3",
         "architecture=torchvision +architecture.width_mult=0.5 architecture.name=mobilenet_v2",
-        "runs=[a,b]",
     ],
 )
 @pytest.mark.one_of_many
@@ -117,8 +119,67 @@ def test_what_can_be_is_not(overrides: str) -> None:
 def test_simulations_do_not_look_at_networks_and_reports_only_at_runs() -> None:
     assert refused("load.queries=0", command="simulate") is not None
     assert refused("encoder._target_=nosuch.Encoder", command="simulate") is None
-    assert refused("load.queries=0", command="report") is None
     assert refused("runs=3", command="report") is not None
+
+
+TRAINED_ANEW = {"url", "run", "runs"}
+OF_NETWORKS = {
+    "acceleration", "backup", "base", "batch_groups", "compare", "endpoint", "epochs", "evaluation", "generator",
+    "groups", "grpc_port", "initialisation", "members", "multiplexed_backup", "objective", "optimisation", "optimizer",
+    "port", "position_code", "resume", "runs", "scheduler", "trainable", "trainer",
+}  # fmt: skip
+IGNORED = {
+    "train": {*TRAINED_ANEW, "compare"},
+    "run": {*TRAINED_ANEW, "compare", "resume"},
+    "compare": {*TRAINED_ANEW, "resume"},
+    "simulate": {*OF_NETWORKS, "client", "dataset", "model", "model_version", "name", "task", "url"},
+    "load": {
+        *OF_NETWORKS, "architecture", "code", "decoder", "encoder", "frontend_split", "frontends", "parity", "plan",
+        "pool", "queue", "redundancy", "simulate", "straggler",
+    },
+    "report": {*CONFIG} - {"outputs", "runs"},
+}  # fmt: skip
+"""What each command does nothing with where no run is given; others cannot do without one, and say what they take."""
+
+
+@pytest.mark.parametrize("command", IGNORED)
+def test_what_a_command_does_not_look_at_is_refused_in_a_line(command: str) -> None:
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config, with_run = compose("config"), compose("config", ["run=x"])
+    for key in IGNORED[command]:
+        # That a training begins anew is said in other words, and of what is really there.
+        given = with_run if key == "run" and command in ("train", "run") else config
+        for override in (f"{key}=x", f"++{key}.y=x"):
+            with pytest.raises(ConfigError, match=f"^{re.escape(override)}: .*would change nothing"):
+                check_composed(given, [override], command)
+    check_composed(config, [f"++{key}.y=x" for key in {*CONFIG} - IGNORED[command]], command)
+
+
+@pytest.mark.parametrize(
+    ("command", "override", "words"),
+    [
+        (
+            "report",
+            "run=outputs/train/x",
+            "report does not look at run, so that would change nothing; did you mean runs=?",
+        ),
+        ("report", "recipe=fast", "report does not look at recipe"),
+        ("report", "~tracker", "report does not look at tracker"),
+        ("simulate", "architecture@backup.architecture=lenet", "simulate does not look at backup"),
+        ("simulate", "dataset=mnist", "simulate does not look at dataset"),
+        ("load", "redundancy=hedged", "load does not look at redundancy"),
+    ],
+)
+def test_choices_are_refused_likewise(command: str, override: str, words: str) -> None:
+    line = refused(override, command=command)
+    assert line is not None and words in line
+
+
+def test_what_commands_look_at_is_not_refused() -> None:
+    assert refused("distribution@simulate.service_time=pareto", "experiment=parm/fig9a", command="simulate") is None
+    assert refused("ejection@redundancy.hedged.ejection=envoy", command="load") is not None
+    assert refused("runs=[a,b]", "outputs=here", command="report") is None
+    assert refused("dataset=mnist", "load.rate_qps=3", command="load") is None
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "serve", "simulate", "run"])
