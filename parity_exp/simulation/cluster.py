@@ -16,6 +16,7 @@ import gc
 from array import array
 from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from heapq import heappop, heappush
 from itertools import count, cycle, islice
 from math import inf
@@ -40,7 +41,7 @@ Service = Callable[[Work, float], float]
 NEVER = Loss(inf, -1)
 
 TELL = 2048
-"""After so many events the progress is told again."""
+"""After the ends of so many tasks the progress is told again."""
 
 _Event = tuple[float, int, Work | None, int, int, int]
 """When, a number that tells ties apart, the task, the instance, which of its lives, the frontend; no task: it is up."""
@@ -52,6 +53,19 @@ def quick(called: Callable[P, R]) -> Callable[P, R]:
     return method if isinstance(method, MethodType) else called
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Leave it to reference counts to free what is over."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@_uncollected()
 def simulate(
     policy: Policy | Sequence[Policy],
     arrivals_s: Sequence[float] | np.ndarray,
@@ -108,7 +122,7 @@ def simulate(
     Returns:
         What happened.
     """
-    due_s = array("d", np.asarray(arrivals_s, dtype=np.float64).tobytes())
+    due_s = array("d", np.asarray(arrivals_s, dtype=np.float64)[:total].tobytes())
     total = len(due_s) if total is None else total
     outcome = Outcome(total) if outcome is None else outcome
     policies = [policy] if isinstance(policy, Policy) else list(policy)
@@ -128,14 +142,10 @@ def simulate(
     )
     of = list(islice(cycle(range(len(desks))), total)) if frontend_of is None else np.asarray(frontend_of).tolist()
     outcome.frontend_of = np.array(of, dtype=np.int64) if len(desks) > 1 else None
-    collecting = gc.isenabled()
-    gc.disable()  # what is over is freed by reference counts
     try:
         cluster.run(due_s, total, think_s, of, progress)
     finally:
         cluster.close()
-        if collecting:
-            gc.enable()
     return outcome
 
 
@@ -190,10 +200,12 @@ class _Cluster:
     ) -> None:
         """Serve until every query has its answer, or nothing will ever happen again."""
         self.due_s = due_s
+        due_s.append(inf)  # nobody comes after the last
         desks, events, outcome = self.desks, self.events, self.outcome
         service, there_s, back_s = quick(self.service), self.there_s, self.back_s
         numbers, done_s, lives = self.numbers, self.done_s, self.lives
-        usual = self.raises is None and self.interrupt_s is None and not self.listens
+        listens, interrupts = self.listens, self.interrupt_s is not None
+        usual = self.raises is None and not interrupts and not listens
         placed = outcome.placed
         loss = next(self.losses, NEVER)
         while loss.start_s <= 0 and loss.until_s is not None:  # not there from the beginning
@@ -201,7 +213,7 @@ class _Cluster:
             loss = next(self.losses, NEVER)
         everyone = tuple(desks)
         alone = [(desk,) for desk in desks]
-        arrival_s = due_s[0] if total else inf
+        arrival_s, loss_s = due_s[0], loss.start_s
         sent = thought = turn = tasks = 0
         for desk in desks:
             desk.wakes_s()
@@ -210,7 +222,7 @@ class _Cluster:
         touched: tuple[Desk, ...]
         while outcome.answers < total:
             event_s = events[0][0] if events else inf
-            if arrival_s <= event_s and arrival_s <= wake_s and arrival_s <= loss.start_s:
+            if arrival_s <= event_s and arrival_s <= wake_s and arrival_s <= loss_s:
                 now_s = arrival_s
                 if now_s == inf:
                     now_s = outcome.now_s
@@ -226,31 +238,36 @@ class _Cluster:
                     touched = alone[frontend_of[sent]]
                     sent = self.sent = sent + 1
                     touched[0].arrive(sent - 1, now_s, now_s)
-                    arrival_s = due_s[sent] if sent < len(due_s) and sent < total else inf
-            elif event_s <= wake_s and event_s <= loss.start_s:
+                    arrival_s = due_s[sent]
+            elif event_s <= wake_s and event_s <= loss_s:
                 outcome.now_s = now_s = event_s
                 event = heappop(events)
-                task = event[2]
+                _, _, task, instance, life, frontend = event
                 if task is None:
                     touched = everyone
                     self._handle(event)
                 else:
-                    touched = alone[event[5]]
-                    if usual and event[4] == lives[event[3]]:  # as `_handle` has it, without a call
+                    touched = alone[frontend]
+                    if usual and life == lives[instance]:  # as `_handle` has it, without a call
                         touched[0].finished(task, now_s)
                     else:
                         self._handle(event)
+                turn += 1
+                if turn == TELL:
+                    turn = 0
+                    progress(outcome.answers)
             else:
                 # What a desk had to do may have become needless since it was noted.
                 due = [desk.wakes_s() for desk in desks]
                 if min(due) > wake_s:
                     wake_s = min(due)
                     continue
-                if loss.start_s <= wake_s and loss is not NEVER:
-                    outcome.now_s = now_s = loss.start_s
+                if loss_s <= wake_s and loss is not NEVER:
+                    outcome.now_s = now_s = loss_s
                     touched = everyone
                     self._lose(loss)
                     loss = next(self.losses, NEVER)
+                    loss_s = loss.start_s
                 else:
                     outcome.now_s = now_s = wake_s
                     touched = alone[due.index(wake_s)]
@@ -275,17 +292,17 @@ class _Cluster:
                         # When it will begin and end is known now.
                         end_s = done_s[instance] = begin_s + service(task, begin_s)
                         placed(task, now_s, begin_s, end_s)
-                        if self.listens:
+                        if listens:
                             self.spans_s[tasks] = begin_s, end_s
                         if back_s is not None:
                             end_s = self.heard_s[instance] = max(self.heard_s[instance], end_s + back_s(task))
                         number = next(numbers)
-                        if self.interrupt_s is not None:
+                        if interrupts:
                             self.event_of[tasks] = number
                         heappush(events, (end_s, number, task, instance, lives[instance], frontend))
                         tasks += 1
                     desk.placements.clear()
-                if desk.stops:
+                if interrupts and desk.stops:
                     for task in desk.stops:
                         self._stop(task, now_s, desk.frontend)
                     desk.stops.clear()
@@ -293,12 +310,8 @@ class _Cluster:
                 while thought < outcome.answers:
                     insort(due_s, now_s + think_s, lo=sent)
                     thought += 1
-                arrival_s = due_s[sent] if sent < len(due_s) and sent < total else inf
+                arrival_s = due_s[sent] if sent < total else inf
             wake_s = only.due_s if only is not None else min([desk.due_s for desk in desks])
-            turn += 1
-            if turn == TELL:
-                turn = 0
-                progress(outcome.answers)
         progress(outcome.answers)
 
     def close(self) -> None:

@@ -6,7 +6,6 @@ see it take the same time, wherever and whenever it is served, and one that send
 second copy, however it came to send that.
 """
 
-from array import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -70,7 +69,7 @@ class DrawnForModel:
     def __init__(self, distribution: Distribution, seed: Sequence[int]) -> None:
         self._drawn = DrawnAhead(distribution, seed)
         self._blocks = self._drawn.blocks
-        self._counts: dict[int, array[int]] = {}
+        self._counts: dict[int, list[int]] = {}
 
     def of(self, task: Work) -> float:
         """The time of a task; it is asked for once."""
@@ -84,7 +83,7 @@ class DrawnForModel:
             counts = self._counts[row]
             copy = counts[number]
         except (KeyError, IndexError):
-            counts = self._counts.setdefault(row, array("H"))
+            counts = self._counts.setdefault(row, [])
             counts.extend([0] * (max(number + 1, 2 * len(counts)) - len(counts)))
             copy = 0
         counts[number] = copy + 1

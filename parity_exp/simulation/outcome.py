@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Sequence
 from math import nan
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,23 @@ WAITING, NOT_SENT = -1, -2  # states of a query without an answer, beside the so
 RUNNING, DONE, RAISED, LOST, STOPPED = range(-1, 4)
 OUTCOMES = np.array(["done", "raised", "lost", "stopped"])
 
+_QUERY = np.dtype([("completed_s", "f8"), ("group", "i8"), ("instance", "i4"), ("source", "i1")])
+_TASK = np.dtype(
+    [
+        ("placed_s", "f8"), ("started_s", "f8"), ("finished_s", "f8"), ("batch", "i8"), ("group", "i8"),
+        ("instance", "i4"), ("size", "i4"), ("model", "i1"), ("outcome", "i1"),
+    ]
+)  # fmt: skip
+"""What is kept of a query, and of a task."""
 
-FRESH = 256
-"""Tasks that are kept as they came until they go into arrays together."""
+_pack_query_into = Struct("=dqib").pack_into
+_pack_task = Struct("=dddqqiibb").pack
+"""Make rows of them, in one call."""
+
+_QUERY_SIZE = _QUERY.itemsize
+_SOURCE_AT = 20
+_NEGATIVE = 0x80
+"""The byte of a row that is its source, which is not below this where the source is negative: there is no answer."""
 
 
 class Outcome:
@@ -49,42 +64,24 @@ class Outcome:
         self.replaces_queries = False
         self._arrivals_s = array("d", bytes(8 * total))
         self.frontend_of: NDArray[np.int64] | None = None
-        self._completed_s = array("d", bytes(8 * total))
-        self._states = array("b", [NOT_SENT]) * total
-        self._by = array("i", [-1]) * total
-        self._group = array("q", [-1]) * total
+        self._query_rows = bytearray(np.array([(0.0, -1, -1, NOT_SENT)], dtype=_QUERY).tobytes() * total)
         self._models: dict[str, int] = {}
-        self._task_model = array("b")
-        self._task_instance = array("i")
-        self._task_placed_s = array("d")
-        self._task_started_s = array("d")
-        self._task_finished_s = array("d")
-        self._task_outcome = array("b")
-        self._task_batch = array("q")
-        self._task_group = array("q")
-        self._task_size = array("i")
-        self._of_tasks: list[array[Any]] = [
-            self._task_model, self._task_instance, self._task_placed_s, self._task_started_s, self._task_finished_s,
-            self._task_batch, self._task_group, self._task_size, self._task_outcome,
-        ]  # fmt: skip
-        self._fresh: list[Any] = []  # what goes into these, task after task
+        self._task_rows = bytearray()
 
     # ---- while it runs
 
     def answered(self, batch: Batch, elements: Sequence[int], source: AnswerSource, work: Work | None) -> None:
         """Some queries of a batch have their answers now."""
-        queries, group, states = batch.queries, batch.group, self._states
+        queries, group, rows = batch.queries, batch.group, self._query_rows
         for query in queries if len(elements) == len(queries) else [queries[element] for element in elements]:
             self.answers += 1
-            if states[query] >= 0:
+            row = query * _QUERY_SIZE
+            if rows[row + _SOURCE_AT] < _NEGATIVE:
                 self.duplicates += 1
                 continue
-            states[query] = source
-            self._completed_s[query] = self.now_s
-            if work is not None:
-                self._by[query] = work.instance
-            if group is not None:
-                self._group[query] = group.number
+            instance = -1 if work is None else work.instance
+            number = -1 if group is None else group.number
+            _pack_query_into(rows, row, self.now_s, number, instance, source)
 
     def placed(self, task: Work, placed_s: float, started_s: float, finished_s: float) -> None:
         """An instance was given a task, and will begin and finish it at these times unless something else is said."""
@@ -95,45 +92,44 @@ class Outcome:
         else:
             group, first = task.group, -1
             size = group.elements if group is not None else 0
-        fresh = self._fresh
         try:
             model = self._models[task.model]
         except KeyError:
             model = self._models[task.model] = len(self._models)
         number = -1 if group is None else group.number
-        fresh += (model, task.instance, placed_s, started_s, finished_s, first, number, size, DONE)
-        if len(fresh) >= 9 * FRESH:
-            self._keep()
+        self._task_rows += _pack_task(placed_s, started_s, finished_s, first, number, task.instance, size, model, DONE)
 
-    def _keep(self) -> None:
-        """Put what has been placed lately into the arrays: many at a time, which is quicker."""
-        if self._fresh:
-            for place, values in enumerate(self._of_tasks):
-                values.fromlist(self._fresh[place :: len(self._of_tasks)])
-            self._fresh.clear()
+    @property
+    def _tasks(self) -> NDArray[Any]:
+        """Rows of :data:`_TASK`; let go of it before the next task is placed."""
+        return np.frombuffer(self._task_rows, dtype=_TASK)
 
     def ended(self, number: int, outcome: int) -> None:
         """A task has not come to its end as it should."""
-        self._keep()
-        self._task_outcome[number] = outcome
+        self._tasks["outcome"][number] = outcome
 
     def lost_task(self, number: int, now_s: float) -> None:
         """A task's instance was killed at a time."""
         self.ended(number, LOST)
-        self._task_finished_s[number] = now_s
+        self._tasks["finished_s"][number] = now_s
 
     def stopped_task(self, number: int, now_s: float) -> None:
         """An instance has stopped at a task, as it was told."""
         self.ended(number, STOPPED)
-        self._task_finished_s[number] = now_s
+        self._tasks["finished_s"][number] = now_s
 
     def arrived(self, arrivals_s: "array[float]") -> None:
         """So many queries, the first ones, had arrived at these times when the simulation ended."""
         self._arrivals_s[: len(arrivals_s)] = arrivals_s
-        states = np.frombuffer(self._states, dtype=np.int8)[: len(arrivals_s)]
-        states[states == NOT_SENT] = WAITING
+        source = self.source[: len(arrivals_s)]
+        source[source == NOT_SENT] = WAITING
 
     # ---- afterwards
+
+    @property
+    def _queries(self) -> NDArray[Any]:
+        """Rows of :data:`_QUERY`."""
+        return np.frombuffer(self._query_rows, dtype=_QUERY)
 
     @property
     def scheduled_s(self) -> NDArray[np.float64]:
@@ -143,7 +139,7 @@ class Outcome:
     @property
     def completed_s(self) -> NDArray[np.float64]:
         """``(queries,)``: when each was answered; NaN for those that were not."""
-        return np.where(self.source >= 0, np.frombuffer(self._completed_s), nan)
+        return np.where(self.source >= 0, self._queries["completed_s"], nan)
 
     @property
     def latency_ms(self) -> NDArray[np.float64]:
@@ -153,17 +149,17 @@ class Outcome:
     @property
     def source(self) -> NDArray[np.int8]:
         """``(queries,)``: a :class:`~parity_exp.policies.policy.AnswerSource`; -1 for no answer, -2 for not arrived."""
-        return np.frombuffer(self._states, dtype=np.int8)
+        return self._queries["source"]
 
     @property
     def instance(self) -> NDArray[np.int32]:
         """``(queries,)``: the instance whose task gave or completed the answer; -1 none."""
-        return np.frombuffer(self._by, dtype=np.int32)
+        return self._queries["instance"]
 
     @property
     def group(self) -> NDArray[np.int64]:
         """``(queries,)``: number of the coding group; -1 none."""
-        return np.frombuffer(self._group, dtype=np.int64)
+        return self._queries["group"]
 
     @property
     def lost(self) -> int:
@@ -173,8 +169,7 @@ class Outcome:
     @property
     def tasks_placed(self) -> int:
         """Tasks that instances were given."""
-        self._keep()
-        return len(self._task_outcome)
+        return len(self._task_rows) // _TASK.itemsize
 
     def queries(self, warmup: int = 0) -> pd.DataFrame:
         """A row a query that was answered, in the order of arrivals, as ``queries-<policy>.parquet`` holds them.
@@ -203,26 +198,25 @@ class Outcome:
 
     def tasks(self) -> pd.DataFrame:
         """A row a task that has ended, in the order of their ends, as ``tasks-<policy>.parquet`` holds them."""
-        self._keep()
-        outcome = np.frombuffer(self._task_outcome, dtype=np.int8)
-        finished_s = np.frombuffer(self._task_finished_s)
-        rows = np.flatnonzero(outcome != RUNNING)
-        rows = rows[np.argsort(finished_s[rows], kind="stable")]
+        tasks = self._tasks
+        rows = np.flatnonzero(tasks["outcome"] != RUNNING)
+        rows = rows[np.argsort(tasks["finished_s"][rows], kind="stable")]
+        ended = tasks[rows]
         models = np.array(list(self._models) or [""])
         # When a lost task would have begun is known here, but nobody could have seen it.
-        known = outcome[rows] == DONE
+        known = ended["outcome"] == DONE
         return columns.frame(
             columns.TASKS,
             {
                 "task": rows,
-                "model": models[np.frombuffer(self._task_model, dtype=np.int8)[rows]],
-                "instance": np.frombuffer(self._task_instance, dtype=np.int32)[rows],
-                "placed_s": np.frombuffer(self._task_placed_s)[rows],
-                "started_s": np.where(known, np.frombuffer(self._task_started_s)[rows], nan),
-                "finished_s": finished_s[rows],
-                "outcome": OUTCOMES[outcome[rows]],
-                "batch": np.frombuffer(self._task_batch, dtype=np.int64)[rows],
-                "group": np.frombuffer(self._task_group, dtype=np.int64)[rows],
+                "model": models[ended["model"]],
+                "instance": ended["instance"],
+                "placed_s": ended["placed_s"],
+                "started_s": np.where(known, ended["started_s"], nan),
+                "finished_s": ended["finished_s"],
+                "outcome": OUTCOMES[ended["outcome"]],
+                "batch": ended["batch"],
+                "group": ended["group"],
             },
         )
 
@@ -231,21 +225,20 @@ class Outcome:
 
         ``busy`` is the share of the time that instances worked.
         """
-        self._keep()
-        batch = np.frombuffer(self._task_batch, dtype=np.int64)
-        size = np.frombuffer(self._task_size, dtype=np.int32)
+        tasks = self._tasks
+        batch, size = tasks["batch"], tasks["size"]
         own = batch >= 0
         _, places = np.unique(batch[own], return_index=True)
         first = int(size[own][places].sum())
         given = Given(first, parity=int(size[~own].sum()), repeated=int(size[own].sum()) - first)
         answered = int(np.count_nonzero(self.source >= 0))
-        stopped = np.count_nonzero(np.frombuffer(self._task_outcome, dtype=np.int8) == STOPPED)
+        stopped = np.count_nonzero(tasks["outcome"] == STOPPED)
         stops = {"stopped_tasks": float(stopped)} if stopped else {}
         return given.costs(answered, self.replaces_queries) | {"busy": self._busy()} | stops
 
     def _busy(self) -> float:
         """Share of the time that instances worked, the mean over instances, from 0 to the end of the run."""
-        outcome = np.frombuffer(self._task_outcome, dtype=np.int8)
-        done = (outcome == DONE) | (outcome == STOPPED)
-        worked_s = np.frombuffer(self._task_finished_s)[done] - np.frombuffer(self._task_started_s)[done]
+        tasks = self._tasks
+        done = tasks[(tasks["outcome"] == DONE) | (tasks["outcome"] == STOPPED)]
+        worked_s = done["finished_s"] - done["started_s"]
         return float(worked_s.sum()) / (self.now_s * self.instances) if self.now_s else 0.0
