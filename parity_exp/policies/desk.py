@@ -26,7 +26,7 @@ from parity_exp.policies.judge import Judge
 from parity_exp.policies.policy import Policy
 from parity_exp.policies.queues import Board, Queues, RoundRobin, SingleQueue
 from parity_exp.policies.role import Role
-from parity_exp.policies.work import PLACED, QUEUED, Batch, Group, State, Work
+from parity_exp.policies.work import CANCELLED, PLACED, QUEUED, Batch, Group, State, Work
 
 __all__ = ["RETRY_S", "Desk", "Queues", "Response", "RoundRobin", "SingleQueue"]
 
@@ -313,7 +313,7 @@ class Desk:
     def stopped(self, work: Work, now_s: float) -> None:
         """An instance has stopped at work, as it was told; it goes on."""
         self.now_s = now_s
-        work.state = State.CANCELLED
+        work.state = CANCELLED
         self._leave(work)
         if self.listens:
             self._of_instance[work.instance].ended(work, False, now_s, None)
@@ -324,14 +324,14 @@ class Desk:
 
         An instance that has none to do may be given some after :data:`RETRY_S`.
         """
-        if work.state is not State.PLACED:
+        if work.state is not PLACED:
             return  # the instance is gone, and the work was given up with it
         instance, work.instance = work.instance, -1
         self._drop(work, instance)
         self._refused[instance] += 1
         self._retry_s = min(self._retry_s, work.placed_s + RETRY_S)
         self._note_due(self._retry_s)
-        work.state = State.QUEUED
+        work.state = QUEUED
         work.stopping = False
         if instance in self._ejected:
             self._of_instance[instance].add(work, first=True)
@@ -507,13 +507,13 @@ class Desk:
 
     def cancel(self, work: Work) -> None:
         if work.state is QUEUED:
-            work.state = State.CANCELLED
+            work.state = CANCELLED
             queues = self._queues[work.role]
             queues.cancelled(work)
             queues.changed = True
 
     def stop(self, work: Work) -> None:
-        if self.interrupts and work.state is State.PLACED and not work.stopping:
+        if self.interrupts and work.state is PLACED and not work.stopping:
             work.stopping = True
             self.stops.append(work)
 

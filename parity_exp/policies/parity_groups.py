@@ -122,47 +122,30 @@ class ParityGroups(Grouping):
         """
         if group.over or len(group.members) < self.k:
             return
+        left, hopeless = 0, False
         for batch in group.members:
             if not batch.answered:
-                break
-        else:  # as most often, and quicker than a list
+                left += 1
+                hopeless = hopeless or batch.hopeless
+        # As `can_decode` has it, without a call.
+        if left and self.k - group.own.count(None) >= self.needs.members[self.rows - group.parities.count(None)]:
+            waiting = self._decode(group, work, now_s)
+            left, hopeless = len(waiting), any(batch.hopeless for batch in waiting) if waiting else False
+        elif hopeless and not self._will_decode(group):
+            self._give_up([batch for batch in group.members if not batch.answered], work)
+            waiting = [batch for batch in group.members if not batch.answered]
+            left, hopeless = len(waiting), any(batch.hopeless for batch in waiting)
+        if not left:
             if not self.compares or self._compare(group):
                 self.end(group)
-            return
-        if self.can_decode(group):
-            waiting = [batch for batch in group.members if not batch.answered]
-            late = waiting
-            if self.lateness is not None:
-                late = [batch for batch in waiting if now_s >= self._late_s(batch)]
-            ripe = self.ripe(group, late, now_s)
-            if ripe:
-                self.reconstruct(group, ripe, self._completed_by(group, work))
-            if len(late) < len(waiting):
-                self._come_back(waiting, now_s)
-            waiting = [batch for batch in waiting if not batch.answered]
-        else:
-            hopeless = False
-            for batch in group.members:
-                if batch.hopeless and not batch.answered:
-                    hopeless = True
-                    break
-            if not hopeless and (not self.idle_only or self.keeps_parities):
-                return  # as often: it has to wait for more
-            waiting = [batch for batch in group.members if not batch.answered]
-            if hopeless and not self._will_decode(group):
-                self._give_up(waiting, work)
-                waiting = [batch for batch in waiting if not batch.answered]
-        if not waiting:
-            if not self.compares or self._compare(group):
-                self.end(group)
-        elif self.idle_only and not self.keeps_parities and len(waiting) == 1 and not waiting[0].hopeless:
+        elif left == 1 and self.idle_only and not self.keeps_parities and not hopeless:
             self.drop_queued(group)
 
     def end(self, group: Group) -> None:
         if self._due_s:
             for batch in group.members:
                 self._due_s.pop(batch, None)
-        super().end(group)
+        Grouping.end(self, group)  # quicker than super()
 
     def ripe(self, group: Group, waiting: list[Batch], now_s: float) -> list[Batch]:
         """Those of some that could be reconstructed which need not be held back; for the others there are timers."""
@@ -210,6 +193,19 @@ class ParityGroups(Grouping):
         parities = sum(one is not None for row in zip(group.parities, group.pending, strict=True) for one in row)
         return self.needs.suffice(own, parities)
 
+    def _decode(self, group: Group, work: Work | None, now_s: float) -> list[Batch]:
+        """Reconstruct of a group that can be decoded what is late and need not be held back; what waits after that."""
+        waiting = [batch for batch in group.members if not batch.answered]
+        late = waiting
+        if self.lateness is not None:
+            late = [batch for batch in waiting if now_s >= self._late_s(batch)]
+        ripe = self.ripe(group, late, now_s)
+        if ripe:
+            self.reconstruct(group, ripe, self._completed_by(group, work))
+        if len(late) < len(waiting):
+            self._come_back(waiting, now_s)
+        return [batch for batch in waiting if not batch.answered]
+
     def _late_s(self, batch: Batch) -> float:
         """When a batch that has no answer is reconstructed, if its group can be decoded by then."""
         delay_s = None if self.lateness is None else self.lateness.delay_s
@@ -226,9 +222,11 @@ class ParityGroups(Grouping):
 
     def _completed_by(self, group: Group, work: Work | None) -> Work | None:
         """What has completed what is needed to decode a group, which may have been so for a while."""
+        if not self.sets_timers:
+            return work
         outputs = [output for output in group.parities if output is not None]
         just_now = work is not None and (work.batch is None or self.needs.members[len(outputs)] > 0)
-        return work if just_now or not self.sets_timers or not outputs else outputs[-1]
+        return work if just_now or not outputs else outputs[-1]
 
     def _give_up(self, waiting: list[Batch], work: Work | None) -> None:
         for batch in waiting:

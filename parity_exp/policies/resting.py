@@ -1,7 +1,7 @@
 """Slow instances rest: they are given low-priority work only, which shows when they have recovered."""
 
 from parity_exp.policies.estimates.busyness import Busyness
-from parity_exp.policies.estimates.slowness import Slowness
+from parity_exp.policies.estimates.slowness import REST, Slowness
 from parity_exp.policies.policy import Actions
 
 MOST_RESTING = 3
@@ -34,8 +34,8 @@ class Resting:
     def took(self, instance: int, duration_s: float, now_s: float, may_rest: bool = True) -> None:
         """See whether an instance has become slow, or is no longer; whether something is done about it."""
         rests = bool(self.since_s) and instance in self.since_s
-        self.slowness.took(instance, duration_s)
-        if not may_rest:
+        share = self.slowness.took(instance, duration_s)
+        if not may_rest or (share <= REST and not rests):  # as most often
             return
         slow = self.slowness.is_slow(instance, rests)
         if slow and not rests and len(self.since_s) < self._most:

@@ -20,7 +20,7 @@ class State(IntEnum):
     CANCELLED = 5
 
 
-QUEUED, PLACED = State.QUEUED, State.PLACED
+NEW, QUEUED, PLACED, CANCELLED = State.NEW, State.QUEUED, State.PLACED, State.CANCELLED
 """The same where it counts how quickly they are found."""
 
 
@@ -133,7 +133,7 @@ class Work:
         self.low = low
         self.tries = tries
         self.urgent = urgent
-        self.state = State.NEW
+        self.state = NEW
         self.instance = -1
         self.placed_s = 0.0
         self.number = -1

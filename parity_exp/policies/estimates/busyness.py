@@ -24,6 +24,9 @@ class Busyness:
 
     Args:
         instances: how many there are for what arrives; of several frontends each has a share of them.
+
+    Attributes:
+        share: between 0 and 1 and, in overload, above; 0 while nothing is known.
     """
 
     def __init__(self, instances: float) -> None:
@@ -34,13 +37,15 @@ class Busyness:
         self.typical_s = 0.0
         self.durations_s: list[float] = []
         self.wanted = 1
+        self.share = 0.0
 
     def arrived(self, now_s: float) -> None:
         """A batch has arrived."""
         if self.last_s is not None:
-            self.gaps += 1
-            weight = WEIGHT if self.gaps >= FIRST else 1 / self.gaps
-            self.gap_s += (now_s - self.last_s - self.gap_s) * weight
+            self.gaps = gaps = self.gaps + 1
+            weight = WEIGHT if gaps >= FIRST else 1 / gaps
+            self.gap_s = gap_s = self.gap_s + (now_s - self.last_s - self.gap_s) * weight
+            self.share = self.typical_s / (gap_s * self.instances) if gap_s else 0.0
         self.last_s = now_s
 
     def comes_every(self, gap_s: float) -> None:
@@ -50,13 +55,10 @@ class Busyness:
 
     def took(self, duration_s: float) -> None:
         """A task of the base model has taken this long."""
-        self.durations_s.append(duration_s)
-        if len(self.durations_s) == self.wanted:
-            self.typical_s = median(self.durations_s)
-            self.durations_s.clear()
+        durations_s = self.durations_s
+        durations_s.append(duration_s)
+        if len(durations_s) == self.wanted:
+            self.typical_s = median(durations_s)
+            durations_s.clear()
             self.wanted = min(2 * self.wanted, DURATIONS)
-
-    @property
-    def share(self) -> float:
-        """Between 0 and 1 and, in overload, above; 0 while nothing is known."""
-        return self.typical_s / (self.gap_s * self.instances) if self.gap_s else 0.0
+            self.share = self.typical_s / (self.gap_s * self.instances) if self.gap_s else 0.0

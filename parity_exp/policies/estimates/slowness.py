@@ -46,14 +46,15 @@ class Slowness:
         self.share_of_all = 0.0
         self.tasks = 0
 
-    def took(self, instance: int, duration_s: float) -> None:
-        """Learn how long a task of an instance has taken."""
+    def took(self, instance: int, duration_s: float) -> float:
+        """Learn how long a task of an instance has taken; the share of that instance's tasks that are slow."""
         slow = duration_s > SLOW * self.busyness.typical_s > 0
         share = self.shares[instance]
         if slow or share:
-            self.shares[instance] = share + WEIGHT * (slow - share)
+            self.shares[instance] = share = share + WEIGHT * (slow - share)
         self.tasks = tasks = self.tasks + 1
         self.share_of_all += (slow - self.share_of_all) * (WEIGHT_OF_ALL if tasks >= FIRST else 1 / tasks)
+        return share
 
     def failed(self) -> None:
         """A task has failed."""

@@ -39,6 +39,8 @@ class Line(deque[int]):
 
     def first_but(self, busy: Collection[int]) -> int | None:
         """Take the first out that is not among some; None where there is none."""
+        if self and self[0] not in busy:  # as most often
+            return self.first()
         passed = []
         found = None
         while self and found is None:

@@ -134,6 +134,17 @@ class Queues(ABC):
 NOWHERE: set[int] = set()
 
 
+def has_copy_at(work: Work, instance: int) -> bool:
+    """Whether an instance is busy with another copy of a batch's work, which has more than one."""
+    assert work.batch is not None
+    for other in work.batch.under_way:
+        if other.instance == instance and other.state is PLACED:
+            break
+    else:
+        return False
+    return True
+
+
 def taken(work: Work) -> set[int]:
     """Instances that are busy with another copy of a batch's work."""
     batch = work.batch

@@ -2,7 +2,7 @@
 
 from parity_exp.policies.queues.in_order import InOrder
 from parity_exp.policies.queues.line import Line
-from parity_exp.policies.queues.queues import Queues, taken
+from parity_exp.policies.queues.queues import Queues, has_copy_at, taken
 from parity_exp.policies.role import Role
 from parity_exp.policies.work import QUEUED, Work
 
@@ -96,36 +96,35 @@ class SingleQueue(Queues):
         self.there_and_awake -= instance not in self.resting
 
     def place(self) -> Work | None:
-        normal, low = self.normal, self.low
+        normal, low, line = self.normal, self.low, self.having[0]
         if normal.size:
-            idle = self.having[0]
-            if idle or (self.prefetch > 1 and any(self.having)):
-                normal.size -= 1  # as `pop` has it, without a call
-                work = normal.work.popleft()
-                while work.state is not QUEUED:
-                    normal.cancelled -= 1
-                    work = normal.work.popleft()
-                batch = work.batch
-                if idle and (batch is None or len(batch.under_way) == 1):
-                    instance = idle.first() if idle.gaps else idle.popleft()
-                else:
-                    instance = self._take_instance(work)
-            elif self.resting_idle and (not self.there_and_awake or normal.size > len(self.instances)):
-                work = normal.pop()
-                instance = self.resting_idle.first()
-            else:
-                return None
-        elif not low.size:
+            queue = normal
+            if not line and (self.prefetch == 1 or not any(self.having)):
+                line = self.resting_idle
+                if not line or (self.there_and_awake and normal.size <= len(self.instances)):
+                    return None
+        elif low.size:
+            queue = low
+            if len(line) - line.gaps <= self.left_free:
+                line = self.resting_idle
+                if not line:
+                    return None
+        else:
             self.is_empty = self.tells
             return None
-        elif self.having[0].size > self.left_free:
-            work = low.pop()
-            instance = self._take_instance(work)
-        elif self.resting_idle:
-            work = low.pop()
-            instance = self.resting_idle.first()
+        queue.size -= 1  # as `pop` has it, without a call
+        work = queue.work.popleft()
+        while work.state is not QUEUED:
+            queue.cancelled -= 1
+            work = queue.work.popleft()
+        batch = work.batch
+        alone = batch is None or len(batch.under_way) == 1
+        if line and not line.gaps and (alone or not has_copy_at(work, line[0])):
+            instance = line.popleft()
+        elif line is self.resting_idle:
+            instance = line.first()
         else:
-            return None
+            instance = self._take_instance(work)
         if self.tells and not normal.size and not low.size:
             self.is_empty = True
         work.instance = instance
