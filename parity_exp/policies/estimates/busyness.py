@@ -45,13 +45,14 @@ class Busyness:
             self.gaps = gaps = self.gaps + 1
             weight = WEIGHT if gaps >= FIRST else 1 / gaps
             self.gap_s = gap_s = self.gap_s + (now_s - self.last_s - self.gap_s) * weight
-            self.share = self.typical_s / (gap_s * self.instances) if gap_s else 0.0
+            self.share = self.typical_s / (gap_s * self.instances) if gap_s else 0.0  # as `_change` has it
         self.last_s = now_s
 
     def comes_every(self, gap_s: float) -> None:
         """Batches come at another rate now, with so many seconds between them in the mean, as the latest few say."""
         self.gap_s = gap_s
         self.gaps = FEW
+        self._change()
 
     def took(self, duration_s: float) -> None:
         """A task of the base model has taken this long."""
@@ -61,4 +62,7 @@ class Busyness:
             self.typical_s = median(durations_s)
             durations_s.clear()
             self.wanted = min(2 * self.wanted, DURATIONS)
-            self.share = self.typical_s / (self.gap_s * self.instances) if self.gap_s else 0.0
+            self._change()
+
+    def _change(self) -> None:
+        self.share = self.typical_s / (self.gap_s * self.instances) if self.gap_s else 0.0
