@@ -15,7 +15,7 @@ PACKAGE = Path(parity_exp.__file__).parent
 SCRIPT = PACKAGE.parent / "docs" / "scripts" / "imports.py"
 
 FLOORS = (
-    ("errors", "ranges", "moved_modules"),
+    ("errors", "ranges", "words", "moved_modules"),
     ("checks", "values", "files", "devices", "process"),
     ("coding", "policies", "tasks"),
     ("data", "models", "disturbances", "load"),

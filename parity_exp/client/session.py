@@ -34,6 +34,7 @@ from parity_exp.scenario.folder import finished, looks_of, prepared
 from parity_exp.scenario.result import Recorded, ServingResult
 from parity_exp.scenario.scenario import Draw, Scenario
 from parity_exp.tasks import Classification, Task
+from parity_exp.words import QUERY, counted
 
 log = logging.getLogger(__name__)
 
@@ -272,7 +273,7 @@ class _Session:
         by_key |= {f"{PREFIX}/{name}/{key}": value for key, value in metrics.items()}
         how = f"at {self.draw.rate_qps:.0f} q/s" if load.open_loop else "in a closed loop"
         return ServingResult(
-            title=f"{load.queries:,} queries {how} to {self.url}",
+            title=f"{counted(load.queries, *QUERY)} {how} to {self.url}",
             metrics=by_key,
             recorded={name: Recorded(table, recorder.tasks())},
             looks=looks_of(self.scenario.made),

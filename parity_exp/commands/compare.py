@@ -12,6 +12,7 @@ from parity_exp.experiment.job import put_on_record, resolved
 from parity_exp.experiment.own_folder import claim
 from parity_exp.experiment.rival_jobs import entries, run_rivals, shared_words
 from parity_exp.recordings.run_directory import RunDirectory
+from parity_exp.words import counted
 
 
 def run(composed: DictConfig) -> float:
@@ -23,6 +24,6 @@ def run(composed: DictConfig) -> float:
     put_on_record(config, RunDirectory(folder))
     table = rivals_table(run_rivals(rivals, shared_words(), folder))
     page = write_rivals(table, folder)
-    show(f"{len(rivals)} rivals", table.round(4), f"all columns: {folder / NAME}.csv")
+    show(counted(len(rivals), "rival"), table.round(4), f"all columns: {folder / NAME}.csv")
     print(f"report: {page}")
     return float(len(table))

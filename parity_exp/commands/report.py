@@ -14,6 +14,7 @@ from omegaconf import DictConfig, ListConfig
 from parity_exp.api.reporting import report
 from parity_exp.errors import ConfigError
 from parity_exp.recordings.run_directory import RunDirectory
+from parity_exp.words import POLICY, counted
 
 
 def run(composed: DictConfig) -> float:
@@ -24,7 +25,7 @@ def run(composed: DictConfig) -> float:
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
     runs, wrong, served = len(done.gathered), len(done.problems), len(done.serving)
-    print(f"{runs:,} runs, {wrong:,} with problems, {served:,} policies served in them")
+    print(f"{counted(runs, 'run')}, {wrong:,} with problems, {counted(served, *POLICY)} served in them")
     print(f"report: {RunDirectory(folder).report}")
     return float(runs)
 

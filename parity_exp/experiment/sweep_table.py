@@ -18,6 +18,7 @@ from parity_exp.process.side_channels import in_a_line
 from parity_exp.recordings.metric_keys import metrics_by_policy
 from parity_exp.recordings.names import METRICS, SWEEP
 from parity_exp.recordings.run_directory import RunDirectory
+from parity_exp.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class SweepTable(Callback):
         if table.empty:
             return
         write_text(folder / SWEEP, table.to_csv(index=False))
-        show(f"{len(table)} jobs", _short(table), f"all columns: {folder / SWEEP}")
+        show(counted(len(table), "job"), _short(table), f"all columns: {folder / SWEEP}")
 
 
 def _short(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 from parity_exp.files.writing import write_text
 from parity_exp.recordings import columns, names
 from parity_exp.recordings.error_text import one_line
+from parity_exp.words import QUERY, counted
 
 RAISED, DIED, HUNG, NOT_FINITE, FRONTEND = "raised", "died", "hung", "not finite", "frontend died"
 
@@ -47,7 +48,7 @@ class Trouble:
         if self.what == FRONTEND:
             return f"frontend{'s' * (len(self.instances) > 1)} {_listed(sorted(self.instances))} died: {self.error}"
         if not self.instances:
-            return f"{self.times:,} {'query' if self.times == 1 else 'queries'} lost ({self.what}): {self.error}"
+            return f"{counted(self.times, *QUERY)} lost ({self.what}): {self.error}"
         where = f"instance{'s' * (len(self.instances) > 1)} {_listed(sorted(self.instances))}"
         tasks = f"{self.times:,} task{'s' * (self.times != 1)} of {self.model}"
         if self.what == RAISED:

@@ -32,6 +32,7 @@ from parity_exp.serving.pool import Pool, ServedModel
 from parity_exp.serving.pools.local import LocalPool
 from parity_exp.serving.serving import Questions, Serving
 from parity_exp.tasks import Classification, Task
+from parity_exp.words import QUERY, counted
 
 GivenCode = Code | NonSystematicCode | Mapping[str, Code | NonSystematicCode] | None
 
@@ -260,9 +261,10 @@ def _serve_all(
         metrics |= of_policy
         if troubles:
             errors.append(troubles.table(name))
+    base = counted(serving.instances, "base instance") + (" that serves" if serving.instances == 1 else " that serve")
     title = (
-        f"{serving.load.queries:,} queries at {scene.rate_qps:.0f} q/s, {scene.service_s * 1e3:.3g} ms each, "
-        f"{serving.instances} base instances that serve {scene.capacity_qps:,.0f} q/s together"
+        f"{counted(serving.load.queries, *QUERY)} at {scene.rate_qps:.0f} q/s, "
+        f"{scene.service_s * 1e3:.3g} ms each, {base} {scene.capacity_qps:,.0f} q/s together"
     )
     return ServingResult(
         title=title,

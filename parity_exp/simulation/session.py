@@ -38,6 +38,7 @@ from parity_exp.simulation.outcome import Outcome
 from parity_exp.simulation.paired import Tail, paired, tail_of
 from parity_exp.simulation.simulation import Simulation
 from parity_exp.simulation.times import Times
+from parity_exp.words import QUERY, counted
 
 Bars = Callable[[str], AbstractContextManager[Tell]]
 """Makes the context of a policy's progress, which is told how many queries have been answered."""
@@ -213,8 +214,8 @@ def _result(
 ) -> ServingResult:
     assert first.draw is not None and first.recorded is not None
     title = (
-        f"{made.load.queries:,} queries at {metrics[f'{SIMULATED}/rate_qps']:.0f} q/s, "
-        f"{metrics[f'{SIMULATED}/service_time_ms']:.1f} ms each, {made.instances:,} base instances, simulated"
+        f"{counted(made.load.queries, *QUERY)} at {metrics[f'{SIMULATED}/rate_qps']:.0f} q/s, "
+        f"{metrics[f'{SIMULATED}/service_time_ms']:.1f} ms each, {counted(made.instances, 'base instance')}, simulated"
     )
     return ServingResult(
         title=title,

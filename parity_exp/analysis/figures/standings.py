@@ -17,6 +17,7 @@ from parity_exp.analysis.pages.findings import NOISE
 from parity_exp.analysis.runs.tidy import Tidy
 from parity_exp.analysis.tables.comparison import load_words
 from parity_exp.recordings.looks import Looks, baseline_among, look_of
+from parity_exp.words import counted
 
 PERCENTILES = ("p99", "p99.9")
 WORST = 4.0
@@ -75,7 +76,8 @@ def standing_sentences(table: pd.DataFrame) -> list[str]:
     for policy, rows in table.groupby("policy", sort=False):
         parts = [
             f"{name} within {NOISE:.0%} of the best other policy or better at {(rows[name] <= 1 + NOISE).sum()} of "
-            f"{len(rows)} points, in the median {rows[name].median():.2f} of it, at worst {rows[name].max():.2f}"
+            f"{counted(len(rows), 'point')}, in the median {rows[name].median():.2f} of it, at worst "
+            f"{rows[name].max():.2f}"
             for name in PERCENTILES
         ]
         sentences.append(f"{policy}: {'; '.join(parts)}.")

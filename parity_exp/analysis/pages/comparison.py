@@ -44,6 +44,7 @@ from parity_exp.process.side_channels import beside
 from parity_exp.recordings import names
 from parity_exp.recordings.gathered import GatheredRun
 from parity_exp.recordings.search import natural_order
+from parity_exp.words import counted
 
 ROWS_SHOWN = 40
 """Tables with more rows are folded."""
@@ -132,7 +133,7 @@ class ComparisonPage(Page):
     @property
     def title(self) -> str:
         runs = self.tidy.runs
-        parts = [f"{len(runs):,} run{'s' * (len(runs) != 1)}"]
+        parts = [counted(len(runs), "run")]
         if "dataset" in runs:
             for name in ("dataset", "architecture", "encoder"):
                 values = [str(value) for value in runs[name].dropna().unique()]
@@ -150,10 +151,10 @@ class ComparisonPage(Page):
         commands = self.tidy.runs["command"].value_counts()
         kinds = ", ".join(f"{count:,} {command}" for command, count in commands.items())
         patterns = ", ".join(self.looked_for)
-        counted = f"Run directories in {patterns}: {len(self.gathered):,} ({kinds})."
+        found = f"Run directories in {patterns}: {len(self.gathered):,} ({kinds})."
         standing = standing_sentences(standings(self.tidy.serving, self.tidy.looks))
         policies = policy_findings(self.tidy.serving, self.tidy.looks)
-        return [counted, *encoder_findings(self.measured), *policies, *standing]
+        return [found, *encoder_findings(self.measured), *policies, *standing]
 
     def sections(self) -> list[Section]:
         serving = self.tidy.serving
@@ -229,7 +230,7 @@ class ComparisonPage(Page):
         if not rows:
             return Section("problems", "Problems")
         text = ["Runs that are unfinished or damaged; what could be read of the others is counted above."]
-        title = f"{len(rows):,} problem{'s' * (len(rows) != 1)}"
+        title = counted(len(rows), "problem")
         return Section(
             "problems", "Problems", text, [Table(("run", "problem"), rows, title, len(rows) > 5 * ROWS_SHOWN)]
         )

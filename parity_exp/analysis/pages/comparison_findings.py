@@ -6,6 +6,7 @@ from parity_exp.analysis.pages.findings import NOISE
 from parity_exp.analysis.runs.best_settings import best_settings
 from parity_exp.analysis.tables.numbers import percent
 from parity_exp.recordings.looks import Looks, baseline_among
+from parity_exp.words import QUERY, counted
 
 MOST = 8
 """So many sentences of a kind; more would not be read."""
@@ -67,17 +68,20 @@ def comparison_warnings(runs: pd.DataFrame, measured: pd.DataFrame, serving: pd.
             f"{_runs(wrong)} of {len(runs):,} {'has' if wrong == 1 else 'have'} something wrong or unfinished; they "
             "stand under Problems. Runs without metrics are in no table or figure."
         )
-    for name, words in (("lost", "queries that were sent and never answered"), ("duplicates", "answers too many")):
+    for name, of, words in (
+        ("lost", QUERY, "sent and never answered"),
+        ("duplicates", ("answer",), "too many"),
+    ):
         if name in serving and serving[name].fillna(0).sum() > 0:
             where = serving.loc[serving[name] > 0, "run"].nunique()
-            lines.append(f"{serving[name].sum():,.0f} {words}, in {_runs(where)}. These must be 0.")
+            lines.append(f"{counted(serving[name].sum(), *of)} {words}, in {_runs(where)}. There must be none.")
     if not measured.empty:
         keys = ["dataset", "architecture", "encoder", "decoder", "k", "r", "variant"]
         repeated = measured.groupby(keys, dropna=False).size()
         once = int((repeated == 1).sum())
         if once:
             lines.append(
-                f"{once:,} of {len(repeated):,} codes ran once, so nothing is known of their spread over seeds."
+                f"{once:,} of {counted(len(repeated), 'code')} ran once, so nothing is known of the spread over seeds."
             )
     return lines
 
@@ -87,4 +91,4 @@ def _some(sentences: list[str], rest: str) -> list[str]:
 
 
 def _runs(count: int) -> str:
-    return f"{count:,} run{'s' * (count != 1)}"
+    return counted(count, "run")

@@ -12,6 +12,7 @@ from parity_exp.analysis.tables.numbers import number, percent
 from parity_exp.analysis.tables.quality import score_name
 from parity_exp.recordings.looks import Looks, baseline_among
 from parity_exp.recordings.troubles import Trouble
+from parity_exp.words import QUERY, counted
 
 NOISE = 0.05
 """Latencies that differ by less than this share are called about the same."""
@@ -126,11 +127,12 @@ def warnings(policies: Mapping[str, Metrics], queries: int | None = None) -> lis
     for policy, values in policies.items():
         measured = int(values["queries"])
         if queries is not None and measured < queries:
-            lines.append(f"{policy}: {measured:,} of {queries:,} queries measured; the run ended before.")
-        if values.get("lost"):
-            lines.append(f"{policy}: {values['lost']:,.0f} queries were sent and never answered.")
+            lines.append(f"{policy}: {measured:,} of {counted(queries, *QUERY)} measured; the run ended before.")
+        lost = values.get("lost") or 0
+        if lost:
+            lines.append(f"{policy}: {counted(lost, *QUERY)} {'was' if lost == 1 else 'were'} sent and never answered.")
         if values.get("duplicates"):
-            lines.append(f"{policy}: {values['duplicates']:,.0f} answers too many. This is a defect.")
+            lines.append(f"{policy}: {counted(values['duplicates'], 'answer')} too many. This is a defect.")
         if values.get("fraction/error"):
             lines.append(f"{policy}: {percent(values['fraction/error'])} of the clients got an error.")
         if values.get("fraction/not_finite"):
@@ -146,8 +148,8 @@ def warnings(policies: Mapping[str, Metrics], queries: int | None = None) -> lis
     few = min((int(values["queries"]) for values in policies.values()), default=0)
     if policies and few < 1000 * FEW:
         lines.append(
-            f"p99.9 of {few:,} queries rests on the slowest {max(1, few // 1000)}; serve more (load.queries) before "
-            "reading much into it."
+            f"p99.9 of {counted(few, *QUERY)} rests on the slowest {max(1, few // 1000)}; serve more (load.queries) "
+            "before reading much into it."
         )
     return lines
 
@@ -155,7 +157,7 @@ def warnings(policies: Mapping[str, Metrics], queries: int | None = None) -> lis
 def _hanging(values: Metrics) -> str:
     """That instances hung, where they did: it may be why answers came too late."""
     hangs = values.get("hangs", 0)
-    return f" Instances hung {hangs:,.0f} time{'s' * (hangs != 1)} meanwhile; see what went wrong." if hangs else ""
+    return f" Instances hung {counted(hangs, 'time')} meanwhile; see what went wrong." if hangs else ""
 
 
 def error_warnings(errors: pd.DataFrame) -> list[str]:
@@ -259,7 +261,7 @@ def _ratio(value: float, base: float, better: str, worse: str) -> str:
 
 def _instances(values: Metrics) -> str:
     count = values.get("instances")
-    return "instances unknown" if count is None else f"{count:.0f} instance{'s' * (count != 1)}"
+    return "instances unknown" if count is None else counted(count, "instance")
 
 
 def _ms(values: Metrics, name: str) -> str:

@@ -9,6 +9,7 @@ from parity_exp.analysis.pages.page import Picture, Section, Table
 from parity_exp.analysis.runs.tidy import Tidy
 from parity_exp.analysis.tables.policy_map import PERCENTILES, REBUILT_APART, TASKS_APART, crossed
 from parity_exp.recordings.looks import KNOWN
+from parity_exp.words import counted
 
 FEWEST_POINTS = 4
 """Of fewer there is no map."""
@@ -63,5 +64,7 @@ def _sentences(points: pd.DataFrame) -> list[str]:
             words += f", {over:.2f} of the baseline's latency)" if over == over else ")"
             parts.append((len(own), words))
         told = "; ".join(words for _, words in sorted(parts, reverse=True))
-        sentences.append(f"By p{percentile:g}, of {len(some)} points: {told}. The numbers in brackets are medians.")
+        sentences.append(
+            f"By p{percentile:g}, of {counted(len(some), 'point')}: {told}. The numbers in brackets are medians."
+        )
     return sentences

@@ -16,6 +16,7 @@ from parity_exp.recordings.descriptions import class_of, is_component, settings_
 from parity_exp.recordings.looks import Looks, look_of
 from parity_exp.recordings.metric_keys import SIMULATED, prefix_of
 from parity_exp.recordings.reader import Recordings
+from parity_exp.words import counted
 
 Config = Mapping[str, Any]
 Descriptions = Mapping[str, Mapping[str, str]]
@@ -78,7 +79,7 @@ def coded_facts(config: Config, said: Descriptions | None = None) -> Table:
     facts: dict[str, tuple[str, object]] = {
         "data set": ("dataset", f"{_name(config, 'dataset')}: {describe(dataset)}" if dataset else None),
         "architecture": ("architecture", _there(config.get("architecture"))),
-        "base model": ("", base.get("checkpoint") or (f"trained for {epochs} epochs" if epochs else None)),
+        "base model": ("", base.get("checkpoint") or (f"trained for {counted(epochs, 'epoch')}" if epochs else None)),
         "base architecture": ("base.architecture", _there(base.get("architecture"))),
         "parity architecture": ("parity.architecture", _there(_part(config, "parity").get("architecture"))),
         "k, r": ("", f"{config.get('k')}, {config.get('r')}"),
@@ -133,8 +134,8 @@ def load_sentences(config: Config, recordings: Recordings, metrics: Mapping[str,
     measured = max((len(table) for table in recordings.queries.values()), default=0)
     if arrivals_s is not None and len(arrivals_s) < measured:
         sentences.append(
-            f"{len(arrivals_s):,} clients; each sent its next query when its last was answered, so a slow policy gets "
-            "fewer queries a second than a fast one."
+            f"{counted(len(arrivals_s), 'client')}; each sent its next query when its last was answered, so a slow "
+            "policy gets fewer queries a second than a fast one."
         )
     elif arrivals_s is not None and len(arrivals_s) > 1:
         gaps_s = np.diff(arrivals_s.to_numpy())

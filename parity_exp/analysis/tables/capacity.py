@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from parity_exp.analysis.tables.numbers import number, percent
+from parity_exp.words import counted
 
 
 def machines_by_policy(plan: pd.DataFrame) -> pd.DataFrame:
@@ -57,7 +58,7 @@ def capacity_findings(plan: pd.DataFrame) -> list[str]:
     name = name_of(plan.to_dict("records")[0])
     sentences = []
     for slo_ms, machines in machines_by_policy(plan).iterrows():
-        met = [f"{policy} {count:,.0f} machines" for policy, count in machines.dropna().sort_values().items()]
+        met = [f"{policy} {counted(count, 'machine')}" for policy, count in machines.dropna().sort_values().items()]
         lacking = [str(policy) for policy in machines.index[machines.isna()]]
         parts = [", ".join(met)] if met else []
         parts += [f"cannot be kept by {', '.join(lacking)}"] if lacking else []
