@@ -222,7 +222,7 @@ def test_without_equal_resources_the_first_policy_is_the_baseline() -> None:
     ("change", "warning"),
     [
         ({"lost": 2}, "2 queries were sent and never answered"),
-        ({"duplicates": 1}, "1 answers too many"),
+        ({"duplicates": 1}, "1 answer too many"),
         ({"queries": 15000}, "15,000 of 20,000 queries measured"),
         ({"queries": 4000}, "rests on the slowest 4"),
         ({"fraction/default": 0.2}, "latencies stop at the deadline"),

@@ -1,5 +1,6 @@
 """Columns of recordings: one definition, which serving and simulation both keep to."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +69,15 @@ def test_policies_come_in_the_order_of_the_run_and_others_by_name(tmp_path: Path
     for name in ("b", "a", "c"):
         recorder().save(tmp_path, name)
     assert list(read_recordings(tmp_path, ["c", "gone"]).queries) == ["c", "a", "b"]
+
+
+def test_the_documents_name_every_column_and_which_of_them_simulations_lack() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "run-directory.md").read_text()
+    section = page.partition("## Columns of queries and tasks")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
+    rows = [row for row in rows if ".parquet" not in row[0]]
+    there = {row[-1].strip()[:3]: set[str]() for row in rows}
+    for row in rows:
+        there[row[-1].strip()[:3]] |= set(re.findall(r"`(\w+)`", row[0]))
+    assert there["yes"] == {*columns.QUERIES, *columns.FRONTEND, *columns.TASKS}
+    assert there["no"] == {*columns.ANSWERS, *columns.SPOILT, "label", "predicted"}
