@@ -8,6 +8,7 @@ import torch
 
 from tests.conftest import Run, metrics, run_dirs
 from tests.data.files import write_speech_commands
+from tests.data.texts import write_table
 from tests.stand_in.test_training import CODES, NON_SYSTEMATIC, RECIPES, SETTINGS
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")]
@@ -71,22 +72,8 @@ def test_codes_without_training_are_searched_and_measured(run: Run, folder: Path
     check(run, folder, "accuracy", "dataset.limit=1000", *NON_SYSTEMATIC[name])
 
 
-def test_models_are_averaged_and_backups_are_trained(run: Run, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        check(run, folder, "accuracy", "dataset.limit=1000", "evaluation.backups=[backup,multiplexed_backup]")
-    check_recorded(caplog)
-
-
-def test_different_models_are_averaged(run: Run, folder: Path) -> None:
-    check(run, folder, "accuracy", "dataset.limit=1000", "code=fisher", "members.max_epochs=1")
-
-
 def test_texts_are_learned(run: Run, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    table = folder / "texts.csv"
-    rows = [
-        f"{word} {number} of {'many' if number % 2 else 'few'} words,{word}" for number in range(300) for word in "ab"
-    ]
-    table.write_text("\n".join(["text,label", *rows]))
+    table = write_table(folder / "mails.csv", 600)
     small = ("architecture=text_transformer", "architecture.width=16", "dataset.max_length=16", "batch_groups=16")
     with caplog.at_level(logging.WARNING):
         check(run, folder, "accuracy", "dataset=csv", f"dataset.path={table}", "encoder=concat", "k=3", *small)

@@ -360,7 +360,8 @@ def _made_on_the_cpu(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """``torch.tensor`` and its like, which copy numbers in a way that a device in Python cannot take part in."""
 
     def make(*args: Any, device: Any = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
-        device = torch.get_default_device() if device is None and not isinstance(args[0], Tensor) else device
+        # Not torch.get_default_device(), which makes a tensor to see where it comes to lie.
+        device = torch.utils._device.CURRENT_DEVICE if device is None and not isinstance(args[0], Tensor) else device
         if device is None or torch.device(device).type != KIND:
             rest = {"requires_grad": True} if requires_grad else {}
             return function(*args, device=device, **rest, **kwargs)

@@ -1,15 +1,19 @@
 """Every recipe, code, task and kind of data set is trained and measured on an accelerator, from the command line."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
+from parity_exp.experiment.config_folder import config_folder
 from tests.conftest import Run, metrics, run_dirs
 from tests.data.files import write_cub, write_image_folder, write_speech_commands
+from tests.data.texts import write_table
 from tests.slow_cases import slow_but
 from tests.stand_in.forwards import Forwards
 
@@ -24,6 +28,8 @@ RECIPES = {
     "fast": ("recipe=fast",),
     "parm": ("recipe=parm",),
     "learning_a_code": ("recipe=learning_a_code",),
+    "parm_one_cycle": ("recipe=parm_one_cycle",),
+    "parm_from_base": ("recipe=parm_from_base",),
 }
 
 CODES = {
@@ -35,18 +41,36 @@ CODES = {
     "learned decoder": ("recipe=parm", "decoder=mlp", "objective=kl"),
     "signs": ("recipe=parm", "position_code=signs", "architecture=lenet", "architecture.hidden=8"),
     "modulation": ("recipe=parm", "position_code=modulation", "initialisation=base"),
+    "mixture": ("decoder=mixture", "encoder=concat", "architecture=lenet", "architecture.hidden=8"),
+    "residual": ("decoder=residual", "encoder=concat"),
+    "vandermonde": ("generator=vandermonde", "decoder=subtraction", "position_code=none", "initialisation=paper"),
 }
+
+APART = {
+    "lenet": ("architecture=lenet", "architecture.hidden=8", "decoder=places"),
+    "vgg": ("architecture=vgg11",),
+    "resnet": ("architecture=resnet18", "architecture.width=4"),
+    "mobilenet": ("architecture=mobilenet_v2",),
+    "vision transformer": ("architecture=vit", "architecture.patch=2", "architecture.width=16"),
+}
+"""Networks whose parity models keep queries apart that lie side by side."""
 
 NON_SYSTEMATIC = {
     "berrut": ("code=berrut",),
     "nercc": ("code=nercc", "code.encoder_weight=0.001"),
     "two stragglers": ("code=berrut", "code.stragglers=2", "k=3"),
     "byzantine": ("code=berrut", "code.byzantine=1"),
+    "barycentric": ("code=barycentric",),
+    "b-spline": ("code=b_spline",),
+    "different models": ("code=fisher", "members.max_epochs=1"),
     "byzantine nercc": ("code=nercc", "code.byzantine=1", "code.encoder_weight=0", "code.decoder_weight=0.001"),
 }
 
 SETTINGS = {
     "mixed precision": ("trainer.precision=bf16-mixed", "objective=cross_entropy"),
+    "small models beside it": ("evaluation.backups=[backup,multiplexed_backup]",),
+    **{name: (f"objective={name}",) for name in ("decoded_mse", "distillation", "distillation_and_labels")},
+    "groups that are alike": ("groups.correlated=0.8",),
     "other steps": (
         "optimisation.accumulate_grad_batches=2", "optimisation.gradient_clip_val=1.0", "optimizer=sgd",
         "scheduler=cosine", "objective=weighted_sum",
@@ -74,6 +98,28 @@ def test_systematic_codes_are_trained_and_measured(run: Run, folder: Path, forwa
     assert forwards.only_on("pretend")
     costs = metrics(run_dir)
     assert costs["cost/base_flops"] > 0 and costs["cost/decode_us"] > 0
+
+
+@pytest.mark.parametrize("name", APART)
+@pytest.mark.slow
+def test_networks_that_keep_queries_apart_are_trained_and_measured(
+    run: Run, folder: Path, forwards: Forwards, name: str
+) -> None:
+    check_measured(trained(run, folder, "dataset.limit=40", "encoder=concat", "k=4", *APART[name]))
+    assert forwards.only_on("pretend")
+
+
+@pytest.mark.slow
+def test_every_choice_of_a_code_is_tried_here() -> None:
+    commands = [*RECIPES.values(), *CODES.values(), *APART.values(), *SETTINGS.values(), *NON_SYSTEMATIC.values()]
+    tried: dict[str, set[str]] = defaultdict(set)
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        for words in commands:
+            choices = compose("config", [*words], return_hydra_config=True).hydra.runtime.choices
+            for group, choice in choices.items():
+                tried[group].add(choice)
+    for group in ("recipe", "code", "encoder", "decoder", "generator", "position_code", "initialisation", "objective"):
+        assert {path.stem for path in (config_folder() / group).glob("*.yaml")} <= tried[group], group
 
 
 @pytest.mark.parametrize("name", NON_SYSTEMATIC)
@@ -117,6 +163,16 @@ def test_every_task_and_kind_of_data_set_is_learned(
     if code == "berrut":
         overrides = (*(word for word in overrides if word.partition("=")[0] not in ("batch_groups", "initialisation")),)
     check_measured(trained(run, folder, *overrides, f"code={code}"), quality)
+    assert forwards.only_on("pretend")
+
+
+@pytest.mark.parametrize("task", [(), ("task=embedding", "task.width=8")], ids=["classes", "embeddings"])
+@pytest.mark.slow
+def test_texts_are_learned(run: Run, folder: Path, forwards: Forwards, task: tuple[str, ...]) -> None:
+    table = write_table(folder / "mails.csv", 120)
+    small = ("architecture=text_transformer", "architecture.width=16", "architecture.depth=1", "dataset.max_length=12")
+    run_dir = trained(run, folder, "dataset=csv", f"dataset.path={table}", *small, "encoder=concat", "k=3", *task)
+    assert metrics(run_dir)["cost/base_flops"] > 0
     assert forwards.only_on("pretend")
 
 
