@@ -479,23 +479,24 @@ class Desk:
         if not self.changed:
             return
         self.changed = False
+        running = self._running
         for queues in self._in_order:
             if not queues.changed:
                 continue
             queues.changed = False
-            running, placements, policy = self._running, self.placements, self.policy
             while not queues.is_empty and (work := queues.place()) is not None:
                 work.state = PLACED
                 work.placed_s = now_s
                 work.number = self._placed
                 self._placed += self.frontends
-                if running[work.instance] is None:
-                    running[work.instance] = work
+                instance = work.instance
+                if running[instance] is None:
+                    running[instance] = work
                 else:
-                    self._further.setdefault(work.instance, set()).add(work)
-                placements.append(work)
+                    self._further.setdefault(instance, set()).add(work)
+                self.placements.append(work)
                 if self._tells_placed:
-                    policy.placed(work, now_s)
+                    self.policy.placed(work, now_s)
 
     # ---- actions of the policy
 

@@ -147,7 +147,7 @@ class SharedParity(Parity):
         Parity.arrived(self, batch, now_s)  # quicker than super()
 
     def placed(self, work: Work, now_s: float) -> None:
-        if self.hedges:
+        if self.hedges and work.batch is not None:
             self.hedging.placed(work, now_s)
 
     def finished(self, work: Work, now_s: float) -> None:

@@ -53,7 +53,8 @@ class Slowness:
         if slow or share:
             self.shares[instance] = share = share + WEIGHT * (slow - share)
         self.tasks = tasks = self.tasks + 1
-        self.share_of_all += (slow - self.share_of_all) * (WEIGHT_OF_ALL if tasks >= FIRST else 1 / tasks)
+        of_all = self.share_of_all
+        self.share_of_all = of_all + (slow - of_all) * (WEIGHT_OF_ALL if tasks >= FIRST else 1 / tasks)
         return share
 
     def failed(self) -> None:
