@@ -254,6 +254,8 @@ def test_latency_experiments_are_parms(name: str, instances: int, sweep: dict[st
     wanted = ["parity", "approximate_backup"] if name == "fig13" else ["equal_resources", "parity"]
     others = ["hedged", "duplicates", "shared_parity", "adaptive"] if name == "fig9a" else []
     assert list(config.redundancy) == wanted + others
+    if others:
+        assert list(resolved(f"parm/{name}_small").redundancy) == wanted + others
     if name == "fig12":
         assert list(config.straggler) == ["multitenancy"]
     else:

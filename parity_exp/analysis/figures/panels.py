@@ -1,5 +1,6 @@
 """Panels of pictures that compare runs: each holds what is comparable, and says what that is."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
@@ -19,7 +20,7 @@ GREY = "#777777"
 
 UNANSWERED = (0, (1, 1))
 
-TITLE_WIDTH, TITLE_LINES = 40, 3  # characters and lines of a panel's title
+TITLE_WIDTH, TITLE_LINES = 40, 4  # characters and lines of a panel's title
 
 PANELS, COLUMNS = 6, 3
 
@@ -56,7 +57,9 @@ def _title(part: pd.DataFrame, keys: Sequence[str]) -> str:
         if row[key] not in ("", "-"):
             equals = {"k": f"k{EQUALS}", "r": f"r{EQUALS}", "load": "load "}.get(key, "")
             words.append(f"{equals}{row[key]}")
-    return "\n".join(wrap(", ".join(words), TITLE_WIDTH)[:TITLE_LINES])
+    # Of a key's place the last two words, which tell one from another and leave room for all that differs.
+    title = re.sub(r"[\w.]+\.(\w+\.\w+=)", r"\1", ", ".join(words))
+    return "\n".join(wrap(title, TITLE_WIDTH, max_lines=TITLE_LINES, placeholder=" ..."))
 
 
 def grid(count: int) -> tuple[Figure, list[Axes]]:
@@ -69,7 +72,7 @@ def grid(count: int) -> tuple[Figure, list[Axes]]:
     )
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes:
-        axis.tick_params(labelsize=8)
+        axis.tick_params(which="both", labelsize=8)
         axis.xaxis.label.set_fontsize(9)
         axis.yaxis.label.set_fontsize(9)
     for axis in axes[count:]:

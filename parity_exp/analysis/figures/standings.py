@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from parity_exp.analysis.figures.axes import clean
+from parity_exp.analysis.figures.axes import clean, milliseconds
 from parity_exp.analysis.figures.colours import PLAIN, Palette
 from parity_exp.analysis.figures.panels import Plate
 from parity_exp.analysis.figures.policies_compared import CODE, ENVIRONMENT
@@ -25,6 +25,9 @@ WORST = 4.0
 
 MOST_POLICIES, MOST_SETTINGS, MOST_PANELS = 8, 12, 6
 FEWEST_VALUES = 3
+
+WIDE = 10
+"""Values whose largest is more than so many times the least stand on a logarithmic axis."""
 
 
 def standing_figures(tidy: Tidy, points: pd.DataFrame, palette: Palette = PLAIN) -> dict[str, Plate]:
@@ -157,10 +160,14 @@ def gap_ratio(tidy: Tidy, palette: Palette = PLAIN) -> Plate | None:
         axis.axvline(usual[key], color="#777777", lw=0.8, ls=":")
         axis.set_xlabel(key, fontsize=8)
         values = some[key]
-        if values.min() > 0 and values.max() / values.min() > 10:
+        if values.min() > 0 and values.max() / values.min() > WIDE:
             axis.set_xscale("log")
-        axis.tick_params(labelsize=8)
+        axis.tick_params(which="both", labelsize=8)
         clean(axis)
+    ratios = pd.concat([some["ratio"] for some in shown.values()])
+    if ratios.min() > 0 and ratios.max() / ratios.min() > WIDE:
+        axes[0].set_yscale("log")  # of all, for they share it; otherwise one long line leaves the others no room
+        milliseconds(axes[0].yaxis)
     for axis in axes[len(several) :]:
         axis.set_axis_off()
     for axis in axes[::columns]:

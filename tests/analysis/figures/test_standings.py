@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from parity_exp.analysis.figures.panels import panels
 from parity_exp.analysis.figures.standings import gap_ratio, policy_standings, standing_sentences, standings
 from parity_exp.analysis.pages.comparison import write_comparison
 from parity_exp.analysis.runs.tidy import Tidy
@@ -82,6 +83,16 @@ def test_a_ratio_of_gaps_is_drawn_over_each_number_that_varies(tidy: Tidy) -> No
     line = next(line for line in axis.get_lines() if line.get_label() == "adaptive")
     assert list(line.get_xdata()) == [0.1, 0.2, 0.4]
     assert list(line.get_ydata()) == pytest.approx([380 / 30, 780 / 30, 1180 / 30])
+    assert axis.get_yscale() == "log", "parity gains a tenth of that"
+
+
+def test_panels_say_all_that_tells_them_apart() -> None:
+    strengths = ["0.1", "0.2"]
+    same = "simulated simulate.service_time.mean_extra=0.05 straggler.shuffle.transfers=4 straggler.shuffle.seed=1"
+    table = pd.DataFrame({"setting": [f"{same} straggler.shuffle.mean_extra={strength}" for strength in strengths]})
+    titles = [title for title, _ in panels(table, ["setting"], lambda part: len(part) > 0)[0]]
+    assert [title.split()[-1] for title in titles] == [f"shuffle.mean_extra={strength}" for strength in strengths]
+    assert all(len(line) <= 40 for title in titles for line in title.splitlines())
 
 
 def test_nothing_is_drawn_of_what_has_nothing_to_compare(tidy: Tidy) -> None:
