@@ -54,8 +54,8 @@ TABLE = (
     Section("evaluation", "evaluation", ("resume", "evaluate"), ignored_by=WITHOUT_NETWORKS),
     Section("architecture", "base", ignored_by=("load",)),
     Section("base", "base", ignored_by=WITHOUT_NETWORKS),
-    Section("trainer", "base", ("resume", "evaluate", "serve"), ignored_by=WITHOUT_NETWORKS),
-    Section("acceleration", "base", ("resume", "evaluate", "serve"), ignored_by=WITHOUT_NETWORKS),
+    Section("trainer", "base", ("resume", "evaluate", "serve")),
+    Section("acceleration", "base", ("resume", "evaluate", "serve")),
     Section("optimisation", "base", ("resume",), ignored_by=WITHOUT_NETWORKS),
     Section("k", "code"),
     Section("groups", "code", ("evaluate", "serve"), ignored_by=WITHOUT_NETWORKS),
@@ -109,12 +109,18 @@ def changed_by(command: Command) -> tuple[str, ...]:
 REPORTED = ("outputs", "runs")
 """All that ``report`` looks at."""
 
+OF_THE_PLACE = ("tracker", "trust", "trainer", "acceleration", "hydra")
+"""Sections that say where and how jobs run, not what they do: scripts write them beside every command."""
+
 
 def ignored_by(command: str) -> tuple[str, ...]:
-    """Names of the sections that change nothing of what a command does where no stored run is given."""
-    if command == "report":
-        return tuple(section.name for section in TABLE if section.name not in (*REPORTED, "hydra"))
-    return tuple(section.name for section in TABLE if command in section.ignored_by)
+    """Names of the sections that would change what is done, but nothing of what this command does without a run."""
+    return tuple(
+        section.name
+        for section in TABLE
+        if section.name not in OF_THE_PLACE
+        and (section.name not in REPORTED if command == "report" else command in section.ignored_by)
+    )
 
 
 SERVED = tuple(name for name in changed_by("serve") if name in of_part("serving"))

@@ -124,9 +124,9 @@ def test_simulations_do_not_look_at_networks_and_reports_only_at_runs() -> None:
 
 TRAINED_ANEW = {"url", "run", "runs"}
 OF_NETWORKS = {
-    "acceleration", "backup", "base", "batch_groups", "compare", "endpoint", "epochs", "evaluation", "generator",
+    "backup", "base", "batch_groups", "compare", "endpoint", "epochs", "evaluation", "generator",
     "groups", "grpc_port", "initialisation", "members", "multiplexed_backup", "objective", "optimisation", "optimizer",
-    "port", "position_code", "resume", "runs", "scheduler", "trainable", "trainer",
+    "port", "position_code", "resume", "runs", "scheduler", "trainable",
 }  # fmt: skip
 IGNORED = {
     "train": {*TRAINED_ANEW, "compare"},
@@ -137,7 +137,7 @@ IGNORED = {
         *OF_NETWORKS, "architecture", "code", "decoder", "encoder", "frontend_split", "frontends", "parity", "plan",
         "pool", "queue", "redundancy", "simulate", "straggler",
     },
-    "report": {*CONFIG} - {"outputs", "runs"},
+    "report": {*CONFIG} - {"outputs", "runs", "tracker", "trust", "trainer", "acceleration"},
 }  # fmt: skip
 """What each command does nothing with where no run is given; others cannot do without one, and say what they take."""
 
@@ -164,7 +164,7 @@ def test_what_a_command_does_not_look_at_is_refused_in_a_line(command: str) -> N
             "report does not look at run, so that would change nothing; did you mean runs=?",
         ),
         ("report", "recipe=fast", "report does not look at recipe"),
-        ("report", "~tracker", "report does not look at tracker"),
+        ("report", "~load", "report does not look at load"),
         ("simulate", "architecture@backup.architecture=lenet", "simulate does not look at backup"),
         ("simulate", "dataset=mnist", "simulate does not look at dataset"),
         ("load", "redundancy=hedged", "load does not look at redundancy"),
@@ -178,7 +178,8 @@ def test_choices_are_refused_likewise(command: str, override: str, words: str) -
 def test_what_commands_look_at_is_not_refused() -> None:
     assert refused("distribution@simulate.service_time=pareto", "experiment=parm/fig9a", command="simulate") is None
     assert refused("ejection@redundancy.hedged.ejection=envoy", command="load") is not None
-    assert refused("runs=[a,b]", "outputs=here", command="report") is None
+    assert refused("runs=[a,b]", "outputs=here", "tracker=none", "trainer=cpu", command="report") is None
+    assert refused("trainer.accelerator=cpu", command="simulate") is None
     assert refused("dataset=mnist", "load.rate_qps=3", command="load") is None
 
 
