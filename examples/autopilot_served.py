@@ -12,7 +12,7 @@ its own: a quiet core for two of them is enough (four frontends want one each), 
 instead of the policies. One that fails leaves the others alone.
 
 What was served on one machine can be simulated on another: `--what served` writes `latencies-served.parquet`, and
-`--what simulated` with the same `--out` sets the simulations beside it.
+`--what simulated` with the same `--seconds` and `--out` sets the simulations beside it.
 
 Try it with `--only 0 --seconds 5 --jobs 1`.
 """
@@ -299,7 +299,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", type=int, nargs="+", choices=range(len(POINTS)), help="these points; all")
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
-    parser.add_argument("--what", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--what", nargs="*", choices=KINDS, default=KINDS, help="nothing: tell of what is there")
     parser.add_argument("--seconds", type=float, default=50.0, help="of arrivals, for each policy of a point")
     parser.add_argument("--queries", type=int, help="as many seconds as this many queries take, instead")
     parser.add_argument("--jobs", type=int, default=4, help="policies at once, each on a cluster of its own")

@@ -72,6 +72,8 @@ def test_what_is_served_on_real_instances_stands_beside_its_simulation(tmp_path:
     said = both.stdout.splitlines()[-2:]
     assert [line.partition(":")[0] for line in said] == ["point 0 served", "point 0 simulated"]
     assert all("(hedged)" in line for line in said)
+    again = run_script("autopilot_served.py", tmp_path, *words, "--what")
+    assert again.stdout.splitlines() == both.stdout.splitlines()[2:], "nothing is run, and the same is told"
 
 
 def test_a_policy_that_the_limit_cuts_off_is_named_and_no_process_is_left(tmp_path: Path) -> None:
