@@ -5,6 +5,8 @@ size, code, load, service times, stragglers and number of frontends. On each it 
 and writes by how much its p99 and p99.9 are above the best other one's. Number n is the same cluster wherever it is
 drawn, so that a run can be continued with `--first`. Point it at a policy of yours.
 
+So it does for each of the others, beside the best of them.
+
 Whoever is best of eight in one run has been lucky as well. With `--seeds 3` each cluster is simulated three times, with
 other arrivals, stragglers and service times, and the best other policy is the one that is best over the three together.
 Each run alone is told beside that: what the policy comes to over the luckiest of the run, and what the one that is best
@@ -184,6 +186,8 @@ def row_of(cluster: dict[str, object], runs: list[Latencies], policy: str, since
         row[f"{percentile} later over the best"] = round(over_the_best(later, policy)[0], 3)
         for name in POLICIES:
             compromise[name] = max(compromise[name], together[name] / together[best])
+            if name != policy:
+                row[f"{percentile} of {name} over the best"] = round(together[name] / together[best], 3)
         if len(runs) > 1:
             for turn, one in enumerate(runs, 1):
                 alone = at(percentile, [one])
@@ -225,11 +229,15 @@ def main() -> None:
         rows.append(row_of(made[0][0], [latencies for _, latencies in made], arguments.policy, arguments.later))
         if arguments.out:
             pd.DataFrame(rows).to_csv(arguments.out, index=False)
-        told = {name: value for name, value in rows[-1].items() if " of run " not in name}
+        told = {name: value for name, value in rows[-1].items() if " of " not in name}
         print(" ".join(f"{name}={value}" for name, value in told.items()), flush=True)
     table = pd.DataFrame(rows)
     both = table["one other policy over the best at both"]
     print(f"one other policy is within 5 % at both percentiles at {(both <= 1.05).sum()} of {len(both)} points")
+    for percentile in PERCENTILES:
+        for name in POLICIES:
+            if name != arguments.policy:
+                print(summary(table, percentile, f" of {name}", [f"{percentile} of {name} over the best"]))
     for percentile in PERCENTILES:
         if arguments.seeds > 1:
             own = [name for name in table if name.startswith(f"{percentile} over the best of run")]

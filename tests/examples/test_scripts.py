@@ -35,8 +35,12 @@ def test_clusters_that_nobody_tuned_for_are_drawn_again_by_their_numbers(tmp_pat
         tables.append((tmp_path / "unseen.csv").read_text())
     first, second = tables
     assert first == second and [row.split(",")[0] for row in first.splitlines()] == ["point", "1", "2"]
-    said = done.stdout.splitlines()[-2:]
-    assert [line.partition(":")[0] for line in said] == ["p99", "p99.9"] and all("of 2 points" in line for line in said)
+    said = done.stdout.splitlines()
+    assert [line.partition(":")[0] for line in said[-2:]] == ["p99", "p99.9"]
+    assert all("of 2 points" in line for line in said[-2:])
+    others = [line for line in said if line.startswith(("p99 of ", "p99.9 of "))]
+    assert len(others) == 16, "of eight others, of which the best is one"
+    assert pd.read_csv(tmp_path / "unseen.csv").filter(regex="^p99 of .* over the best$").min(axis=1).eq(1).all()
 
 
 @pytest.mark.slow
