@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.child_signals import heard_by_default
 
-POLICIES = ("NoRedundancy", "Hedged", "Parity", "Adaptive")
+POLICIES = ("NoRedundancy", "Hedged", "Parity", "SharedParity", "Adaptive")
 
 SIMULATES = """
 import sys, time
