@@ -37,9 +37,14 @@ class Duplicates(EqualResources):
         super().arrived(batch, now_s)
         if self.running and not self.actions.queues("base").idle:
             latest = next((work for work in reversed(self.running) if not work.stopping), None)
-            if latest is not None and latest.state is State.PLACED:
+            if latest is not None and latest.state is State.PLACED and not self._is_all_there_is(latest):
                 self.actions.stop(latest)
         self.dispatch(Work(BASE, "base", batch, low=True))
+
+    @staticmethod
+    def _is_all_there_is(work: Work) -> bool:
+        """Whether what it duplicates has been lost for good."""
+        return work.batch is not None and len(work.batch.under_way) == 1
 
     def cancel_queued(self, batch: Batch) -> None:
         for work in batch.under_way:
@@ -62,3 +67,7 @@ class Duplicates(EqualResources):
     def stopped(self, work: Work, now_s: float) -> None:
         self.running.pop(work, None)
         super().stopped(work, now_s)
+        batch = work.batch
+        if batch is not None and not batch.answered and not batch.under_way:
+            # What it duplicated has been lost for good since it was told to stop.
+            self.dispatch(Work(BASE, "base", batch, tries=work.tries))

@@ -61,6 +61,41 @@ def test_work_that_was_to_stop_may_be_done_before_or_be_lost() -> None:
     assert driver.on_instances() == [] and driver.sources(range(2)) == [AnswerSource.OWN] * 2
 
 
+def lose_own(driver: Driver, query: int) -> None:
+    """Let a query's own work be lost for good; what else instances have is done."""
+    while own := [task for task in driver.on_instances() if not task.low]:
+        for task in own:
+            if task in driver.tasks_of(query):
+                driver.fail(task)
+            else:
+                driver.finish(task)
+
+
+def test_a_duplicate_goes_on_where_what_it_duplicates_has_been_lost_for_good() -> None:
+    driver = Driver(Duplicates(2, 1), 1, interrupts=True)
+    driver.arrive()
+    lose_own(driver, 0)
+    (duplicate,) = driver.tasks_of(0)
+    driver.arrive()
+    driver.arrive()
+    assert driver.desk.stops == []
+    driver.finish(duplicate)
+    assert driver.sources([0]) == [AnswerSource.OWN]
+
+
+def test_a_query_is_tried_again_where_all_is_lost_after_its_duplicate_was_told_to_stop() -> None:
+    driver = Driver(Duplicates(2, 1), 1, interrupts=True)
+    driver.arrive()
+    driver.arrive()
+    (duplicate,) = driver.desk.stops
+    lose_own(driver, 0)
+    assert driver.tasks_of(0) == [duplicate]
+    driver.stop(duplicate)
+    (again,) = driver.tasks_of(0)
+    driver.finish(again)
+    assert driver.sources([0]) == [AnswerSource.OWN]
+
+
 def test_parity_queries_of_a_group_that_is_over_are_stopped() -> None:
     driver = Driver(Parity(2, 1), 2, interrupts=True)
     driver.arrive(2)
