@@ -191,7 +191,7 @@ class Memory:
     def _clock(self) -> Callable[[float], float]:
         """When something would have been, had arrivals before the last change come as quickly as those since then."""
         before, arrivals_s = self.before, self.arrivals_s
-        if not before:
+        if not before or arrivals_s[before] <= arrivals_s[0]:  # or all that is left of them came at once
             return lambda at_s: at_s
         change_s = arrivals_s[before]
         now_s = (arrivals_s[-1] - change_s) / (len(arrivals_s) - 1 - before)

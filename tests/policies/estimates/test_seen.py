@@ -51,6 +51,17 @@ def test_a_great_change_is_noticed_in_few_arrivals() -> None:
     assert arrivals < 60
 
 
+def test_what_is_left_of_before_a_change_may_have_come_at_once() -> None:
+    """As in traces whose clock knows whole seconds alone, once all but the last of these seconds has been forgotten."""
+    memory = Memory(3)
+    for second, count in ((1, 60), (2, 40), (3, 40)):
+        for _ in range(count):
+            memory.arrived(float(second))
+    memory.before = 30
+    past = memory.seen()
+    assert list(past.arrivals_s) == [1.0] * 60 + [2.0] * 40 + [3.0] * 40 and past.sure == 110
+
+
 def test_what_was_before_a_change_is_told_as_if_it_had_been_at_the_new_rate() -> None:
     memory = filled(600, 0.01)
     memory.gave_up(2, 5.0)
