@@ -36,8 +36,8 @@ class Comparison:
     def __init__(
         self,
         percentiles: Sequence[float],
-        task_cost: float = 0.0,
-        reconstruction_cost: float = 0.0,
+        task_cost: float,
+        reconstruction_cost: float,
         expected: Mapping[str, float] | None = None,
     ) -> None:
         self.percentiles = percentiles

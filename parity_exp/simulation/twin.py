@@ -27,6 +27,10 @@ LEAD = 500
 """So many of the past's last arrivals are played once before and do not count, so that nobody is judged by how empty
 the cluster was in the beginning, or how little was known then of slow instances."""
 
+LONG_LEAD = 5_000
+"""With several frontends so many, over several rounds where the past is shorter: copies that one of them makes delay
+what others have placed, which makes more copies. It takes hundreds of service times for that to grow, if it does."""
+
 CAUTION = 1.0
 """Arrivals are played that much faster, over the square root of the number that their rate is known from, which is by
 how much it may have been higher than seen: redundancy for which there is no room costs more than what is missing of
@@ -106,9 +110,10 @@ def _replay(seen: Seen, policy: Policy) -> Replayed:
     once_s, frontend_of = everyones_arrivals(seen)
     length_s = _length_s(seen)
     again = min(AGAIN, -(-ENOUGH // len(once_s)))
-    rounds = 1 + again
-    lead = min(LEAD, len(once_s))
-    first = len(once_s) - lead
+    lead = min(LEAD, len(once_s)) if seen.frontends == 1 else LONG_LEAD
+    before = -(-lead // len(once_s))
+    rounds = before + again
+    first = before * len(once_s) - lead
     arrivals_s = np.concatenate([once_s + turn * length_s for turn in range(rounds)])[first:]
     trace = [
         Disturbance(GONE, instance, lost_s + turn * length_s, back_s + turn * length_s)

@@ -34,7 +34,7 @@ def test_the_worst_of_the_percentiles_counts_and_what_was_paid_is_added(
 
 
 def test_earlier_replays_count_less_and_those_of_many_arrivals_more() -> None:
-    comparison = Comparison([99.0])
+    comparison = Comparison([99.0], 0.0, 0.0)
     comparison.learn({"a": flat(1.0), "b": flat(2.0)}, 1_000)
     comparison.learn({"a": flat(1.0), "b": flat(4.0)}, 2_000)
     weight = 1_000 * KEPT / (1_000 * KEPT + 2_000)
@@ -43,7 +43,7 @@ def test_earlier_replays_count_less_and_those_of_many_arrivals_more() -> None:
 
 
 def test_a_replay_may_have_less_weight() -> None:
-    comparison = Comparison([99.0])
+    comparison = Comparison([99.0], 0.0, 0.0)
     comparison.learn({"a": flat(1.0), "b": flat(2.0)}, 1_000)
     comparison.learn({"a": flat(1.0), "b": flat(4.0)}, 4_000, 0.1)
     assert comparison.arrivals == pytest.approx(1_000 * KEPT + 400)
@@ -51,14 +51,14 @@ def test_a_replay_may_have_less_weight() -> None:
 
 
 def test_what_chance_made_worst_once_at_each_percentile_does_not_add_up() -> None:
-    comparison = Comparison([98.0, 99.9])
+    comparison = Comparison([98.0, 99.9], 0.0, 0.0)
     comparison.learn({"a": flat(1.0), "b": flat(1.0, slow_s=[1.5] * 20)}, 10_000)
     comparison.learn({"a": flat(1.0, slow_s=[1.5] * 20), "b": flat(1.0)}, 10_000)
     assert max(comparison.costs.values()) < 1.5**0.6
 
 
 def test_what_has_been_forgotten_stays_until_there_is_something_new() -> None:
-    comparison = Comparison([99.0])
+    comparison = Comparison([99.0], 0.0, 0.0)
     comparison.learn({"a": flat(1.0), "b": flat(2.0)}, 1_000)
     comparison.forget()
     assert comparison.costs["b"] == pytest.approx(2.0) and comparison.arrivals == 0
@@ -67,7 +67,7 @@ def test_what_has_been_forgotten_stays_until_there_is_something_new() -> None:
 
 
 def test_what_was_expected_decides_between_ways_that_few_arrivals_hardly_tell_apart() -> None:
-    comparison = Comparison([99.0], expected={"usual": 1.0, "risky": 1.5})
+    comparison = Comparison([99.0], 0.0, 0.0, expected={"usual": 1.0, "risky": 1.5})
     played = {"usual": flat(1.04), "risky": flat(1.0)}
     comparison.learn(played, EXPECTED)
     assert comparison.costs == pytest.approx({"usual": 1.04**0.5, "risky": 1.5**0.5})
@@ -81,7 +81,7 @@ def test_what_was_expected_decides_between_ways_that_few_arrivals_hardly_tell_ap
 
 
 def test_a_replay_without_answers_does_not_count_for_ever() -> None:
-    comparison = Comparison([99.0])
+    comparison = Comparison([99.0], 0.0, 0.0)
     comparison.learn({"a": flat(inf)}, 1_000)
     assert comparison.costs == {"a": 1.0}, "where nobody answers all are alike"
     comparison.learn({"a": flat(1.0), "b": flat(inf)}, 1_000)
@@ -92,7 +92,7 @@ def test_a_replay_without_answers_does_not_count_for_ever() -> None:
 
 def test_what_happens_six_times_in_four_thousand_arrivals_is_seen_at_the_last_percentile() -> None:
     rare = Replayed([1.0] * 3_994 + [4.0] * 6, 1.0, 0.0)
-    comparison = Comparison([99.0, 99.9])
+    comparison = Comparison([99.0, 99.9], 0.0, 0.0)
     comparison.learn({"hedging": Replayed([1.0] * 3_994 + [2.0] * 6, 1.0, 0.0), "nothing": rare}, 4_000)
     assert comparison.costs["nothing"] > 1.2
     assert rare.percentile_s(99.75) == 1.0, "as the percentile that ten exceed does not"

@@ -13,7 +13,7 @@ from parity_exp.policies.estimates.seen import Memory, Seen
 from parity_exp.policies.policy import BASE, Batch, Work
 from parity_exp.policies.work import State
 from parity_exp.simulation.session import simulate
-from parity_exp.simulation.twin import SeenTimes, TwinInTime, everyones_arrivals, replay
+from parity_exp.simulation.twin import LEAD, LONG_LEAD, SeenTimes, TwinInTime, everyones_arrivals, replay
 
 
 def past(arrivals: int = 1_000, gap_s: float = 0.01, slow: int = -1) -> Seen:
@@ -67,6 +67,15 @@ def test_instances_are_lost_when_they_were_and_queries_sent_again() -> None:
     assert before.percentile_s(99.9) == pytest.approx(0.01)
     assert after.latencies_s[-1] == pytest.approx(30 - 12, rel=0.02), "for 18 seconds there was none"
     assert after.tasks > before.tasks
+
+
+def test_with_several_frontends_a_long_time_goes_by_before_latencies_count() -> None:
+    way = {"none": SharedParity(2, 1, sends_parity=False, hedges=False)}
+    alone, others = replay(past(600), way)["none"], replay(replace(past(150), frontends=4), way)["none"]
+    assert len(alone.latencies_s) == len(others.latencies_s) == 4 * 600
+    assert alone.played - len(alone.latencies_s) == LEAD
+    assert others.played - len(others.latencies_s) == LONG_LEAD
+    assert others.tasks == pytest.approx(1.0)
 
 
 def test_others_have_as_many_queries_at_about_the_same_time() -> None:
