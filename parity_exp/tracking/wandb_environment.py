@@ -51,8 +51,10 @@ def mend() -> None:
         del os.environ[name]
     mended = {"MODE": mode(), "TAGS": ",".join(tags()), "INIT_TIMEOUT": f"{init_timeout_s():g}"}
     for name, value in mended.items():
-        if variable(name) is not None:
+        if variable(name) is not None and value:
             os.environ[f"WANDB_{name}"] = value
+        else:
+            os.environ.pop(f"WANDB_{name}", None)  # of WANDB_TAGS=, nothing is left, which would be an empty tag again
 
 
 def init_timeout_s() -> float:
