@@ -47,14 +47,12 @@ def mend() -> None:
 
     A variable without a value counts as none that is set: W&B would take it for one empty tag, say.
     """
-    for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value.strip()]:
-        del os.environ[name]
     mended = {"MODE": mode(), "TAGS": ",".join(tags()), "INIT_TIMEOUT": f"{init_timeout_s():g}"}
     for name, value in mended.items():
-        if variable(name) is not None and value:
+        if variable(name) is not None:
             os.environ[f"WANDB_{name}"] = value
-        else:
-            os.environ.pop(f"WANDB_{name}", None)  # of WANDB_TAGS=, nothing is left, which would be an empty tag again
+    for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value.strip()]:
+        del os.environ[name]
 
 
 def init_timeout_s() -> float:

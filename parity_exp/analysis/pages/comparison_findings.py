@@ -80,9 +80,8 @@ def comparison_warnings(runs: pd.DataFrame, measured: pd.DataFrame, serving: pd.
         repeated = measured.groupby(keys, dropna=False).size()
         once = int((repeated == 1).sum())
         if once:
-            lines.append(
-                f"{once:,} of {counted(len(repeated), 'code')} ran once, so nothing is known of the spread over seeds."
-            )
+            which = "The code" if len(repeated) == 1 else f"{once:,} of {len(repeated):,} codes"
+            lines.append(f"{which} ran once, so nothing is known of the spread over seeds.")
     return lines
 
 
