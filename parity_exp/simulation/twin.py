@@ -16,8 +16,9 @@ from parity_exp.policies.replay import Replayed
 from parity_exp.simulation.cluster import simulate
 from parity_exp.simulation.outcome import Outcome
 
-NEIGHBOURS = 4
-"""A task takes as long as one of so many that its instance really did at about that time."""
+NEIGHBOURS = 16
+"""A task takes as long as one of so many that its instance really did at about that time. Of fewer the long ones are
+taken too often, since a time is more likely to be within a long one; then copies seem to be better than they are."""
 
 ENOUGH, AGAIN = 3_000, 4
 """A past of fewer arrivals is played several times without a break, but no more than so often, each time with other
