@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 
+import numpy as np
+
 from parity_exp.policies.estimates.drift import Drift
 
 LEAST, MOST = 4_000, 8_000
@@ -13,6 +15,9 @@ LEAST, MOST = 4_000, 8_000
 
 AT_FIRST = 2_000
 """So many are told of just after a change of the load, so that they are quickly played."""
+
+SUDDEN = 40
+"""A new rate is told from so many arrivals at least."""
 
 FEWEST = 400
 """Nor fewer than so many at any of them."""
@@ -30,6 +35,10 @@ EARLIER = 200
 CHANGE = 4.5
 """A load has changed where the logarithm of the ratio of two rates is so many standard deviations of the newer one of a
 Poisson process."""
+
+USUAL_CHANGE, USUAL_SPREAD = 3.0, 1.44
+"""Medians of the times from one to the next have to differ, too, by so many standard deviations, of which each is the
+second over the square root of the latest: a pause of a load that comes in bursts is one long time."""
 
 ENOUGH = 200
 """So many parity queries tell how long one takes."""
@@ -120,8 +129,9 @@ class Memory:
         since = self._since_change()
         if since is None:
             return False
-        latest, latest_s = since
+        latest = self._since_it_changed(since)
         now_s = self.arrivals_s[-1]
+        latest_s = now_s - self.arrivals_s[-latest - 1]
         recent = self.arrivals - RHYTHM_ARRIVALS // self.frontends
         self.changes = [one for one in self.changes if one[0] > now_s - RHYTHM_S or one[1] > recent]
         in_bursts = len(self.changes) >= RHYTHM
@@ -131,7 +141,7 @@ class Memory:
         if in_bursts:
             self.before = 0
             return False
-        self.before = len(self.arrivals_s) - latest
+        self.before = len(self.arrivals_s) - latest - 1  # the first gap that counts begins with this one
         self.latest_gap_s = latest_s / latest
         return True
 
@@ -143,8 +153,8 @@ class Memory:
         self._keep_from(bisect_left(self.arrivals_s, since_s))
         return True
 
-    def _since_change(self) -> tuple[int, float] | None:
-        """How many arrivals come at another rate than those before, and in which time; None where none do."""
+    def _since_change(self) -> int | None:
+        """How many arrivals come at another rate than those before, some of them may be earlier; None where none do."""
         arrivals_s = self.arrivals_s
         found, most = None, CHANGE
         for latest in LATEST:
@@ -155,9 +165,30 @@ class Memory:
             latest_s, earlier_s = arrivals_s[-1] - middle_s, middle_s - arrivals_s[self.before]
             if latest_s > 0 and earlier_s > 0:
                 sigmas = abs(log(latest / latest_s * earlier_s / earlier)) * sqrt(latest)
-                if sigmas >= most:
-                    found, most = (latest, latest_s), sigmas
+                if sigmas >= most and self._usually_differs(latest):
+                    found, most = latest, sigmas
         return found
+
+    def _usually_differs(self, latest: int) -> bool:
+        """Whether it is not one long time from one arrival to the next that makes the latest ones rarer."""
+        gaps_s = np.diff(self.arrivals_s[self.before :])
+        now_s, before_s = np.median(gaps_s[-latest:]), np.median(gaps_s[:-latest])
+        if now_s <= 0 or before_s <= 0:  # so many come at once that there is no telling
+            return True
+        return abs(log(now_s / before_s)) * sqrt(latest) >= USUAL_CHANGE * USUAL_SPREAD
+
+    def _since_it_changed(self, latest: int) -> int:
+        """How many of the latest arrivals are most likely to have come since then: two Poisson processes, one after the
+        other, of which the first has the rate of what was before."""
+        of_late_s = np.asarray(self.arrivals_s[-latest - 1 :])
+        rate = (len(self.arrivals_s) - self.before - latest - 1) / (of_late_s[0] - self.arrivals_s[self.before])
+        before = np.arange(latest - SUDDEN + 1)
+        before = before[of_late_s[before] < of_late_s[-1]]  # a rate is not told from what came at once
+        since, since_s = latest - before, of_late_s[-1] - of_late_s[before]
+        likely = (
+            before * log(rate) - rate * (of_late_s[before] - of_late_s[0]) + since * np.log(since / since_s) - since
+        )
+        return int(since[likely.argmax()])
 
     def seen(self) -> Seen:
         """What is kept; of what was before a change of the load as if it had been at the present rate."""

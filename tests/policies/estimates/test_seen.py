@@ -51,6 +51,31 @@ def test_a_great_change_is_noticed_in_few_arrivals() -> None:
     assert arrivals < 60
 
 
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_the_new_rate_is_that_since_it_changed(factor: float) -> None:
+    random = np.random.default_rng(3)
+    memory, now_s = Memory(3), 0.0
+    for gap_s in random.exponential(0.01, 2_000):
+        memory.arrived(now_s := now_s + gap_s)
+    change_s = now_s
+    for arrival, gap_s in enumerate(random.exponential(0.01 * factor, 400), 1):
+        memory.arrived(now_s := now_s + gap_s)
+        if arrival % 20 == 0 and memory.changed():
+            break
+    assert memory.arrivals_s[memory.before] == pytest.approx(change_s, abs=0.15)
+    assert memory.latest_gap_s == pytest.approx(0.01 * factor, rel=0.25)
+
+
+def test_a_new_rate_is_not_told_from_what_came_at_once() -> None:
+    """As in traces whose clock knows whole seconds alone."""
+    memory = Memory(3)
+    for second in range(1, 20):
+        for _ in range(40 if second < 16 else 120):
+            memory.arrived(float(second))
+    assert memory.changed()
+    assert 1 / 240 < memory.latest_gap_s < 1 / 60
+
+
 def test_what_is_left_of_before_a_change_may_have_come_at_once() -> None:
     """As in traces whose clock knows whole seconds alone, once all but the last of these seconds has been forgotten."""
     memory = Memory(3)
@@ -138,6 +163,16 @@ def test_a_load_in_bursts_does_not_change_with_each(pause_s: float, often: int, 
             memory.arrived(now_s)
             told += memory.changed()
     assert told == changes if changes == RHYTHM else told >= changes
+
+
+def test_a_pause_is_no_change_of_the_rate() -> None:
+    random = np.random.default_rng(1)
+    memory, now_s = Memory(3), 0.0
+    for arrival, gap_s in enumerate(random.exponential(0.005, 3_000), 1):
+        now_s += gap_s + (1.0 if arrival % 300 == 0 else 0.0)
+        memory.arrived(now_s)
+        if arrival % 20 == 0:
+            assert not memory.changed()
 
 
 def test_of_several_frontends_each_keeps_its_share() -> None:
