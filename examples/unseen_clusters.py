@@ -16,7 +16,7 @@ since a policy that learns has learnt by then what it can.
 
 import argparse
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import nan
 
@@ -54,7 +54,10 @@ from parity_exp.policies.policy import Policy
 from parity_exp.recordings.measures import percentiles
 
 SERVICE_S = 0.025
-POLICIES: dict[str, type[Policy]] = {
+Policies = Mapping[str, Callable[[int, int], Policy]]
+"""By name: how to make them for a code of k and r."""
+
+POLICIES: Policies = {
     "equal_resources": EqualResources,
     "hedged": Hedged,
     "reissue": Reissue,
@@ -65,6 +68,12 @@ POLICIES: dict[str, type[Policy]] = {
     "adaptive": Adaptive,
     "autopilot": Autopilot,
 }
+PARTS: Policies = {
+    "autopilot_without_experience": partial(Autopilot, experienced=False),
+    "autopilot_without_replays": partial(Autopilot, plays=False),
+}
+"""What may be looked at in autopilot's place."""
+
 CODES = [(2, 1), (3, 1), (4, 1), (2, 2)]
 INSTANCES = [4, 8, 12, 24, 48, 96]
 STRENGTHS = [0.4, 1.0, 2.5, 6.0]
@@ -113,13 +122,14 @@ Latencies = dict[str, pd.DataFrame]
 """Of each policy, of the queries of a run: when each came, in seconds, and what it took, in milliseconds."""
 
 
-def run(number: int, turn: int, queries: int) -> tuple[dict[str, object], Latencies]:
+def run(number: int, turn: int, queries: int, policies: Policies) -> tuple[dict[str, object], Latencies]:
     """One cluster, served once by each policy.
 
     Args:
         number: of the cluster.
         turn: with the first one the seed is the number; another one has other arrivals, stragglers and service times.
         queries: in the run.
+        policies: that serve it.
 
     Returns:
         what the cluster is, and what became of its queries.
@@ -132,7 +142,7 @@ def run(number: int, turn: int, queries: int) -> tuple[dict[str, object], Latenc
     duration_s = queries * SERVICE_S / (instances * utilisation)
     arrivals, load = load_of(draw, queries, utilisation, duration_s)
     result = simulate(
-        {name: partial(made, k, r)() for name, made in POLICIES.items()},
+        {name: made(k, r) for name, made in policies.items()},
         load,
         straggler=straggler_of(kind, strength, instances, duration_s),
         instances=instances,
@@ -160,7 +170,7 @@ def run(number: int, turn: int, queries: int) -> tuple[dict[str, object], Latenc
 def at(percentile: str, runs: list[Latencies], since_s: float = 0.0) -> dict[str, float]:
     """The percentile of each policy's latency over some runs together, of what came after a time; NaN for nothing."""
     found = {}
-    for name in POLICIES:
+    for name in runs[0]:
         late = [one[name]["latency_ms"][one[name]["scheduled_s"] >= since_s] for one in runs]
         together = np.concatenate(late)
         found[name] = percentiles(together)[percentile] if len(together) else nan
@@ -177,14 +187,14 @@ def over_the_best(latency_ms: dict[str, float], policy: str) -> tuple[float, str
 def row_of(cluster: dict[str, object], runs: list[Latencies], policy: str, since_s: float) -> dict[str, object]:
     """How a policy does on a cluster: a row of the table."""
     row = dict(cluster)
-    compromise = dict.fromkeys(POLICIES, 0.0)
+    compromise = dict.fromkeys(runs[0], 0.0)
     for percentile in PERCENTILES:
         together, later = at(percentile, runs), at(percentile, runs, since_s)
         ratio, best = over_the_best(together, policy)
         row |= {f"best at {percentile}": best, f"{percentile} ms": round(together[policy], 1)}
         row[f"{percentile} over the best"] = round(ratio, 3)
         row[f"{percentile} later over the best"] = round(over_the_best(later, policy)[0], 3)
-        for name in POLICIES:
+        for name in together:
             compromise[name] = max(compromise[name], together[name] / together[best])
             if name != policy:
                 row[f"{percentile} of {name} over the best"] = round(together[name] / together[best], 3)
@@ -218,14 +228,18 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=3, help="so many clusters")
     parser.add_argument("--first", type=int, default=0, help="the first one's number")
     parser.add_argument("--queries", type=int, default=3_000, help="on each; p99.9 of fewer than 20,000 says little")
-    parser.add_argument("--policy", choices=POLICIES, default="autopilot", help="compared with all others")
+    parser.add_argument("--policy", choices={**POLICIES, **PARTS}, default="autopilot", help="compared with all others")
     parser.add_argument("--out", help="a CSV file for the table, written after every point")
     parser.add_argument("--seeds", type=int, default=1, help="so many runs on each")
     parser.add_argument("--later", type=float, default=10.0, help="what comes after so many seconds is looked at alone")
     arguments = parser.parse_args()
+    policies = POLICIES
+    if arguments.policy in PARTS:
+        others = {name: made for name, made in POLICIES.items() if name != "autopilot"}
+        policies = {**others, arguments.policy: PARTS[arguments.policy]}
     rows = []
     for number in range(arguments.first, arguments.first + arguments.points):
-        made = [run(number, turn, arguments.queries) for turn in range(arguments.seeds)]
+        made = [run(number, turn, arguments.queries, policies) for turn in range(arguments.seeds)]
         rows.append(row_of(made[0][0], [latencies for _, latencies in made], arguments.policy, arguments.later))
         if arguments.out:
             pd.DataFrame(rows).to_csv(arguments.out, index=False)
@@ -235,7 +249,7 @@ def main() -> None:
     both = table["one other policy over the best at both"]
     print(f"one other policy is within 5 % at both percentiles at {(both <= 1.05).sum()} of {len(both)} points")
     for percentile in PERCENTILES:
-        for name in POLICIES:
+        for name in policies:
             if name != arguments.policy:
                 print(summary(table, percentile, f" of {name}", [f"{percentile} of {name} over the best"]))
     for percentile in PERCENTILES:

@@ -1,4 +1,4 @@
-"""Autopilot: which redundancy pays is seen by playing the recent past again."""
+"""Autopilot: which redundancy pays is known from clusters like this one, and seen by playing the recent past again."""
 
 from collections.abc import Mapping, Sequence
 from math import isqrt, sqrt
@@ -8,10 +8,12 @@ from annotated_types import MaxLen, MinLen
 
 from parity_exp.policies.adaptive import Adaptive
 from parity_exp.policies.comparison import Comparison
-from parity_exp.policies.estimates.seen import Memory
+from parity_exp.policies.estimates.experience import experience
+from parity_exp.policies.estimates.seen import Memory, Seen
+from parity_exp.policies.estimates.traits import traits_of
 from parity_exp.policies.look import Look
 from parity_exp.policies.policy import BASE, Actions, Batch, Policy, Role, Work
-from parity_exp.policies.replay import Replay, Replayed
+from parity_exp.policies.replay import Replay
 from parity_exp.policies.shared_parity import LOAD_LIMIT
 from parity_exp.ranges import NotNegative, Percentile, Share
 
@@ -29,41 +31,35 @@ WAYS: dict[str, dict[str, Any]] = {
 """The ways to go that there are, each by settings of :class:`Adaptive`: what is sent before anything is late, and when
 something counts as late. A run begins with the first, which has the defaults: what it sends depends on the load."""
 
-EXPECTED = {
-    "thresholds": 1.06,
-    "parity": 1.09,
-    "copies": 1.07,
-    "clones": 1.14,
-    "hedging": 1.4,
-    "late_hedging": 1.7,
-    "nothing": 2.6,
-}
-"""What each of them came to beside the best of them, in the mean over 32 clusters that were drawn at random."""
-
 PERCENTILES = (99.0, 99.9)
 """What counts unless a policy is told otherwise."""
+
+EARLY = (100, 200)
+"""Arrivals, at all frontends together, after which a way is taken by what is known of clusters like this one: since the
+beginning, and since the load has changed."""
 
 LOOK = 20
 """Arrivals after which it is seen whether something has changed, or an answer is there."""
 
 FIRST = 400
-"""Arrivals, at all frontends together, after which the past is first played again; then whenever there are twice as
-many."""
+"""Arrivals after which the past is first played again; then whenever there are twice as many."""
 
 RARELY, REST_S = 4_000, 5.0
-"""So many arrivals and so many seconds come between two replays in the end. At one of several frontends the first is
-over the square root of their number: each has the work of all to play."""
+"""So many arrivals and so many seconds come between two replays in the end. At one of several frontends this and the
+above are over the square root of their number: each has the work of all to play."""
 
 DOUBT, LEAST_DOUBT = 2.0, 0.02
 """Another way is taken when it comes to less than the present one by this share: the first over the square root of the
-arrivals that have been played, but the second at least. The percentiles of few arrivals are accidents."""
+arrivals that have been played, but the second at least. The percentiles of few arrivals are accidents. Where something
+is known of clusters like this one the second is enough."""
 
 KNOWN = 400
 """After a change of the load a replay has half its weight while the new rate is known from so many arrivals. And
-another way has to be better by as much as the rate may be wrong, one over the square root of their number."""
+another way has to be better by as much as the rate may be wrong, one over the square root of their number, unless it
+is known of clusters like this one."""
 
-HOPELESS, SURE = 1.3, 2_000
-"""A way that comes to so many times the least, after so many arrivals that have been played, is not always played."""
+HOPELESS, SURE = 1.2, 500
+"""A way that comes to so many times the least is not always played, once as much is known as so many arrivals tell."""
 
 ALL_AGAIN = 4
 """Of so many replays one plays all ways."""
@@ -73,15 +69,16 @@ UNSEEN = 0.03
 
 
 class Autopilot(Policy):
-    """Does what would have been best of late, by playing what it has seen again.
+    """Does what was best on clusters like this one, and what would have been best of late.
 
     All instances hold all models, and slow ones rest, as for :class:`Adaptive`. No threshold says when copies, parity
-    or hedging pay: the policy keeps when queries arrived and how long each instance took for its tasks, and from time
-    to time has this past simulated under each of the ways to go. A way is judged by its latency at each percentile, as
-    a multiple of the least that any way comes to: the worst of these ratios counts. Costs may be added: of further
-    tasks, and of answers that were reconstructed. When the load changes, the past is played at the new rate at once,
-    and until that has been done nobody copies everything regardless; when tasks are slow more often or less, what came
-    before that is left out.
+    or hedging pay. The policy keeps when queries arrived and how long each instance took for its tasks. It knows what
+    each of the ways to go came to on clusters where such things looked alike
+    (:class:`~parity_exp.policies.estimates.experience.Experience`), and from time to time it has this past simulated
+    under each of them. A way is judged by its latency at each percentile, as a multiple of the least that any way comes
+    to: the worst of these ratios counts. Costs may be added: of further tasks, and of answers that were reconstructed.
+    When the load changes, it takes what was best at the new rate at once, and has the past played at that; when tasks
+    are slow more often or less, what came before that is left out.
 
     Args:
         percentiles: of the latency, that count; None: :data:`PERCENTILES`.
@@ -90,6 +87,8 @@ class Autopilot(Policy):
         point_cost: what a hundredth of the answers being right is worth, likewise, where accuracies are known.
         accuracy: of the base model's own predictions, and of reconstructed ones; None: nothing is known of them.
         ways: settings of :class:`Adaptive` for each way to go; None: :data:`WAYS`.
+        experienced: whether it knows what these came to on other clusters; of other ways it knows nothing.
+        plays: whether it has its past played again; false: it goes by experience alone, which costs next to nothing.
 
     Attributes:
         driven: does what there is to do; another one goes on from it from time to time.
@@ -115,7 +114,7 @@ class Autopilot(Policy):
 
     uses_groups = True
     rests_instances = True
-    needs_replay = True
+    needs_durations = True
 
     replay: Replay
 
@@ -129,6 +128,8 @@ class Autopilot(Policy):
         point_cost: NotNegative = 0.0,
         accuracy: Annotated[Sequence[Share], MinLen(2), MaxLen(2)] | None = None,
         ways: Annotated[Mapping[str, Mapping[str, Any]], MinLen(1)] | None = None,
+        experienced: bool = True,
+        plays: bool = True,
     ) -> None:
         super().__init__(k, r)
         self.percentiles = PERCENTILES if percentiles is None else tuple(percentiles)
@@ -144,7 +145,12 @@ class Autopilot(Policy):
                 self._made(name)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"ways: {name}: {error}") from None
-        self.expected = EXPECTED if ways is None else {}
+        self.experienced = experienced and ways is None
+        self.needs_replay = plays
+        if not plays and not self.experienced:
+            raise ValueError(
+                "plays=False: expected experienced=True and no ways, or nothing would tell which way to go"
+            )
         self.driven = self._made(next(iter(self.ways)))
 
     def roles(self, base_instances: int) -> list[Role]:
@@ -163,8 +169,9 @@ class Autopilot(Policy):
         self.last_s = 0.0  # when a replay was last asked for
         self.waits = False
         self.asked = self.rate_from = 0  # arrivals that are being played, and those that their rate is known from
-        self.replays = 0
-        self.comparison = Comparison(self.percentiles, self.task_cost, self.reconstruction_cost, self.expected)
+        self.replays = self.guesses = self.guesses_from = 0
+        self.comparison = Comparison(self.percentiles, self.task_cost, self.reconstruction_cost)
+        self.experience = experience() if self.experienced else None
 
     def arrived(self, batch: Batch, now_s: float) -> None:
         self.memory.arrived(now_s)
@@ -207,23 +214,37 @@ class Autopilot(Policy):
         return made
 
     def _look_around(self, now_s: float) -> None:
-        """Take the way that a replay has shown to be best, and have the past played again when it is time to."""
+        """Take the way that is best by what is known, and have the past played again when it is time to."""
         if self.waits:
             replayed = self.replay.answer(now_s)
             if replayed is not None:
                 self.waits = False
                 if self.asked:
-                    self._take(self._best(replayed), now_s)
+                    weight = 1 / self.memory.frontends  # what is played of the others' arrivals are this one's again
+                    if self.rate_from < self.asked:
+                        weight *= self.rate_from / (self.rate_from + KNOWN)
+                    self.comparison.learn(replayed, self.asked, weight)
+                    self._take_best(now_s)
         changed, drifted = self.memory.changed(), self.memory.drifted()
+        if changed:
+            self.driven.busyness.comes_every(self.memory.latest_gap_s)
         if changed or drifted:
             self.asked = 0  # what is being played is of no use any more
             self.until_next, self.between = 0, first_of(self.memory.frontends)
             self.comparison.forget()
-        if changed:
-            self.driven.busyness.comes_every(self.memory.latest_gap_s)
-            if self.driven.copies_all and self.driven.copy_limit >= 1:  # copies of everything, whatever the load
-                self._take(next(iter(self.ways)), now_s)
+            if self.experienced:
+                self.guesses, self.guesses_from = 0, self.memory.arrivals
+                self._guess(self.memory.seen(), now_s)
+            elif changed and self.driven.copies_all and self.driven.copy_limit >= 1:
+                self._take(next(iter(self.ways)), now_s)  # no copies of everything, whatever the load
+        elif self.experienced and self._is_early:
+            self.guesses += 1
+            self._guess(self.memory.seen(), now_s)
         if self.until_next > 0 or self.waits:
+            return
+        if not self.needs_replay:
+            self.until_next = RARELY // isqrt(self.memory.frontends)
+            self._guess(self.memory.seen(), now_s)
             return
         most = max(LOOK, RARELY // isqrt(self.memory.frontends))
         if self.between >= most and now_s < self.last_s + REST_S:
@@ -233,34 +254,58 @@ class Autopilot(Policy):
             seen, {way: self._made(way, seen.all_instances) for way in self._worth_playing()}, now_s
         )
         if self.waits:
+            self._expect(seen)
             self.asked = len(seen.arrivals_s) * seen.frontends
             self.rate_from = seen.sure * seen.frontends
             self.last_s = now_s
             self.replays += 1
             self.until_next, self.between = self.between, min(2 * self.between, most)
 
+    @property
+    def _is_early(self) -> bool:
+        """Whether so little has been seen that clusters like this one have to do."""
+        arrivals = (self.memory.arrivals - self.guesses_from) * self.memory.frontends
+        return self.guesses < len(EARLY) and arrivals >= EARLY[self.guesses]
+
     def _worth_playing(self) -> list[str]:
         """The ways that may be the best."""
-        if self.comparison.arrivals < SURE or self.replays % ALL_AGAIN == 0:
+        costs = self.costs
+        if self.replays % ALL_AGAIN == ALL_AGAIN - 1 or self.comparison.arrivals < SURE:
             return list(self.ways)
-        return [way for way in self.ways if way == self.way or self.costs.get(way, 1.0) <= HOPELESS]
+        least = min(costs.values(), default=1.0)
+        return [way for way in self.ways if way == self.way or costs.get(way, 0.0) <= HOPELESS * least]
 
     @property
     def costs(self) -> dict[str, float]:
-        """What each way has come to of late."""
+        """What each way comes to, as far as anything is known."""
         return {
             way: cost if self.ways[way].get("hedges", True) else cost + UNSEEN
             for way, cost in self.comparison.costs.items()
         }
 
-    def _best(self, replayed: Mapping[str, Replayed]) -> str:
-        """The way that comes to least; the present one unless another is clearly better."""
-        changed = self.rate_from < self.asked
-        self.comparison.learn(replayed, self.asked, self.rate_from / (self.rate_from + KNOWN) if changed else 1.0)
+    def _expect(self, seen: Seen) -> None:
+        """Learn what ways came to on clusters like this one, if there is something to go by."""
+        if self.experience is None or not len(seen.durations_s):
+            return
+        self.comparison.expect(*self.experience.expects(traits_of(seen, self.k, self.r)))
+
+    def _guess(self, seen: Seen, now_s: float) -> None:
+        self._expect(seen)
+        self._take_best(now_s)
+
+    def _take_best(self, now_s: float) -> None:
+        """Take the way that comes to least; the present one unless another is clearly better."""
         costs = self.costs
+        if self.way not in costs:
+            return
         best = min(costs, key=costs.__getitem__)
-        doubt = max(LEAST_DOUBT, DOUBT / sqrt(self.comparison.arrivals), 1 / sqrt(self.rate_from) if changed else 0.0)
-        return best if costs[best] < (1 - doubt) * costs[self.way] else self.way
+        doubt = LEAST_DOUBT
+        if not self.experienced:
+            doubt = max(doubt, DOUBT / sqrt(self.comparison.arrivals))
+            if self.rate_from < self.asked:
+                doubt = max(doubt, 1 / sqrt(self.rate_from))
+        if costs[best] < (1 - doubt) * costs[self.way]:
+            self._take(best, now_s)
 
     def _take(self, way: str, now_s: float) -> None:
         if way == self.way:
@@ -281,5 +326,5 @@ def room_for_parity(instances: int, k: int, r: int) -> float:
 
 
 def first_of(frontends: int) -> int:
-    """Arrivals at one of so many frontends after which the past is first played."""
-    return max(LOOK, FIRST // frontends)
+    """Arrivals at one of so many frontends after which the past is first played: each has the work of all to play."""
+    return max(LOOK, FIRST // isqrt(frontends))

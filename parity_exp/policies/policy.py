@@ -194,6 +194,9 @@ class Policy(ABC):
     foresee: Foresee
     """Of a policy that needs foresight: tells what will be. It is there from ``start`` on."""
 
+    needs_durations = False
+    """Whether it wants to know how long instances work at tasks, also where several frontends give them some."""
+
     needs_replay = False
     """Whether it has its past played again, by the ``replay`` that is set before ``start``."""
 

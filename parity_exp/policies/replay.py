@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 AROUND = (2.0, 0.25)
 """A tail is the latencies that are slower than all but these multiples of the share that a percentile leaves."""
 
+WORST = log(100)
+"""Nothing counts as worse than the best by more than this factor, which one replay without an answer would be."""
+
 SLOWEST = 10
 """And so many at least; the geometric mean of the slowest ten is about the percentile that four exceed."""
 
@@ -49,6 +52,17 @@ class Replayed:
         slow, slowest = int(count * max(AROUND[0] * left, SLOWEST / arrivals)), int(count * AROUND[1] * left)
         tail = self.latencies_s[max(0, count - max(slow, slowest + 1)) : count - slowest]
         return exp(fsum(map(log, tail)) / len(tail)) if tail[0] > 0 and tail[-1] < inf else tail[-1]
+
+
+def excesses(tails_s: Mapping[str, float]) -> dict[str, float]:
+    """By how much each of some latencies is above the least of them: logarithms of the ratios, within bounds.
+
+    Where nobody answers all are alike.
+    """
+    least_s = min(tails_s.values())
+    if not 0 < least_s < inf:
+        return dict.fromkeys(tails_s, 0.0)
+    return {way: WORST if tail_s == inf else min(WORST, log(tail_s / least_s)) for way, tail_s in tails_s.items()}
 
 
 class Replay(Protocol):

@@ -177,7 +177,7 @@ class _Cluster:
         self.stops: set[int] = set()  # events at which a task has been stopped
         instances = outcome.instances = desks[0].instances
         # Where several frontends meet, how long a task took says nothing of how long an instance worked at it.
-        self.listens = desks[0].listens or (len(desks) > 1 and desks[0].policy.needs_replay)
+        self.listens = desks[0].listens or (len(desks) > 1 and desks[0].policy.needs_durations)
         self.events: list[_Event] = []
         self.due_s = array("d")
         self.sent = 0

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from parity_exp.policies.estimates.experience import TABLE
 from tests.examples.scripts import run_script
 
 
@@ -41,6 +42,25 @@ def test_clusters_that_nobody_tuned_for_are_drawn_again_by_their_numbers(tmp_pat
     others = [line for line in said if line.startswith(("p99 of ", "p99.9 of "))]
     assert len(others) == 16, "of eight others, of which the best is one"
     assert pd.read_csv(tmp_path / "unseen.csv").filter(regex="^p99 of .* over the best$").min(axis=1).eq(1).all()
+
+
+@pytest.mark.slow
+def test_a_part_of_autopilot_may_be_left_out_in_its_place(tmp_path: Path) -> None:
+    words = ["--points=1", "--queries=300", "--policy=autopilot_without_replays", "--out=unseen.csv"]
+    done = run_script("unseen_clusters.py", tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    others = pd.read_csv(tmp_path / "unseen.csv").filter(regex="^p99 of .* over the best$")
+    assert others.shape == (1, 8) and "p99 of autopilot over the best" not in others
+
+
+@pytest.mark.slow
+def test_experience_is_gathered_again_as_it_comes_with_the_package(tmp_path: Path) -> None:
+    done = run_script("gather_experience.py", tmp_path, "--clusters=1", "--first=3", "--out=mine.csv.gz")
+    assert done.returncode == 0, done.stderr
+    made, shipped = pd.read_csv(tmp_path / "mine.csv.gz"), pd.read_csv(TABLE)
+    expected = shipped[shipped["cluster"] == 3].reset_index(drop=True)
+    assert len(expected) == 3, "what could be known after so many arrivals"
+    pd.testing.assert_frame_equal(made, expected, check_dtype=False, rtol=1e-3)
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 """The policy that plays its past again: which way it takes, and that taking another one loses nothing."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +13,18 @@ from parity_exp.disturbances.trace import KILL, SLOW, Disturbance, timelines
 from parity_exp.policies import Adaptive, Autopilot, autopilot, comparison
 from parity_exp.policies.autopilot import WAYS, room_for_parity
 from parity_exp.policies.comparison import Comparison
+from parity_exp.policies.estimates.experience import LEVELS, Expected
 from parity_exp.policies.estimates.seen import Seen
+from parity_exp.policies.estimates.traits import TRAITS
 from parity_exp.policies.needs import Needs
 from parity_exp.policies.policy import AnswerSource, Policy
 from parity_exp.policies.replay import Replayed
 from parity_exp.policies.shared_parity import LOAD_LIMIT
 from parity_exp.simulation.cluster import simulate
 from parity_exp.simulation.random_times import ServiceTimes
+
+unexperienced = partial(Autopilot, experienced=False)
+"""Knows nothing but what a replay tells it."""
 
 
 def outcome(latency_s: float, tasks: float = 1.0, reconstructed: float = 0.0) -> Replayed:
@@ -55,7 +62,7 @@ def served(policy: Autopilot, arrivals: int = 3_000, rate_qps: float = 60.0, tra
 
 
 def test_it_begins_with_the_thresholds_and_takes_what_the_past_says() -> None:
-    policy = Autopilot(2, 1)
+    policy = unexperienced(2, 1)
     policy.replay = Told(["copies"])
     result = served(policy)
     assert [way for _, way in policy.turns] == ["thresholds", "copies"]
@@ -76,7 +83,7 @@ def test_one_way_after_the_other_loses_nothing_and_answers_nothing_twice(
     }.items():
         monkeypatch.setattr(autopilot, name, value)
     monkeypatch.setattr(comparison, "KEPT", 0.0)
-    policy = Autopilot(2, 1)
+    policy = unexperienced(2, 1)
     policy.replay = Told(list(WAYS))
     trace = [Disturbance(SLOW, one, at, at + 3.0, 5.0) for one, at in ((0, 5.0), (1, 12.0), (2, 20.0), (4, 21.0))]
     trace += [Disturbance(KILL, one, at, at) for one, at in ((0, 10.0), (3, 15.0), (5, 30.0))]
@@ -88,14 +95,14 @@ def test_one_way_after_the_other_loses_nothing_and_answers_nothing_twice(
 
 
 def test_a_way_that_is_hardly_better_is_not_taken() -> None:
-    policy = Autopilot(2, 1)
+    policy = unexperienced(2, 1)
     policy.replay = Told(["copies"], others=1.02)
     served(policy)
     assert policy.way == "thresholds"
 
 
 def test_after_a_change_of_the_load_the_past_is_played_at_the_new_rate_at_once() -> None:
-    policy = Autopilot(2, 1)
+    policy = unexperienced(2, 1)
     told = policy.replay = Told(["parity"])
     arrivals_s = np.concatenate([np.arange(4_000) * 0.02, 80 + np.arange(2_000) * 0.008])
     simulate(policy, arrivals_s, lambda _, __: 0.01, 4)
@@ -112,7 +119,7 @@ def test_after_a_change_of_the_load_the_past_is_played_at_the_new_rate_at_once()
 def test_a_new_rate_that_few_arrivals_have_shown_decides_only_what_is_clear() -> None:
     arrivals_s = np.concatenate([np.arange(4_000) * 0.02, 80 + np.arange(120) * 0.008])
     for others, way in ((1.1, "thresholds"), (2.0, "parity")):
-        policy = Autopilot(2, 1)
+        policy = unexperienced(2, 1)
         told = policy.replay = Told(["copies"] * 4 + ["parity"], others)
         simulate(policy, arrivals_s, lambda _, __: 0.01, 4)
         assert len(told.asked) == 5 and 0 < told.asked[4].sure < 100
@@ -125,7 +132,7 @@ def test_when_the_load_changes_nobody_copies_everything_until_that_has_been_play
         def ask(self, seen: Seen, policies: Mapping[str, Policy], now_s: float) -> bool:
             return now_s < 80 and super().ask(seen, policies, now_s)
 
-    policy = Autopilot(2, 1)
+    policy = unexperienced(2, 1)
     policy.replay = Once([way])
     simulate(policy, np.concatenate([np.arange(4_000) * 0.02, 80 + np.arange(120) * 0.002]), lambda _, __: 0.01, 4)
     assert policy.memory.before and policy.way == ("thresholds" if way == "copies" else way)
@@ -144,7 +151,7 @@ def test_what_was_being_played_when_the_load_changed_is_not_learnt_from() -> Non
     arrivals_s = np.concatenate([np.arange(500) * 0.02, 10 + np.arange(1_000) * 0.005])  # first played after 8 s
     ways = {}
     for name, rate in {"changed": arrivals_s, "steady": np.arange(1_500) * 0.02}.items():
-        policy = Autopilot(2, 1)
+        policy = unexperienced(2, 1)
         policy.replay = Slow(["copies", "parity", "parity", "parity"])
         simulate(policy, rate, lambda _, __: 0.01, 4)
         ways[name] = [way for _, way in policy.turns]
@@ -152,7 +159,7 @@ def test_what_was_being_played_when_the_load_changed_is_not_learnt_from() -> Non
 
 
 def test_when_tasks_become_slow_the_past_is_played_soon_and_without_what_was_before() -> None:
-    policy = Autopilot(2, 1)
+    policy = unexperienced(2, 1)
     told = policy.replay = Told(["parity"])
     chance = np.random.default_rng(0)
     late_s = 100.0
@@ -166,11 +173,100 @@ def test_when_tasks_become_slow_the_past_is_played_soon_and_without_what_was_bef
     assert late_s < first.arrivals_s[-1] < late_s + 15 and first.arrivals_s[0] > late_s - 5, "50 queries a second"
 
 
+class Known:
+    """Experience that says what to expect by how busy the instances are."""
+
+    def __init__(self, sure: float = 1.0) -> None:
+        self.sure = sure
+        self.busy: list[float] = []
+
+    def expects(self, traits: np.ndarray) -> tuple[dict[str, Expected], float]:
+        self.busy.append(traits[TRAITS.index("busy")])
+        best = "copies" if self.busy[-1] < 0.4 else "parity"
+        return {way: Expected((float(way != best),) * len(LEVELS), 1.0, 0.0) for way in WAYS}, self.sure
+
+
+def test_before_anything_is_played_it_does_what_was_best_on_clusters_like_this_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = Known()
+    monkeypatch.setattr(autopilot, "experience", lambda: known)
+    policy = Autopilot(2, 1)
+    policy.replay = Told(["hedging"])
+    served(policy, 300)
+    assert [way for _, way in policy.turns] == ["thresholds", "copies"]
+    assert policy.turns[1][0] == pytest.approx(100 / 60, rel=0.3), "after a hundred arrivals at 60 a second"
+    assert len(known.busy) == len(autopilot.EARLY)
+
+
+def test_several_frontends_take_the_best_way_after_as_many_arrivals_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autopilot, "experience", Known)
+    policies = [Autopilot(2, 1) for _ in range(4)]
+    arrivals_s = np.cumsum(np.random.default_rng(0).exponential(1 / 60, 300))
+    simulate(policies, arrivals_s, lambda _, __: 0.03, 4)
+    assert {policy.way for policy in policies} == {"copies"}
+
+
+def test_after_a_change_of_the_load_it_does_what_is_best_at_the_new_rate_before_that_is_played(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = Known()
+    monkeypatch.setattr(autopilot, "experience", lambda: known)
+
+    class Once(Told):
+        def ask(self, seen: Seen, policies: Mapping[str, Policy], now_s: float) -> bool:
+            return now_s < 80 and super().ask(seen, policies, now_s)
+
+    policy = Autopilot(2, 1)
+    policy.replay = Once(["copies"])
+    simulate(policy, np.concatenate([np.arange(4_000) * 0.02, 80 + np.arange(400) * 0.003]), lambda _, __: 0.01, 4)
+    assert [way for _, way in policy.turns] == ["thresholds", "copies", "parity"]
+    assert 80 < policy.turns[-1][0] < 80.4
+    assert known.busy[-1] == pytest.approx(0.01 / 0.003 / 6, rel=0.1)
+
+
+def test_what_is_played_outweighs_what_is_expected_the_sooner_the_less_is_known_of_such_clusters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ways = {}
+    for sure in (1.0, 0.01):
+        monkeypatch.setattr(autopilot, "experience", lambda sure=sure: Known(sure))
+        policy = Autopilot(2, 1)
+        policy.replay = Told(["hedging"])
+        served(policy, 1_000)
+        ways[sure] = policy.way
+    assert ways == {1.0: "copies", 0.01: "hedging"}
+
+
+def test_it_may_go_by_experience_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Known()
+    monkeypatch.setattr(autopilot, "experience", lambda: known)
+    policy = Autopilot(2, 1, plays=False)
+    assert not policy.needs_replay
+    served(policy, 10_000)
+    assert [way for _, way in policy.turns] == ["thresholds", "copies"]
+    assert len(known.busy) == len(autopilot.EARLY) + 3, "and now and then again"
+
+
+@pytest.mark.parametrize("settings", [{"experienced": False}, {"ways": WAYS}])
+def test_something_has_to_tell_which_way_to_go(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="plays=False: expected experienced=True and no ways"):
+        Autopilot(2, 1, plays=False, **settings)
+
+
+def test_ways_of_ones_own_are_not_expected_to_be_like_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(autopilot, "experience")
+    policy = Autopilot(2, 1, ways=WAYS)
+    policy.replay = Told(["parity"])
+    served(policy, 1_000)
+    assert policy.way == "parity"
+
+
 def test_the_more_instances_there_are_the_longer_there_is_room_for_parity() -> None:
     limits = [room_for_parity(instances, 2, 1) for instances in (6, 36, 144)]
     assert limits == sorted(limits) and limits[0] == LOAD_LIMIT and limits[-1] < 1 / 1.5
     assert room_for_parity(144, 2, 2) <= max(LOAD_LIMIT, 0.5)
-    policy = Autopilot(2, 1)
+    policy = unexperienced(2, 1)
     policy.replay = Told(["parity"])
     simulate(policy, np.arange(10) * 0.01, lambda _, __: 0.01, 96)
     assert policy.driven.load_limit == limits[-1]
@@ -191,7 +287,7 @@ def test_a_way_that_does_nothing_about_late_tasks_has_to_be_clearly_better() -> 
 
 
 def test_the_past_is_played_less_and_less_often_but_often_enough_to_see_changes() -> None:
-    policy = Autopilot(2, 1)
+    policy = unexperienced(2, 1)
     told = policy.replay = Told(["parity"])
     served(policy, 14_000)
     gaps = np.diff([seen.arrivals_s[-1] for seen in told.asked]) * 60  # in arrivals
@@ -202,7 +298,7 @@ def test_the_past_is_played_less_and_less_often_but_often_enough_to_see_changes(
 def test_where_much_arrives_replays_are_seconds_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autopilot, "RARELY", 800)
     monkeypatch.setattr(autopilot, "REST_S", 1.0)
-    policy = Autopilot(2, 1)
+    policy = unexperienced(2, 1)
     told = policy.replay = Told(["parity"])
     simulate(policy, np.arange(7_000) * 0.0005, lambda _, __: 0.002, 4)
     at_s = [seen.arrivals_s[-1] for seen in told.asked]
@@ -210,11 +306,11 @@ def test_where_much_arrives_replays_are_seconds_apart(monkeypatch: pytest.Monkey
     assert np.diff(at_s[-2:]) == pytest.approx([1.0], abs=0.1)
 
 
-def test_several_frontends_learn_as_soon_as_one() -> None:
-    policies = [Autopilot(2, 1) for _ in range(4)]
+def test_several_frontends_learn_from_fewer_arrivals_of_their_own() -> None:
+    policies = [unexperienced(2, 1) for _ in range(4)]
     for policy in policies:
         policy.replay = Told(["parity"])
-    arrivals_s = np.cumsum(np.random.default_rng(0).exponential(1 / 60, 700))
+    arrivals_s = np.cumsum(np.random.default_rng(0).exponential(1 / 60, 1_000))
     simulate(policies, arrivals_s, lambda _, __: 0.03, 4)
     assert {policy.way for policy in policies} == {"parity"}
 
@@ -222,7 +318,7 @@ def test_several_frontends_learn_as_soon_as_one() -> None:
 def test_ways_that_have_been_much_worse_are_played_now_and_then_only(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"FIRST": 100, "RARELY": 200, "SURE": 500, "REST_S": 0.0}.items():
         monkeypatch.setattr(autopilot, name, value)
-    policy = Autopilot(2, 1)
+    policy = unexperienced(2, 1)
     told = policy.replay = Told(["parity"])
     served(policy, 3_000)
     played = [set(policies) for policies in told.policies]

@@ -1,11 +1,12 @@
 """Ways to go beside each other: the worst tail counts, over all replays of late."""
 
 from collections.abc import Sequence
-from math import inf
+from math import inf, log
 
 import pytest
 
-from parity_exp.policies.comparison import EXPECTED, KEPT, Comparison
+from parity_exp.policies.comparison import KEPT, WORTH, Comparison
+from parity_exp.policies.estimates.experience import LEVELS, Expected
 from parity_exp.policies.replay import Replayed
 
 
@@ -57,27 +58,65 @@ def test_what_chance_made_worst_once_at_each_percentile_does_not_add_up() -> Non
     assert max(comparison.costs.values()) < 1.5**0.6
 
 
-def test_what_has_been_forgotten_stays_until_there_is_something_new() -> None:
+def test_nothing_is_known_of_what_has_been_forgotten() -> None:
     comparison = Comparison([99.0], 0.0, 0.0)
     comparison.learn({"a": flat(1.0), "b": flat(2.0)}, 1_000)
     comparison.forget()
-    assert comparison.costs["b"] == pytest.approx(2.0) and comparison.arrivals == 0
+    assert comparison.costs == {} and comparison.arrivals == 0
     comparison.learn({"a": flat(3.0), "b": flat(1.0)}, 500)
     assert comparison.costs == pytest.approx({"a": 3.0, "b": 1.0})
 
 
-def test_what_was_expected_decides_between_ways_that_few_arrivals_hardly_tell_apart() -> None:
-    comparison = Comparison([99.0], 0.0, 0.0, expected={"usual": 1.0, "risky": 1.5})
+def expected(ratio: float, tasks: float = 1.0, reconstructed: float = 0.0) -> Expected:
+    return Expected((log(ratio),) * len(LEVELS), tasks, reconstructed)
+
+
+def test_what_is_expected_decides_between_ways_that_few_arrivals_hardly_tell_apart() -> None:
+    comparison = Comparison([99.0], 0.0, 0.0)
+    comparison.expect({"usual": expected(1.0), "risky": expected(1.5)})
+    assert comparison.costs == pytest.approx({"usual": 1.0, "risky": 1.5})
     played = {"usual": flat(1.04), "risky": flat(1.0)}
-    comparison.learn(played, EXPECTED)
+    comparison.learn(played, round(100 * WORTH))
     assert comparison.costs == pytest.approx({"usual": 1.04**0.5, "risky": 1.5**0.5})
-    for _ in range(3):
-        comparison.learn(played, 4_000)
+    for _ in range(10):
+        comparison.learn(played, 40_000)
     assert comparison.costs["risky"] < comparison.costs["usual"], "many do"
     comparison.forget()
-    assert comparison.arrivals == EXPECTED
-    comparison.learn(played, EXPECTED)
-    assert comparison.costs["risky"] == pytest.approx(1.5**0.5)
+    assert comparison.costs == pytest.approx({"usual": 1.0, "risky": 1.5})
+
+
+def test_the_rarer_latencies_are_the_longer_counts_what_is_expected() -> None:
+    far, near = Comparison([99.9], 0.0, 0.0), Comparison([99.0], 0.0, 0.0)
+    for comparison in (far, near):
+        comparison.expect({"a": expected(1.0), "b": expected(2.0)})
+        comparison.learn({"a": flat(1.0), "b": flat(1.0)}, 4_000)
+    assert far.costs["b"] == pytest.approx(2 ** (1_000 * WORTH / (1_000 * WORTH + 4_000)))
+    assert near.costs["b"] == pytest.approx(2 ** (100 * WORTH / (100 * WORTH + 4_000)))
+
+
+def test_of_clusters_like_no_other_hardly_anything_is_expected() -> None:
+    comparison = Comparison([99.0], 0.0, 0.0)
+    comparison.expect({"a": expected(1.0), "b": expected(2.0)}, sure=0.01)
+    comparison.learn({"a": flat(1.0), "b": flat(1.0)}, 1_000)
+    assert comparison.costs["b"] < 1.01
+
+
+def test_before_anything_is_played_what_ways_cost_is_as_expected_and_then_as_played() -> None:
+    comparison = Comparison([99.0], 0.1, 1.0)
+    comparison.expect({"a": expected(1.0, tasks=2.0), "b": expected(1.0, reconstructed=0.3)})
+    assert comparison.costs == pytest.approx({"a": 1.1, "b": 1.3})
+    comparison.learn({"a": flat(1.0, tasks=1.5)}, 1_000)
+    assert comparison.costs == pytest.approx({"a": 1.05, "b": 1.3})
+
+
+def test_what_is_not_played_again_loses_weight() -> None:
+    comparison = Comparison([99.0], 0.0, 0.0)
+    comparison.expect({"a": expected(1.0), "b": expected(1.0)})
+    comparison.learn({"a": flat(1.0), "b": flat(2.0)}, 4_000)
+    before = comparison.costs["b"]
+    for _ in range(5):
+        comparison.learn({"a": flat(1.0)}, 4_000)
+    assert 1.0 < comparison.costs["b"] < before**0.5
 
 
 def test_a_replay_without_answers_does_not_count_for_ever() -> None:
