@@ -34,7 +34,7 @@ something counts as late. A run begins with the first, which has the defaults: w
 PERCENTILES = (99.0, 99.9)
 """What counts unless a policy is told otherwise."""
 
-EARLY = (100, 200)
+EARLY = (100, 200, 400)
 """Arrivals, at all frontends together, after which a way is taken by what is known of clusters like this one: since the
 beginning, and since the load has changed."""
 

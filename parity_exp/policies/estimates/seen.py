@@ -43,10 +43,9 @@ second over the square root of the latest: a pause of a load that comes in burst
 ENOUGH = 200
 """So many parity queries tell how long one takes."""
 
-RHYTHM, RHYTHM_S, RHYTHM_ARRIVALS = 2, 5.0, 4_000
-"""A load that has changed so often within so many seconds, or within so many arrivals, comes in bursts, and will change
-again before much can be learnt. Then the past holds bursts and pauses, and what was before the next one counts as it
-was."""
+RHYTHM, RHYTHM_ARRIVALS = 2, 4_000
+"""A load that has changed so often within so many arrivals comes in bursts, and will change again before much can be
+learnt. Then the past holds bursts and pauses, and what was before the next one counts as it was."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ class Memory:
         now_s = self.arrivals_s[-1]
         latest_s = now_s - self.arrivals_s[-latest - 1]
         recent = self.arrivals - RHYTHM_ARRIVALS // self.frontends
-        self.changes = [one for one in self.changes if one[0] > now_s - RHYTHM_S or one[1] > recent]
+        self.changes = [one for one in self.changes if one[1] > recent]
         in_bursts = len(self.changes) >= RHYTHM
         if in_bursts and now_s - self.changes[-1][0] < latest_s:
             return False  # still the same change
