@@ -10,7 +10,6 @@ it is drawn.
 import argparse
 import random
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from math import exp, log
 from typing import ClassVar
 
@@ -34,7 +33,7 @@ from parity_exp.disturbances import (
 from parity_exp.load import Bursts, Load, Poisson
 from parity_exp.policies import Autopilot
 from parity_exp.policies.autopilot import WAYS
-from parity_exp.policies.estimates.experience import of, row_of
+from parity_exp.policies.estimates.experience import expected_of, row_of
 from parity_exp.policies.estimates.traits import TRAITS, traits_of
 from parity_exp.policies.policy import Actions
 from parity_exp.policies.replay import Replayed
@@ -123,7 +122,7 @@ def cluster(number: int) -> list[dict[str, object]]:
     for way in WAYS:
         Watched.notes, Watched.watched = [], []
         result = simulate(
-            {way: partial(Watched, way=way)(k, r)}, load, straggler=straggler, instances=instances, k=k, r=r,
+            {way: Watched(k, r, way)}, load, straggler=straggler, instances=instances, k=k, r=r,
             service_time_ms=service_time_ms, service_time=times, frontends=frontends, seed=number + SEED,
             show_progress=False,
         )  # fmt: skip
@@ -135,7 +134,7 @@ def cluster(number: int) -> list[dict[str, object]]:
         if way == noted:
             rows = Watched.notes
     what = {"cluster": number, "kind": kind, "load": type(load).__name__, "noted": noted}
-    told = of(made, queries)
+    told = expected_of(made, queries)
     return [
         {**what, "after": after, **row_of(traits, told)}
         for after, traits in zip(AFTER, rows, strict=False)

@@ -226,6 +226,7 @@ class Autopilot(Policy):
                     self.comparison.learn(replayed, self.asked, weight)
                     self._take_best(now_s)
         changed, drifted = self.memory.changed(), self.memory.drifted()
+        guessed: Seen | None = None  # from what, if it has just been done
         if changed:
             self.driven.busyness.comes_every(self.memory.latest_gap_s)
         if changed or drifted:
@@ -234,27 +235,28 @@ class Autopilot(Policy):
             self.comparison.forget()
             if self.experienced:
                 self.guesses, self.guesses_from = 0, self.memory.arrivals
-                self._guess(self.memory.seen(), now_s)
+                guessed = self._guess(now_s)
             elif changed and self.driven.copies_all and self.driven.copy_limit >= 1:
                 self._take(next(iter(self.ways)), now_s)  # no copies of everything, whatever the load
         elif self.experienced and self._is_early:
             self.guesses += 1
-            self._guess(self.memory.seen(), now_s)
+            guessed = self._guess(now_s)
         if self.until_next > 0 or self.waits:
             return
         if not self.needs_replay:
             self.until_next = RARELY // isqrt(self.memory.frontends)
-            self._guess(self.memory.seen(), now_s)
+            self._guess(now_s)
             return
         most = max(LOOK, RARELY // isqrt(self.memory.frontends))
         if self.between >= most and now_s < self.last_s + REST_S:
             return
-        seen = self.memory.seen()
+        seen = guessed or self.memory.seen()
         self.waits = self.replay.ask(
             seen, {way: self._made(way, seen.all_instances) for way in self._worth_playing()}, now_s
         )
         if self.waits:
-            self._expect(seen)
+            if guessed is None:
+                self._expect(seen)
             self.asked = len(seen.arrivals_s) * seen.frontends
             self.rate_from = seen.sure * seen.frontends
             self.last_s = now_s
@@ -289,9 +291,12 @@ class Autopilot(Policy):
             return
         self.comparison.expect(*self.experience.expects(traits_of(seen, self.k, self.r)))
 
-    def _guess(self, seen: Seen, now_s: float) -> None:
+    def _guess(self, now_s: float) -> Seen:
+        """Take the way that was best on clusters like this one; return what of the past that is told from."""
+        seen = self.memory.seen()
         self._expect(seen)
         self._take_best(now_s)
+        return seen
 
     def _take_best(self, now_s: float) -> None:
         """Take the way that comes to least; the present one unless another is clearly better."""

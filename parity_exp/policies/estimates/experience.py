@@ -47,7 +47,7 @@ class Expected:
         return float(np.interp(-log10(100 - percentile), [-log10(100 - level) for level in LEVELS], self.excess))
 
 
-def of(made: Mapping[str, Replayed], arrivals: int) -> dict[str, Expected]:
+def expected_of(made: Mapping[str, Replayed], arrivals: int) -> dict[str, Expected]:
     """What ways came to that served the same arrivals."""
     by_level = [excesses({way: one.tail_s(level, arrivals) for way, one in made.items()}) for level in LEVELS]
     return {

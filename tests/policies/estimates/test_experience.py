@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parity_exp.policies.autopilot import WAYS
-from parity_exp.policies.estimates.experience import LEVELS, Expected, Experience, experience, of, row_of
+from parity_exp.policies.estimates.experience import LEVELS, Expected, Experience, expected_of, experience, row_of
 from parity_exp.policies.estimates.traits import TRAITS
 from parity_exp.policies.replay import Replayed
 
@@ -55,7 +55,7 @@ def test_ways_are_compared_with_the_best_at_each_level() -> None:
         "a": Replayed([1.0] * 9_000 + [2.0] * 1_000, 1.0, 0.0),
         "b": Replayed([2.0] * 9_000 + [1e9] * 1_000, 1.5, 0.25),
     }
-    told = of(made, 10_000)
+    told = expected_of(made, 10_000)
     assert told["a"].excess == (0, 0, 0)
     assert told["b"].excess[0] > log(2) and told["b"].excess[1:] == pytest.approx((log(100),) * 2)
     assert (told["b"].tasks, told["b"].reconstructed) == (1.5, 0.25)
