@@ -82,7 +82,7 @@ def test_the_example_in_the_description_sends_late_queries_again() -> None:
     driver.until(0.03)
     assert len(driver.placed) == 2
     outcome = simulated(impatient(2, 1, wait_ms=5.0))  # type: ignore[call-arg]
-    assert outcome.lost == 0 and len(outcome.tasks()) > 400
+    assert outcome.lost == 0 and len(outcome.tasks()) > 200, "150 queries, and copies of many of them"
 
 
 def test_a_policy_of_the_last_release_finds_everything_by_its_old_name() -> None:

@@ -24,7 +24,12 @@ def test_the_room_imports_nothing_of_the_package_but_ranges_of_settings() -> Non
                 imported |= {alias.name for alias in node.names}
     ours = {name for name in imported if name.startswith("parity_exp") and not name.startswith("parity_exp.policies")}
     assert ours == {"parity_exp.ranges"}
-    assert not {name.partition(".")[0] for name in imported} & {"torch", "numpy", "pandas", "omegaconf", "hydra"}
+    assert not {name.partition(".")[0] for name in imported} & {"torch", "pandas", "omegaconf", "hydra"}
+
+
+def test_only_estimates_reckon_with_arrays() -> None:
+    users = {path for path in ROOM.rglob("*.py") if "import numpy" in path.read_text()}
+    assert {path.parent.name for path in users} == {"estimates"}
 
 
 @pytest.mark.parametrize("policy", CLASSES)
