@@ -4,14 +4,15 @@
 ways serve the same queries on each, and writes what a policy could know of the cluster after so many arrivals, and what
 each way came to. The table that comes with the package, `parity_exp/policies/estimates/experience.csv.gz`, was made so;
 make it anew when ways or traits have changed, or with clusters that are more like yours. Cluster n is the same wherever
-it is drawn.
+it is drawn; from number 690 on all have four frontends, of which most is to be known.
 """
 
 import argparse
 import random
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from math import exp, log
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ from parity_exp.disturbances import (
 )
 from parity_exp.load import Bursts, Load, Poisson
 from parity_exp.policies import Autopilot
-from parity_exp.policies.autopilot import WAYS
+from parity_exp.policies.autopilot import ways_of
 from parity_exp.policies.estimates.experience import expected_of, row_of
 from parity_exp.policies.estimates.traits import TRAITS, traits_of
 from parity_exp.policies.policy import Actions
@@ -40,6 +41,9 @@ from parity_exp.policies.replay import Replayed
 
 AFTER = (100, 400, 2_000)
 """Arrivals at all frontends together, after which it is noted what could be known."""
+
+FOUR_FRONTENDS_FROM = 690
+"""From this number on clusters have four frontends: what is seen at one of them says less, and more is needed of it."""
 
 CODES = [(2, 1), (3, 1), (4, 1), (2, 2)]
 SEED = 77_000_000
@@ -52,8 +56,8 @@ class Watched(Autopilot):
     notes: ClassVar[list[np.ndarray]] = []
     watched: ClassVar[list[Autopilot]] = []
 
-    def __init__(self, k: int, r: int, way: str) -> None:
-        super().__init__(k, r, ways={way: WAYS[way]})
+    def __init__(self, k: int, r: int, way: str, settings: Mapping[str, Any]) -> None:
+        super().__init__(k, r, ways={way: settings})
 
     def start(self, actions: Actions) -> None:
         super().start(actions)
@@ -96,7 +100,8 @@ def cluster(number: int) -> list[dict[str, object]]:
     """The rows of one cluster: one for each time at which it was noted what could be known."""
     draw = random.Random(f"experience-{number}")
     k, r = draw.choice(CODES)
-    instances = round(between(draw, 4, 100))
+    has_four = number >= FOUR_FRONTENDS_FROM
+    instances = round(between(draw, 8 if has_four else 4, 100))
     utilisation = draw.uniform(0.25, 0.95)
     times = draw.choice(
         [
@@ -108,7 +113,9 @@ def cluster(number: int) -> list[dict[str, object]]:
         ]
     )
     kind, straggler = straggler_of(draw, instances)
-    frontends = draw.choice([1, 1, 2, 4]) if instances >= 8 else 1
+    several = [4] if has_four else [1, 1, 2, 4]
+    frontends = draw.choice(several) if instances >= 8 else 1
+    ways = ways_of(frontends)
     queries = 16_000 if instances >= 40 else 9_000
     warmup = queries // 20
     loads: list[Load] = [Poisson(queries, warmup, utilisation=utilisation)] * 2
@@ -116,13 +123,13 @@ def cluster(number: int) -> list[dict[str, object]]:
     loads.append(Bursts(queries, warmup, utilisation=utilisation, on_s=on_s, off_s=off_s))
     load = draw.choice(loads)
     service_time_ms = between(draw, 8, 80)
-    noted = draw.choice(list(WAYS))
+    noted = draw.choice(list(ways))
     rows: list[np.ndarray] = []
     made: dict[str, Replayed] = {}
-    for way in WAYS:
+    for way, settings in ways.items():
         Watched.notes, Watched.watched = [], []
         result = simulate(
-            {way: Watched(k, r, way)}, load, straggler=straggler, instances=instances, k=k, r=r,
+            {way: Watched(k, r, way, settings)}, load, straggler=straggler, instances=instances, k=k, r=r,
             service_time_ms=service_time_ms, service_time=times, frontends=frontends, seed=number + SEED,
             show_progress=False,
         )  # fmt: skip

@@ -38,7 +38,7 @@ from parity_exp.disturbances import (
     Slowdown,
     Straggler,
 )
-from parity_exp.load import Bursts, Load, Poisson, Steps
+from parity_exp.load import Bursts, ClosedLoop, Load, Poisson, Steps
 from parity_exp.policies import (
     Adaptive,
     Autopilot,
@@ -104,6 +104,14 @@ def straggler_of(kind: str, strength: float, instances: int, duration_s: float) 
     return made[kind]
 
 
+def closed_loop(draw: random.Random, queries: int, utilisation: float, instances: int) -> tuple[str, Load]:
+    """Clients who wait for their answers, and then perhaps think for as long as a task takes; some are too many."""
+    think_ms, times = draw.choice([0, 0, 1000 * SERVICE_S]), draw.choice([1, 1, 2.5])
+    clients = max(1, round(times * utilisation * instances * (1 + think_ms / 1000 / SERVICE_S)))
+    name = f"{clients} clients" + (" who think" if think_ms else "")
+    return name, ClosedLoop(queries, queries // 20, clients=clients, think_ms=think_ms)
+
+
 def load_of(draw: random.Random, queries: int, utilisation: float, duration_s: float) -> tuple[str, Load]:
     """Arrivals that are steady, that come in bursts, or whose rate doubles and halves."""
     warmup = queries // 20
@@ -122,7 +130,9 @@ Latencies = dict[str, pd.DataFrame]
 """Of each policy, of the queries of a run: when each came, in seconds, and what it took, in milliseconds."""
 
 
-def run(number: int, turn: int, queries: int, policies: Policies) -> tuple[dict[str, object], Latencies]:
+def run(
+    number: int, turn: int, queries: int, policies: Policies, closed: bool = False
+) -> tuple[dict[str, object], Latencies]:
     """One cluster, served once by each policy.
 
     Args:
@@ -130,6 +140,7 @@ def run(number: int, turn: int, queries: int, policies: Policies) -> tuple[dict[
         turn: with the first one the seed is the number; another one has other arrivals, stragglers and service times.
         queries: in the run.
         policies: that serve it.
+        closed: whether clients wait for their answers.
 
     Returns:
         what the cluster is, and what became of its queries.
@@ -140,7 +151,10 @@ def run(number: int, turn: int, queries: int, policies: Policies) -> tuple[dict[
     utilisation, times, kind = draw.choice(UTILISATIONS), draw.choice(TIMES), draw.choice(KINDS)
     frontends = draw.choice([1, 1, 4]) if instances >= 8 else 1
     duration_s = queries * SERVICE_S / (instances * utilisation)
-    arrivals, load = load_of(draw, queries, utilisation, duration_s)
+    if closed:
+        arrivals, load = closed_loop(draw, queries, utilisation, instances)
+    else:
+        arrivals, load = load_of(draw, queries, utilisation, duration_s)
     result = simulate(
         {name: made(k, r) for name, made in policies.items()},
         load,
@@ -231,6 +245,7 @@ def main() -> None:
     parser.add_argument("--policy", choices={**POLICIES, **PARTS}, default="autopilot", help="compared with all others")
     parser.add_argument("--out", help="a CSV file for the table, written after every point")
     parser.add_argument("--seeds", type=int, default=1, help="so many runs on each")
+    parser.add_argument("--closed", action="store_true", help="clients wait for their answers before they ask again")
     parser.add_argument("--later", type=float, default=10.0, help="what comes after so many seconds is looked at alone")
     arguments = parser.parse_args()
     policies = POLICIES

@@ -42,6 +42,9 @@ class Adaptive(SharedParity):
             by :class:`~parity_exp.policies.Laedge`, so that no copy is left over for later.
         skips_rare: false: parity queries are sent although hardly a task is slow.
         rests: false: slow instances are given work like the others.
+        parity_apart: true: the r/k instances more than the queries need are for parity queries alone, and for copies
+            that only idle instances take; the others do nothing else than queries, unless more of them are queued than
+            there are instances.
 
     The others are those of :class:`SharedParity`.
 
@@ -92,6 +95,7 @@ class Adaptive(SharedParity):
         offers_early: bool = True,
         goes_first: bool = True,
         rests: bool = True,
+        parity_apart: bool = False,
     ) -> None:
         super().__init__(
             k, r, load_limit, reserve, delay_ms, percentile, margin, idle_margin, reconstruct, wait_exact_ms,
@@ -107,6 +111,7 @@ class Adaptive(SharedParity):
         self.copies_wait = copies_wait
         self.skips_rare = skips_rare
         self.rests = rests
+        self.parity_apart = parity_apart
 
     @property
     def has_room_for_copies(self) -> bool:
@@ -118,11 +123,21 @@ class Adaptive(SharedParity):
     def start(self, actions: Actions) -> None:
         super().start(actions)
         self.resting = Resting(actions, self.base_role, self.busyness)
+        self._set_apart()
 
     def go_on_from(self, before: "SharedParity") -> None:
         super().go_on_from(before)
         assert isinstance(before, Adaptive)
         self.resting = before.resting
+        self._set_apart()
+
+    def _set_apart(self) -> None:
+        if not self.parity_apart:
+            self.resting.keep_apart(())
+            return
+        instances = self.actions.instances
+        self.actions.queues(self.base_role).leave_free(instances)
+        self.resting.keep_apart(range(instances * self.k // (self.k + self.r), instances))
 
     def arrived(self, batch: Batch, now_s: float) -> None:
         if self.resting.since_s:

@@ -9,7 +9,7 @@ from annotated_types import MaxLen, MinLen
 from parity_exp.policies.adaptive import Adaptive
 from parity_exp.policies.comparison import Comparison
 from parity_exp.policies.estimates.experience import experience
-from parity_exp.policies.estimates.seen import Memory, Seen
+from parity_exp.policies.estimates.seen import SPAN_S, Memory, Seen
 from parity_exp.policies.estimates.traits import traits_of
 from parity_exp.policies.look import Look
 from parity_exp.policies.policy import BASE, Actions, Batch, Policy, Role, Work
@@ -30,6 +30,12 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 """The ways to go that there are, each by settings of :class:`Adaptive`: what is sent before anything is late, and when
 something counts as late. A run begins with the first, which has the defaults: what it sends depends on the load."""
+
+WAYS_OF_SEVERAL: dict[str, dict[str, Any]] = WAYS | {
+    "parity_apart": {"copies_all": False, "load_limit": ALWAYS, "skips_rare": False, "parity_apart": True}
+}
+"""Those of several frontends: an instance that one of them takes for idle may have work of another, so that parity
+queries on idle instances delay what others send there."""
 
 PERCENTILES = (99.0, 99.9)
 """What counts unless a policy is told otherwise."""
@@ -64,6 +70,12 @@ HOPELESS, SURE = 1.2, 500
 ALL_AGAIN = 4
 """Of so many replays one plays all ways."""
 
+SAME_CHANGE = 100
+"""Two frontends mean the same change where they date it within the time in which so many arrive at one of them."""
+
+SINCE, NUMBER, KNOWN_FROM = 0, 1, 2
+"""What a note to other frontends has where: when something last changed, how many it is, and what is known since."""
+
 UNSEEN = 0.03
 """What counts against a way that does nothing about late tasks: a past of few seconds does not show all there is."""
 
@@ -86,9 +98,11 @@ class Autopilot(Policy):
         reconstruction_cost: what it is worth, likewise, that no answer is a reconstructed one, whatever its accuracy.
         point_cost: what a hundredth of the answers being right is worth, likewise, where accuracies are known.
         accuracy: of the base model's own predictions, and of reconstructed ones; None: nothing is known of them.
-        ways: settings of :class:`Adaptive` for each way to go; None: :data:`WAYS`.
+        ways: settings of :class:`Adaptive` for each way to go; None: :data:`WAYS`, with several frontends
+            :data:`WAYS_OF_SEVERAL`.
         experienced: whether it knows what these came to on other clusters; of other ways it knows nothing.
         plays: whether it has its past played again; false: it goes by experience alone, which costs next to nothing.
+        tells: whether its frontends, where there are several, tell each other what they know of each way.
 
     Attributes:
         driven: does what there is to do; another one goes on from it from time to time.
@@ -130,6 +144,7 @@ class Autopilot(Policy):
         ways: Annotated[Mapping[str, Mapping[str, Any]], MinLen(1)] | None = None,
         experienced: bool = True,
         plays: bool = True,
+        tells: bool = True,
     ) -> None:
         super().__init__(k, r)
         self.percentiles = PERCENTILES if percentiles is None else tuple(percentiles)
@@ -137,7 +152,8 @@ class Autopilot(Policy):
         self.reconstruction_cost = reconstruction_cost
         if accuracy is not None:
             self.reconstruction_cost += 100 * point_cost * (accuracy[0] - accuracy[1])
-        self.ways = {name: dict(settings) for name, settings in (WAYS if ways is None else ways).items()}
+        self.own_ways = None if ways is None else {name: dict(settings) for name, settings in ways.items()}
+        self.ways = ways_of(1) if self.own_ways is None else self.own_ways
         if not self.ways:
             raise ValueError("ways: expected one at least, such as {parity: {load_limit: 10}}")
         for name in self.ways:
@@ -147,6 +163,7 @@ class Autopilot(Policy):
                 raise ValueError(f"ways: {name}: {error}") from None
         self.experienced = experienced and ways is None
         self.needs_replay = plays
+        self.tells = tells
         if not plays and not self.experienced:
             raise ValueError(
                 "plays=False: expected experienced=True and no ways, or nothing would tell which way to go"
@@ -160,6 +177,8 @@ class Autopilot(Policy):
 
     def start(self, actions: Actions) -> None:
         super().start(actions)
+        if self.own_ways is None:
+            self.ways = ways_of(actions.frontends)
         self.way = next(iter(self.ways))
         self.driven = self._made(self.way, actions.instances)
         self.driven.start(actions)
@@ -170,7 +189,11 @@ class Autopilot(Policy):
         self.waits = False
         self.asked = self.rate_from = 0  # arrivals that are being played, and those that their rate is known from
         self.replays = self.guesses = self.guesses_from = 0
-        self.comparison = Comparison(self.percentiles, self.task_cost, self.reconstruction_cost)
+        self.comparison = self.known = Comparison(self.percentiles, self.task_cost, self.reconstruction_cost)
+        self.hears = self.tells and actions.frontends > 1
+        self.since_s = 0.0  # the latest change that has been noticed
+        self.notes_left = 0
+        self.notes_read: list[float] = []
         self.experience = experience() if self.experienced else None
 
     def arrived(self, batch: Batch, now_s: float) -> None:
@@ -224,6 +247,7 @@ class Autopilot(Policy):
                     if self.rate_from < self.asked:
                         weight *= self.rate_from / (self.rate_from + KNOWN)
                     self.comparison.learn(replayed, self.asked, weight)
+                    self._leave_note()
                     self._take_best(now_s)
         changed, drifted = self.memory.changed(), self.memory.drifted()
         guessed: Seen | None = None  # from what, if it has just been done
@@ -233,6 +257,8 @@ class Autopilot(Policy):
             self.asked = 0  # what is being played is of no use any more
             self.until_next, self.between = 0, first_of(self.memory.frontends)
             self.comparison.forget()
+            self.since_s = self.memory.arrivals_s[self.memory.before]
+            self._leave_note()
             if self.experienced:
                 self.guesses, self.guesses_from = 0, self.memory.arrivals
                 guessed = self._guess(now_s)
@@ -241,6 +267,8 @@ class Autopilot(Policy):
         elif self.experienced and self._is_early:
             self.guesses += 1
             guessed = self._guess(now_s)
+        if self.hears and [note[NUMBER] for note in self.actions.notes()] != self.notes_read:
+            self._take_best(now_s)  # others know something new
         if self.until_next > 0 or self.waits:
             return
         if not self.needs_replay:
@@ -279,17 +307,18 @@ class Autopilot(Policy):
 
     @property
     def costs(self) -> dict[str, float]:
-        """What each way comes to, as far as anything is known."""
+        """What each way comes to, as far as anything was known when it was last looked at."""
         return {
-            way: cost if self.ways[way].get("hedges", True) else cost + UNSEEN
-            for way, cost in self.comparison.costs.items()
+            way: cost if self.ways[way].get("hedges", True) else cost + UNSEEN for way, cost in self.known.costs.items()
         }
 
     def _expect(self, seen: Seen) -> None:
         """Learn what ways came to on clusters like this one, if there is something to go by."""
         if self.experience is None or not len(seen.durations_s):
             return
-        self.comparison.expect(*self.experience.expects(traits_of(seen, self.k, self.r)))
+        expected, sure = self.experience.expects(traits_of(seen, self.k, self.r))
+        self.comparison.expect({way: one for way, one in expected.items() if way in self.ways}, sure)
+        self._leave_note()
 
     def _guess(self, now_s: float) -> Seen:
         """Take the way that was best on clusters like this one; return what of the past that is told from."""
@@ -300,6 +329,8 @@ class Autopilot(Policy):
 
     def _take_best(self, now_s: float) -> None:
         """Take the way that comes to least; the present one unless another is clearly better."""
+        if self.hears:
+            self._read_notes(now_s)
         costs = self.costs
         if self.way not in costs:
             return
@@ -312,6 +343,27 @@ class Autopilot(Policy):
         if costs[best] < (1 - doubt) * costs[self.way]:
             self._take(best, now_s)
 
+    # ---- several frontends
+
+    def _leave_note(self) -> None:
+        """Tell the other frontends what is known here."""
+        if self.hears:
+            self.notes_left += 1
+            self.actions.leave_note([self.since_s, self.notes_left, *self.comparison.note(self.ways)])
+
+    def _read_notes(self, now_s: float) -> None:
+        """Put together what all frontends know; once half of them have noticed a change, what these know."""
+        notes = self.actions.notes()
+        self.notes_read = [note[NUMBER] for note in notes]
+        noticed_s = sorted((note[SINCE] for note in notes), reverse=True)
+        since_s = noticed_s[(len(notes) - 1) // 2] if notes else 0.0  # by half of them: one may be mistaken
+        if now_s - since_s > SPAN_S:
+            since_s = 0.0  # who has not noticed has forgotten by now what was before
+        arrivals_s = self.memory.arrivals_s
+        since_s -= now_s - arrivals_s[-min(SAME_CHANGE, len(arrivals_s))]
+        heard = [note[KNOWN_FROM:] for note in notes if note[SINCE] >= since_s]
+        self.known = self.comparison.together(heard, self.ways) if heard else self.comparison
+
     def _take(self, way: str, now_s: float) -> None:
         if way == self.way:
             return
@@ -319,6 +371,11 @@ class Autopilot(Policy):
         self.turns.append((now_s, way))
         before, self.driven = self.driven, self._made(way, self.memory.instances)
         self.driven.go_on_from(before)
+
+
+def ways_of(frontends: int) -> dict[str, dict[str, Any]]:
+    """The ways to go that there are at one of so many frontends."""
+    return WAYS if frontends == 1 else WAYS_OF_SEVERAL
 
 
 def room_for_parity(instances: int, k: int, r: int) -> float:

@@ -566,6 +566,12 @@ class Desk:
         self._of_instance[instance].trust(instance)
         self._note_change(instance)
 
+    def leave_note(self, numbers: Sequence[float]) -> None:
+        self.board.leave_note(self.frontend, numbers)
+
+    def notes(self) -> Sequence[Sequence[float]]:
+        return self.board.notes()
+
     def suspects(self, group: Group) -> Collection[int]:
         return self.judge.suspects(group)
 

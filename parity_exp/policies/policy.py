@@ -145,6 +145,12 @@ class Actions(Protocol):
         It is asked for each time that something is to be changed about them.
         """
 
+    def leave_note(self, numbers: Sequence[float]) -> None:
+        """Leave numbers for the other frontends, in place of those that were left before."""
+
+    def notes(self) -> Sequence[Sequence[float]]:
+        """What each frontend has left, this one included; those that have left nothing are missing."""
+
     def suspects(self, group: Group) -> Collection[int]:
         """Compare all k + r outputs of a group with each other, and put on record what contradicts the others.
 

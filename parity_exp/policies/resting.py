@@ -1,5 +1,7 @@
 """Slow instances rest: they are given low-priority work only, which shows when they have recovered."""
 
+from collections.abc import Iterable
+
 from parity_exp.policies.estimates.busyness import Busyness
 from parity_exp.policies.estimates.slowness import REST, Slowness
 from parity_exp.policies.policy import Actions
@@ -22,6 +24,7 @@ class Resting:
     Attributes:
         slowness: how many tasks are slow, of each instance and of all.
         since_s: for each instance that rests since when.
+        apart: instances that are given low-priority work only whatever they do.
     """
 
     def __init__(self, actions: Actions, role: str, busyness: Busyness) -> None:
@@ -30,12 +33,25 @@ class Resting:
         self._most = actions.instances // MOST_RESTING
         self.slowness = Slowness(actions.instances, busyness)
         self.since_s: dict[int, float] = {}
+        self.apart: frozenset[int] = frozenset()
+
+    def keep_apart(self, instances: Iterable[int]) -> None:
+        """Give these instances low-priority work only, and no others but those that rest."""
+        queues = self._actions.queues(self._role)
+        before, self.apart = self.apart, frozenset(instances)
+        for instance in sorted(before - self.apart):
+            queues.trust(instance)
+        for instance in sorted(self.apart):
+            self.since_s.pop(instance, None)
+            queues.rest(instance)
 
     def took(self, instance: int, duration_s: float, now_s: float, may_rest: bool = True) -> None:
         """See whether an instance has become slow, or is no longer; whether something is done about it."""
         rests = bool(self.since_s) and instance in self.since_s
         share = self.slowness.took(instance, duration_s)
         if not may_rest or (share <= REST and not rests):  # as most often
+            return
+        if instance in self.apart:
             return
         slow = self.slowness.is_slow(instance, rests)
         if slow and not rests and len(self.since_s) < self._most:

@@ -11,7 +11,7 @@ from tests.commands.test_one_world import composed
 PARTS = {
     Adaptive: {
         "copies_all", "sends_parity", "skips_rare", "hedges", "offers_early", "goes_first", "rests", "copies",
-        "copies_wait", "reserve",
+        "copies_wait", "reserve", "parity_apart",
     },
     SharedParity: {"sends_parity", "hedges", "offers_early", "goes_first", "reserve"},
     Hedged: {"urgent", "margin", "max_extra"},

@@ -8,7 +8,7 @@ import pytest
 from parity_exp.policies import (
     Adaptive,
 )
-from parity_exp.policies.policy import Policy, Work
+from parity_exp.policies.policy import Policy, State, Work
 from tests.policies.desk_driver import Driver
 
 
@@ -102,3 +102,43 @@ def test_a_third_copy_goes_out_when_the_second_is_late_as_well() -> None:
     driver.arrive(1)
     driver.until(5)
     assert len(driver.tasks_of(0)) == 3
+
+
+def test_parity_apart_runs_on_machines_that_do_nothing_else_as_long_as_the_others_keep_up() -> None:
+    policy = Adaptive(2, 1, copies_all=False, load_limit=10, skips_rare=False, parity_apart=True, delay_ms=1e6)
+    driver = Driver(policy, 4)
+    driver.arrive(4)
+    on = {task.instance: task.batch is None for task in driver.placed}
+    assert on == {0: False, 1: False, 2: False, 3: False, 4: True, 5: True}
+    for task in list(driver.placed):
+        driver.finish(task)
+
+    driver = Driver(Adaptive(2, 1, copies_all=False, load_limit=10, skips_rare=False, parity_apart=True), 4)
+    for _ in range(4):
+        driver.arrive(2)
+        for task in list(driver.placed):
+            if task.state is State.PLACED:
+                driver.finish(task)
+    assert {task.instance for task in driver.placed if task.batch is None} == {4, 5}, "though others are idle"
+    assert {task.instance for task in driver.placed if task.batch is not None} == {0, 1, 2, 3}
+
+    driver = Driver(Adaptive(2, 1, copies_all=False, sends_parity=False, parity_apart=True), 4)
+    driver.arrive(4 + 6)
+    assert len(driver.placed) == 4
+    driver.arrive(1)
+    assert [task.instance for task in driver.placed[4:]] == [4], "more were queued than there are instances"
+
+
+def test_another_way_to_go_gives_machines_that_were_apart_back_and_takes_slow_ones_for_what_they_are() -> None:
+    apart, shared = Adaptive(2, 1, parity_apart=True), Adaptive(2, 1, rests=False)
+    driver = Driver(apart, 4)
+    assert driver.desk.resting == {4, 5}
+    shared.go_on_from(apart)
+    assert driver.desk.resting == set()
+    shared.resting.since_s[5] = 0.0
+    driver.desk.queues("shared").rest(5)
+    again = Adaptive(2, 1, parity_apart=True)
+    again.go_on_from(shared)
+    assert driver.desk.resting == {4, 5} and not again.resting.since_s
+    again.resting.wake_rested(1e3)
+    assert driver.desk.resting == {4, 5}, "it is not tried again like one that rests"

@@ -11,13 +11,14 @@ import pytest
 from parity_exp.disturbances import Exponential
 from parity_exp.disturbances.trace import KILL, SLOW, Disturbance, timelines
 from parity_exp.policies import Adaptive, Autopilot, autopilot, comparison
-from parity_exp.policies.autopilot import WAYS, room_for_parity
+from parity_exp.policies.autopilot import WAYS, WAYS_OF_SEVERAL, room_for_parity
 from parity_exp.policies.comparison import Comparison
 from parity_exp.policies.estimates.experience import LEVELS, Expected
 from parity_exp.policies.estimates.seen import Seen
 from parity_exp.policies.estimates.traits import TRAITS
 from parity_exp.policies.needs import Needs
 from parity_exp.policies.policy import AnswerSource, Policy
+from parity_exp.policies.queues import Board
 from parity_exp.policies.replay import Replayed
 from parity_exp.policies.shared_parity import LOAD_LIMIT
 from parity_exp.simulation.cluster import simulate
@@ -83,15 +84,64 @@ def test_one_way_after_the_other_loses_nothing_and_answers_nothing_twice(
     }.items():
         monkeypatch.setattr(autopilot, name, value)
     monkeypatch.setattr(comparison, "KEPT", 0.0)
-    policy = unexperienced(2, 1)
-    policy.replay = Told(list(WAYS))
+    policy = unexperienced(2, 1, ways=WAYS_OF_SEVERAL)
+    policy.replay = Told(list(WAYS_OF_SEVERAL))
     trace = [Disturbance(SLOW, one, at, at + 3.0, 5.0) for one, at in ((0, 5.0), (1, 12.0), (2, 20.0), (4, 21.0))]
     trace += [Disturbance(KILL, one, at, at) for one, at in ((0, 10.0), (3, 15.0), (5, 30.0))]
     result = served(policy, trace=trace)
-    assert len(policy.turns) > 500 and {way for _, way in policy.turns} == set(WAYS)
+    assert len(policy.turns) > 500 and {way for _, way in policy.turns} == set(WAYS_OF_SEVERAL)
     assert result.lost == 0 and result.duplicates == 0
     assert np.isfinite(result.latency_ms).all()
     assert (result.source == AnswerSource.RECONSTRUCTED).any()
+
+
+@pytest.mark.parametrize(("frontends", "ways"), [(1, WAYS), (2, WAYS_OF_SEVERAL)])
+def test_several_frontends_may_keep_parity_apart(frontends: int, ways: Mapping[str, Any]) -> None:
+    policies = [Autopilot(2, 1) for _ in range(frontends)]
+    told = [Told(["parity"]) for _ in policies]
+    for policy, replay in zip(policies, told, strict=True):
+        policy.replay = replay
+    simulate(policies, np.arange(3_000) * 0.02, lambda _, __: 0.03, 4)
+    assert set().union(*told[0].policies) <= ways.keys()
+    assert policies[0].comparison.costs.keys() == ways.keys()
+
+
+def frontends(told: Sequence[str], **settings: Any) -> list[Autopilot]:
+    """One for each way that its replays will say is the best."""
+    policies = [Autopilot(2, 1, **settings) for _ in told]
+    for policy, best in zip(policies, told, strict=True):
+        policy.replay = Told([best], others=1.3 if best == "copies" else 2.0)
+    return policies
+
+
+def test_frontends_go_the_way_that_is_best_by_what_all_have_seen() -> None:
+    policies = frontends(["copies", "hedging", "hedging"], experienced=False)
+    simulate(policies, np.arange(6_000) * 0.01, lambda _, __: 0.02, 4)
+    assert {policy.way for policy in policies} == {"hedging"}
+    policies = frontends(["copies", "hedging", "hedging"], experienced=False, tells=False)
+    simulate(policies, np.arange(6_000) * 0.01, lambda _, __: 0.02, 4)
+    assert [policy.way for policy in policies] == ["copies", "hedging", "hedging"]
+
+
+def test_who_has_not_noticed_a_change_goes_by_those_who_have_until_everybody_must_have() -> None:
+    def note(policy: Autopilot, since_s: float, best: str) -> list[float]:
+        comparison = Comparison(policy.percentiles, 0.0, 0.0)
+        comparison.learn({way: outcome(1.0 if way == best else 1.5) for way in policy.ways}, 1_000)
+        return [since_s, 1.0, *comparison.note(policy.ways)]
+
+    policy, _ = policies = frontends(["copies", "copies"], experienced=False)
+    simulate(policies, np.arange(4_000) * 0.01, lambda _, __: 0.02, 4)
+    now_s = policy.memory.arrivals_s[-1]
+    for own_ago_s, others_ago_s, both in ((2.5, 1.0, True), (40.0, 5.0, False), (40.0, 20.0, True)):
+        board = policy.actions.board = Board(6, 2)  # type: ignore[attr-defined]
+        board.leave_note(0, note(policy, now_s - own_ago_s, "copies"))
+        board.leave_note(1, note(policy, now_s - others_ago_s, "hedging"))
+        policy._take_best(now_s)
+        costs = policy.known.costs
+        if both:
+            assert costs["copies"] == pytest.approx(costs["hedging"])
+        else:
+            assert costs["hedging"] < costs["copies"] and policy.way == "hedging"
 
 
 def test_a_way_that_is_hardly_better_is_not_taken() -> None:

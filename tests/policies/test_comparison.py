@@ -150,3 +150,27 @@ def test_a_tail_of_many_arrivals_is_around_its_percentile() -> None:
     replayed = Replayed([1.0] * 99_800 + [2.0] * 150 + [100.0] * 25 + [1e6] * 25, 1.0, 0.0)
     assert 2.0 < replayed.tail_s(99.9, 100_000) < 4.0, "the very slowest do not count"
     assert replayed.tail_s(99.0, 100_000) < 1.2
+
+
+def test_what_several_know_together_is_what_one_would_who_had_played_everything() -> None:
+    ways = ["usual", "risky"]
+    everything, nobody = Comparison([99.0, 99.9], 0.5, 0.0), Comparison([99.0, 99.9], 0.5, 0.0)
+    some = [Comparison([99.0, 99.9], 0.5, 0.0) for _ in range(3)]
+    for one in (everything, *some[:2]):
+        one.expect({"usual": expected(1.0), "risky": expected(1.5)}, 0.5)
+    some[2].expect({"usual": expected(1.0), "risky": expected(1.5)}, 0.5)
+    for one, slow_s in zip(some[:2], (1.5, 3.0), strict=True):
+        one.learn({"usual": flat(1.0, 2.0), "risky": flat(1.0, slow_s=[slow_s] * 20)}, 2_000, 0.5)
+    everything.learn({"usual": flat(1.0, 2.0), "risky": flat(1.0, slow_s=[(1.5 * 3.0) ** 0.5] * 20)}, 2_000)
+    together = nobody.together([one.note(ways) for one in some], ways)
+    assert together.costs == pytest.approx(everything.costs)
+    assert nobody.together([nobody.note(ways)], ways).costs == {}
+
+
+def test_of_what_was_only_expected_the_mean_is_taken() -> None:
+    some = [Comparison([99.0], 0.0, 0.0) for _ in range(2)]
+    some[0].expect({"a": expected(1.0), "b": expected(1.2)})
+    some[1].expect({"a": expected(1.2), "b": expected(1.2)})
+    ways = ["a", "b", "c"]
+    costs = some[0].together([one.note(ways) for one in some], ways).costs
+    assert costs == pytest.approx({"a": 1.2**0.5, "b": 1.2})

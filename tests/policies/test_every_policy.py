@@ -63,6 +63,7 @@ def every_policy(k: int = 2, r: int = 1) -> list[Policy]:
         Adaptive(k, r, delay_ms=30),
         Adaptive(k, r, delay_ms=30, copy_limit=0),
         Adaptive(k, r, delay_ms=30, copy_limit=10, load_limit=10, copies_wait=False),
+        Adaptive(k, r, delay_ms=30, copies_all=False, load_limit=10, skips_rare=False, parity_apart=True),
         Adaptive(k, r, delay_ms=30, copies_all=False, hedges=False, rests=False, skips_rare=False),
         Parity(k, r, wait_exact_ms=5),
         SharedParity(k, r, delay_ms=30, wait_exact_ms=5, sends_parity=False, offers_early=False),

@@ -5,7 +5,7 @@ import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import log10
+from math import log10, nan
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ REACH = 16.0
 """Clusters differ by so many standard deviations of a trait where what is known of one has lost two thirds of its worth
 for the other."""
 
-NOISE = 0.03
+NOISE = 0.1
 """Variance of what chance did to one cluster, as a share of that between clusters."""
 
 
@@ -76,7 +76,8 @@ class Experience:
     chapter 2, equation 2.25).
 
     Args:
-        table: rows for clusters, as by :func:`row_of`; other columns are ignored.
+        table: rows for clusters, as by :func:`row_of`; other columns are ignored. What a row has of a way that was not
+            tried there is empty, and that way is told from the others.
 
     Attributes:
         ways: that it knows.
@@ -96,9 +97,15 @@ class Experience:
         told = _numbers(table, columns)
         self._middle, self._scale = known.mean(axis=0), known.std(axis=0) + 1e-9
         self._known = self._scaled(known)
-        self._usual = told.mean(axis=0)
+        self._usual = np.nanmean(told, axis=0)
         alike = _alike(self._known, self._known) + NOISE * np.eye(len(known))
-        self._weights = np.linalg.solve(alike, told - self._usual)
+        tried = ~np.isnan(told)
+        self._weights = np.zeros_like(told)
+        for rows in np.unique(tried, axis=1).T:
+            these = (tried == rows[:, None]).all(axis=0)
+            self._weights[np.ix_(rows, these)] = np.linalg.solve(
+                alike[np.ix_(rows, rows)], told[np.ix_(rows, these)] - self._usual[these]
+            )
 
     def expects(self, traits: np.ndarray) -> tuple[dict[str, Expected], float]:
         """What to expect of each way, and how much the nearest of the known clusters is like this one, from 0 to 1."""
@@ -115,7 +122,7 @@ class Experience:
 
 
 def _numbers(table: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> np.ndarray:
-    return np.array([[float(row[column]) for column in columns] for row in table])
+    return np.array([[nan if row[column] == "" else float(row[column]) for column in columns] for row in table])
 
 
 def _alike(some: np.ndarray, others: np.ndarray) -> np.ndarray:

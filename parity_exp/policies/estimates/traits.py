@@ -17,6 +17,10 @@ TRAITS = (
     "room",  # instances that queries leave idle, over the square root of all: by chance so many times it are busy
     "room_for_parity",
     "room_for_copies",
+    "busy_at_peak",  # the same four where arrivals come as close to each other as they do in a tenth of the time
+    "room_at_peak",
+    "room_for_parity_at_peak",
+    "room_for_copies_at_peak",
     "p10",  # durations as multiples of their median, logarithm
     "p90",
     "p95",
@@ -28,11 +32,16 @@ TRAITS = (
     "together",  # share of late tasks that follow a late one on the same instance
     "crowded",  # variance over mean of the arrivals in the time of 20; 1 for a Poisson process; logarithm
     "crowded_longer",  # the same of 100
+    "uneven",  # standard deviation over mean of the times between arrivals, logarithm
+    "pause",  # the longest of them, in tasks, logarithm
     "failed",  # tasks that came to nothing, over those that were done, square root
 )
 """What there is to know, by name. None of them depends on how long a task takes as such."""
 
 LATE, VERY_LATE = 1.5, 3.0
+PEAK, PEAK_PERCENT = 20, 10
+"""Arrivals that are a peak where so many in a hundred of them come within as short a time."""
+
 FEW = 0.3
 """Added where a logarithm of what may be nothing is taken."""
 
@@ -54,8 +63,13 @@ def traits_of(seen: Seen, k: int, r: int) -> np.ndarray:
     late = durations_s > LATE * median
     on = np.asarray(seen.instances, dtype=np.int64)
 
-    def room(times: float) -> float:
-        return float(np.clip((1 - times * busy) * sqrt(instances), -3, 6))
+    gaps_s = np.diff(arrivals_s)
+    peak = min(PEAK, len(gaps_s))
+    peak_s = np.percentile(arrivals_s[peak:] - arrivals_s[:-peak], PEAK_PERCENT)
+    busy_at_peak = min(seen.frontends * peak / max(peak_s, 1e-9) * durations_s.mean() / instances, 3.0)
+
+    def room(times: float, busy: float = busy, least: float = -3.0) -> float:
+        return float(np.clip((1 - times * busy) * sqrt(instances), least, 6))
 
     return np.array(
         [
@@ -69,6 +83,8 @@ def traits_of(seen: Seen, k: int, r: int) -> np.ndarray:
             room(1),
             room(1 + r / k),
             room(2),
+            busy_at_peak,
+            *(room(times, busy_at_peak, -6.0) for times in (1, 1 + r / k, 2)),
             *(log(one / median) for one in (p10, p90, p95, p99, p999)),
             sqrt(late.mean()),
             sqrt((durations_s > VERY_LATE * median).mean()),
@@ -76,6 +92,8 @@ def traits_of(seen: Seen, k: int, r: int) -> np.ndarray:
             _together(late, on),
             log(_crowded(arrivals_s, 20) + FEW),
             log(_crowded(arrivals_s, 100) + FEW),
+            log(gaps_s.std() / max(gaps_s.mean(), 1e-9) + 0.1),
+            log(gaps_s.max() / durations_s.mean() + 0.1),
             sqrt(len(seen.losses) / len(durations_s)),
         ]
     )

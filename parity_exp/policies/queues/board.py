@@ -1,6 +1,7 @@
-"""What instances know of themselves: how much work each has, and how long work has taken of late."""
+"""What instances know of themselves: how much work each has, and how long work has taken; and what frontends say."""
 
 from collections import deque
+from collections.abc import Sequence
 from statistics import median
 
 LATEST = 16
@@ -14,8 +15,8 @@ class Board:
     """The instances of a cluster, as they would tell of themselves if asked; all frontends have one in common.
 
     An instance's load is the work in its queue and in its hands, of all frontends: work that a frontend holds back for
-    it counts, for there it can still be cancelled. What a frontend knows of the board is old: answers and probes tell
-    it, and these take their time.
+    it counts, for there it can still be cancelled. What a frontend knows of that is old: answers and probes tell it,
+    and these take their time. Notes that frontends leave for each other are few, and are read as they are.
 
     Args:
         instances: how many there are.
@@ -30,6 +31,7 @@ class Board:
     def __init__(self, instances: int, frontends: int = 1, history: bool = False) -> None:
         self.load = [0] * instances
         self.idle: list[deque[int]] = [deque() for _ in range(frontends)]
+        self._notes: list[Sequence[float]] = [() for _ in range(frontends)]
         self._waits = [False] * instances  # in one of these
         self._changes: list[deque[tuple[float, int]]] | None = None
         if history:
@@ -82,6 +84,14 @@ class Board:
         instance = self.idle[frontend].popleft()
         self._waits[instance] = False
         return instance
+
+    def leave_note(self, frontend: int, numbers: Sequence[float]) -> None:
+        """A frontend leaves numbers for the others, in place of those that it left before."""
+        self._notes[frontend] = numbers
+
+    def notes(self) -> list[Sequence[float]]:
+        """What frontends have left."""
+        return [numbers for numbers in self._notes if numbers]
 
     def _note(self, instance: int, now_s: float) -> None:
         if self._changes is not None:

@@ -3,10 +3,11 @@
 Nobody waits for anybody. Each frontend writes what it has given to instances and taken from them into rows of its own,
 and reads those of all; an instance's load is their sum. What two write at the same time is the instances' word that
 they are idle: there the last one wins, and a frontend may hear of an instance that another has just given work to, as
-it may over a network.
+it may over a network. A note to the others that is read while it is written is read as if there were none.
 """
 
 import time
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
@@ -16,6 +17,9 @@ from parity_exp.process.shared_arrays import shared_zeros
 
 LATEST = 64
 """Latencies that are kept of each instance and frontend."""
+
+MOST_NUMBERS = 1024
+"""A note of a frontend to the others has so many at most; a longer one is not left."""
 
 NOWHERE = 0
 """An instance waits at no frontend; those that it may wait at are numbered from 1 here."""
@@ -43,6 +47,9 @@ class SharedBoard(Board):
         self._taken = shared_zeros((rows,), "q").data
         self._took_at = shared_zeros((rows * LATEST,), "q").data
         self._took_s: Any = shared_zeros((rows * LATEST,), "d").data
+        self._notes_written = shared_zeros((frontends,), "q")  # odd while one is being written
+        self._notes_length = shared_zeros((frontends,), "q")
+        self._notes_numbers = shared_zeros((frontends, MOST_NUMBERS), "d")
         self.load = _Loads(self._loads, instances)  # type: ignore[assignment]
 
     def of(self, frontend: int) -> "SharedBoard":
@@ -91,8 +98,26 @@ class SharedBoard(Board):
         self._at[instance] = NOWHERE
         return instance
 
+    def leave_note(self, frontend: int, numbers: Sequence[float]) -> None:
+        if len(numbers) > MOST_NUMBERS:
+            return
+        self._notes_written[frontend] += 1
+        self._notes_numbers[frontend, : len(numbers)] = numbers
+        self._notes_length[frontend] = len(numbers)
+        self._notes_written[frontend] += 1
+
+    def notes(self) -> list[Sequence[float]]:
+        read: list[Sequence[float]] = []
+        for frontend in range(self._frontends):
+            written, length = self._notes_written[frontend], self._notes_length[frontend]
+            numbers = self._notes_numbers[frontend, :length].tolist()
+            if length and written % 2 == 0 and self._notes_written[frontend] == written:
+                read.append(numbers)
+        return read
+
     def forget(self, frontend: int, heir: int) -> None:
         """A frontend is gone, with what it had given; instances that wait there wait at another from now on."""
+        self._notes_length[frontend] = 0
         first = frontend * self._instances
         for row in range(first, first + self._instances):
             self._loads[row] = 0

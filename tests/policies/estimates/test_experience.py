@@ -5,7 +5,7 @@ from math import log
 import numpy as np
 import pytest
 
-from parity_exp.policies.autopilot import WAYS
+from parity_exp.policies.autopilot import WAYS_OF_SEVERAL
 from parity_exp.policies.estimates.experience import LEVELS, Expected, Experience, expected_of, experience, row_of
 from parity_exp.policies.estimates.traits import TRAITS
 from parity_exp.policies.replay import Replayed
@@ -43,6 +43,18 @@ def test_of_a_cluster_like_no_other_the_mean_is_expected_and_little_is_known() -
     assert told["a"].excess == pytest.approx((np.mean([row["a p99"] for row in known]),) * 3, abs=0.01)
 
 
+def test_a_way_that_was_not_tried_everywhere_is_told_from_where_it_was() -> None:
+    everywhere = table(100)
+    elsewhere = [row | {name: "" for name in row if name.startswith("b ")} for row in table(300)[100:]]
+    known, of_few = Experience([*everywhere, *elsewhere]), Experience(everywhere)
+    told, _ = known.expects(traits(busy=0.3))
+    assert told["b"].excess == pytest.approx((0.15, 0.3, 0.6), abs=0.06)
+    assert told["b"].tasks == pytest.approx(2.0)
+    assert told["a"].excess == pytest.approx((0.7,) * 3, abs=0.03)
+    far = traits(busy=1e3)
+    assert known.expects(far)[0]["b"].excess == pytest.approx(of_few.expects(far)[0]["b"].excess, abs=1e-6)
+
+
 def test_between_two_percentiles_it_lies_between() -> None:
     one = Expected((0.1, 0.2, 0.4), 1.0, 0.0)
     assert [one.excess_at(level) for level in LEVELS] == pytest.approx([0.1, 0.2, 0.4])
@@ -74,7 +86,7 @@ def test_a_table_without_rows_is_refused() -> None:
 
 def test_the_table_that_comes_with_the_package_knows_all_ways() -> None:
     known = experience()
-    assert known.ways == list(WAYS)
+    assert known.ways == list(WAYS_OF_SEVERAL)
     idle = traits(
         instances=log(36),
         queries_a_group=2,
@@ -85,6 +97,12 @@ def test_the_table_that_comes_with_the_package_knows_all_ways() -> None:
         room=4.8,
         room_for_parity=4.2,
         room_for_copies=3.6,
+        busy_at_peak=0.28,
+        room_at_peak=4.3,
+        room_for_parity_at_peak=3.5,
+        room_for_copies_at_peak=2.6,
+        uneven=log(1.1),
+        pause=log(1.2),
         **{"p90": 0.1, "p95": 0.2, "p99": 1.5, "p99.9": 2.0, "late": 0.2, "very_late": 0.15},
         apart=log(1.3),
         together=0.05,

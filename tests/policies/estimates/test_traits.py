@@ -57,6 +57,19 @@ def test_bursts_are_crowded_and_evenly_spaced_arrivals_are_not() -> None:
     assert told(even)["crowded_longer"] < told(past)["crowded_longer"] < told(bursts)["crowded_longer"]
 
 
+def test_at_the_peak_of_a_burst_there_is_less_room_than_in_the_mean() -> None:
+    past = steady()
+    on_s = np.asarray(past.arrivals_s) / 2
+    bursts = replace(past, arrivals_s=array("d", on_s + np.floor(on_s / 3) * 3))  # on for three seconds, off for three
+    by_chance, peak = told(past), told(bursts)
+    assert peak["busy"] == pytest.approx(by_chance["busy"], rel=0.2)
+    assert 1.6 < peak["busy_at_peak"] / by_chance["busy_at_peak"] < 2.4
+    assert peak["room_at_peak"] == pytest.approx((1 - peak["busy_at_peak"]) * 8**0.5)
+    assert peak["room_at_peak"] > peak["room_for_parity_at_peak"] > peak["room_for_copies_at_peak"]
+    assert peak["uneven"] > by_chance["uneven"] + 0.5
+    assert peak["pause"] == pytest.approx(np.log(3 / 0.02), abs=0.3)
+
+
 def test_traits_do_not_depend_on_how_long_a_task_takes() -> None:
     past = steady(slow=1)
     slower = replace(
