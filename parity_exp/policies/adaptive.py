@@ -137,7 +137,7 @@ class Adaptive(SharedParity):
             return
         instances = self.actions.instances
         self.actions.queues(self.base_role).leave_free(instances)
-        self.resting.keep_apart(range(instances * self.k // (self.k + self.r), instances))
+        self.resting.keep_apart(range(self.base_instances(instances), instances))
 
     def arrived(self, batch: Batch, now_s: float) -> None:
         if self.resting.since_s:

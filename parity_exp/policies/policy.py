@@ -239,6 +239,10 @@ class Policy(ABC):
         """The extra machines of a code: ``ceil(m r / k)`` (Parity Models, section 5.1)."""
         return -(-base_instances * self.r // self.k)
 
+    def base_instances(self, instances: int) -> int:
+        """How many of all instances would be there without the extra ones."""
+        return next(m for m in range(1, instances + 1) if m + self.extra_instances(m) >= instances)
+
     @property
     def needs(self) -> Needs:
         """What has to be there of a group for lost predictions to come back.

@@ -105,9 +105,7 @@ def replay(seen: Seen, policies: Mapping[str, Policy]) -> dict[str, Replayed]:
 
 
 def _replay(seen: Seen, policy: Policy) -> Replayed:
-    base_instances = next(
-        m for m in range(1, seen.all_instances + 1) if m + policy.extra_instances(m) >= seen.all_instances
-    )
+    base_instances = policy.base_instances(seen.all_instances)
     once_s, frontend_of = everyones_arrivals(seen)
     length_s = _length_s(seen)
     again = min(AGAIN, -(-ENOUGH // len(once_s)))

@@ -39,6 +39,7 @@ TRAITS = (
 """What there is to know, by name. None of them depends on how long a task takes as such."""
 
 LATE, VERY_LATE = 1.5, 3.0
+
 PEAK, PEAK_PERCENT = 20, 10
 """Arrivals that are a peak where so many in a hundred of them come within as short a time."""
 
