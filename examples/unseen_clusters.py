@@ -16,9 +16,11 @@ since a policy that learns has learnt by then what it can.
 
 import argparse
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import count, islice
 from math import nan
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,6 +73,7 @@ POLICIES: Policies = {
 PARTS: Policies = {
     "autopilot_without_experience": partial(Autopilot, experienced=False),
     "autopilot_without_replays": partial(Autopilot, plays=False),
+    "autopilot_without_telling": partial(Autopilot, tells=False),
 }
 """What may be looked at in autopilot's place."""
 
@@ -130,6 +133,46 @@ Latencies = dict[str, pd.DataFrame]
 """Of each policy, of the queries of a run: when each came, in seconds, and what it took, in milliseconds."""
 
 
+def cluster(number: int, queries: int, closed: bool = False) -> tuple[dict[str, object], dict[str, Any]]:
+    """What the cluster of a number is, and what `simulate` is to be told of it.
+
+    Args:
+        number: of the cluster.
+        queries: in a run.
+        closed: whether clients wait for their answers.
+    """
+    draw = random.Random(number)
+    k, r = draw.choice(CODES)
+    instances, strength = draw.choice(INSTANCES), draw.choice(STRENGTHS)
+    utilisation, times, kind = draw.choice(UTILISATIONS), draw.choice(TIMES), draw.choice(KINDS)
+    frontends = draw.choice([1, 1, 4]) if instances >= 8 else 1
+    duration_s = queries * SERVICE_S / (instances * utilisation)
+    if closed:
+        arrivals, load = closed_loop(draw, queries, utilisation, instances)
+    else:
+        arrivals, load = load_of(draw, queries, utilisation, duration_s)
+    what: dict[str, object] = {
+        "point": number,
+        "k": k,
+        "r": r,
+        "instances": instances,
+        "frontends": frontends,
+        "load": f"{arrivals} {utilisation:.0%}",
+        "service_time": type(times).__name__,
+        "stragglers": f"{kind} {strength:g}",
+    }
+    return what, {
+        "load": load,
+        "straggler": straggler_of(kind, strength, instances, duration_s),
+        "instances": instances,
+        "k": k,
+        "r": r,
+        "service_time_ms": 1000 * SERVICE_S,
+        "service_time": times,
+        "frontends": frontends,
+    }
+
+
 def run(
     number: int, turn: int, queries: int, policies: Policies, closed: bool = False
 ) -> tuple[dict[str, object], Latencies]:
@@ -145,40 +188,10 @@ def run(
     Returns:
         what the cluster is, and what became of its queries.
     """
-    draw = random.Random(number)
-    k, r = draw.choice(CODES)
-    instances, strength = draw.choice(INSTANCES), draw.choice(STRENGTHS)
-    utilisation, times, kind = draw.choice(UTILISATIONS), draw.choice(TIMES), draw.choice(KINDS)
-    frontends = draw.choice([1, 1, 4]) if instances >= 8 else 1
-    duration_s = queries * SERVICE_S / (instances * utilisation)
-    if closed:
-        arrivals, load = closed_loop(draw, queries, utilisation, instances)
-    else:
-        arrivals, load = load_of(draw, queries, utilisation, duration_s)
-    result = simulate(
-        {name: made(k, r) for name, made in policies.items()},
-        load,
-        straggler=straggler_of(kind, strength, instances, duration_s),
-        instances=instances,
-        k=k,
-        r=r,
-        service_time_ms=1000 * SERVICE_S,
-        service_time=times,
-        frontends=frontends,
-        seed=number + turn * APART,
-        show_progress=False,
-    )
-    cluster: dict[str, object] = {
-        "point": number,
-        "k": k,
-        "r": r,
-        "instances": instances,
-        "frontends": frontends,
-        "load": f"{arrivals} {utilisation:.0%}",
-        "service_time": type(times).__name__,
-        "stragglers": f"{kind} {strength:g}",
-    }
-    return cluster, {name: one.queries[["scheduled_s", "latency_ms"]] for name, one in result.recorded.items()}
+    what, settings = cluster(number, queries, closed)
+    made = {name: make(settings["k"], settings["r"]) for name, make in policies.items()}
+    result = simulate(made, **settings, seed=number + turn * APART, show_progress=False)
+    return what, {name: one.queries[["scheduled_s", "latency_ms"]] for name, one in result.recorded.items()}
 
 
 def at(percentile: str, runs: list[Latencies], since_s: float = 0.0) -> dict[str, float]:
@@ -236,6 +249,11 @@ def summary(table: pd.DataFrame, percentile: str, what: str, columns: list[str])
     )
 
 
+def numbers_of(first: int, frontends: int | None) -> Iterator[int]:
+    """Numbers from the first one on, of clusters with so many frontends; None: of all."""
+    return (number for number in count(first) if frontends in (None, cluster(number, 1)[0]["frontends"]))
+
+
 def main() -> None:
     """Draw the clusters that the command line asks for, and print a line for each and one for all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -246,6 +264,9 @@ def main() -> None:
     parser.add_argument("--out", help="a CSV file for the table, written after every point")
     parser.add_argument("--seeds", type=int, default=1, help="so many runs on each")
     parser.add_argument("--closed", action="store_true", help="clients wait for their answers before they ask again")
+    parser.add_argument(
+        "--frontends", type=int, choices=(1, 4), help="only clusters with so many; others are passed over"
+    )
     parser.add_argument("--later", type=float, default=10.0, help="what comes after so many seconds is looked at alone")
     arguments = parser.parse_args()
     policies = POLICIES
@@ -253,8 +274,8 @@ def main() -> None:
         others = {name: made for name, made in POLICIES.items() if name != "autopilot"}
         policies = {**others, arguments.policy: PARTS[arguments.policy]}
     rows = []
-    for number in range(arguments.first, arguments.first + arguments.points):
-        made = [run(number, turn, arguments.queries, policies) for turn in range(arguments.seeds)]
+    for number in islice(numbers_of(arguments.first, arguments.frontends), arguments.points):
+        made = [run(number, turn, arguments.queries, policies, arguments.closed) for turn in range(arguments.seeds)]
         rows.append(row_of(made[0][0], [latencies for _, latencies in made], arguments.policy, arguments.later))
         if arguments.out:
             pd.DataFrame(rows).to_csv(arguments.out, index=False)

@@ -45,6 +45,17 @@ def test_clusters_that_nobody_tuned_for_are_drawn_again_by_their_numbers(tmp_pat
 
 
 @pytest.mark.slow
+def test_clusters_may_have_clients_who_wait_and_so_many_frontends(tmp_path: Path) -> None:
+    words = ["--points=2", "--first=1", "--queries=300", "--policy=adaptive", "--frontends=4"]
+    for closed in ((), ("--closed",)):
+        done = run_script("unseen_clusters.py", tmp_path, *words, *closed, "--out=unseen.csv")
+        assert done.returncode == 0, done.stderr
+        table = pd.read_csv(tmp_path / "unseen.csv")
+        assert table["frontends"].tolist() == [4, 4]
+        assert table["load"].str.contains("clients").all() == bool(closed)
+
+
+@pytest.mark.slow
 def test_a_part_of_autopilot_may_be_left_out_in_its_place(tmp_path: Path) -> None:
     words = ["--points=1", "--queries=300", "--policy=autopilot_without_replays", "--out=unseen.csv"]
     done = run_script("unseen_clusters.py", tmp_path, *words)
