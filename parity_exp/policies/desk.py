@@ -25,6 +25,7 @@ from parity_exp.policies.answer_source import AnswerSource
 from parity_exp.policies.judge import Judge
 from parity_exp.policies.policy import Policy
 from parity_exp.policies.queues import Board, Queues, RoundRobin, SingleQueue
+from parity_exp.policies.queues.board import Told
 from parity_exp.policies.role import Role
 from parity_exp.policies.work import CANCELLED, PLACED, QUEUED, Batch, Group, State, Work
 
@@ -101,7 +102,7 @@ class Desk:
 
     __slots__ = (
         "_asked", "_close_batch_s", "_deadlines", "_early_timers", "_ejected", "_ejection", "_exact", "_forming",
-        "_further", "_in_order", "_is_gone", "_is_up", "_of_instance", "_own_deadlines", "_own_deadlines_set",
+        "_further", "_heard", "_in_order", "_is_gone", "_is_up", "_of_instance", "_own_deadlines", "_own_deadlines_set",
         "_placed", "_queues", "_refused", "_retry_s", "_running", "_scheduled", "_sooner", "_tells", "_tells_placed",
         "_timers", "_timers_set", "_told", "_waiting", "batch_size", "board", "changed", "due_s", "frontend",
         "frontends", "interrupts", "judge", "listens", "now_s", "placements", "policy", "responses", "roles", "seed",
@@ -147,6 +148,7 @@ class Desk:
         # Probes on their way there, and on their way back.
         self._asked: deque[tuple[float, float, Queues, int]] = deque()
         self._told: deque[tuple[float, Queues, int, int, float]] = deque()
+        self._heard = [0] * frontends
         self._queues: dict[str, Queues] = {}
         self._of_instance: list[Queues] = []
         for role in self.roles:
@@ -571,6 +573,17 @@ class Desk:
 
     def notes(self) -> Sequence[Sequence[float]]:
         return self.board.notes()
+
+    def tell(self, numbers: Told) -> None:
+        self.board.tell(self.frontend, numbers)
+
+    def hear(self) -> Sequence[tuple[int, Told]]:
+        heard: list[tuple[int, Told]] = []
+        for frontend, so_far in enumerate(self._heard):
+            if frontend != self.frontend:
+                new, self._heard[frontend] = self.board.told(frontend, so_far)
+                heard += [(frontend, numbers) for numbers in new]
+        return heard
 
     def suspects(self, group: Group) -> Collection[int]:
         return self.judge.suspects(group)

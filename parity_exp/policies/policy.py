@@ -54,6 +54,7 @@ from parity_exp.policies.answer_source import SOURCES, AnswerSource
 from parity_exp.policies.ejection import Ejection
 from parity_exp.policies.look import Look
 from parity_exp.policies.needs import Needs
+from parity_exp.policies.queues.board import Told
 from parity_exp.policies.queues.queues import Queues
 from parity_exp.policies.replay import Replay
 from parity_exp.policies.role import BACKUP, BASE, MULTIPLEXED, Role, member_model, parity_model
@@ -150,6 +151,12 @@ class Actions(Protocol):
 
     def notes(self) -> Sequence[Sequence[float]]:
         """What each frontend has left, this one included; those that have left nothing are missing."""
+
+    def tell(self, numbers: Told) -> None:
+        """Tell the other frontends of something that has happened, in four numbers."""
+
+    def hear(self) -> Sequence[tuple[int, Told]]:
+        """What each of the others has told since this was last asked, with its number; of each in the order of that."""
 
     def suspects(self, group: Group) -> Collection[int]:
         """Compare all k + r outputs of a group with each other, and put on record what contradicts the others.

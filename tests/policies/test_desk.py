@@ -10,7 +10,7 @@ import pytest
 from parity_exp.policies import Hedged, NoRedundancy, Parity, Replication, SharedParity
 from parity_exp.policies.desk import RETRY_S, Desk
 from parity_exp.policies.policy import AnswerSource, Batch, Policy, Role, State, Work
-from parity_exp.policies.queues import Queues, RoundRobin, SingleQueue
+from parity_exp.policies.queues import Board, Queues, RoundRobin, SingleQueue
 from parity_exp.policies.queues.in_order import COMPACT
 from tests.policies.desk_driver import Driver, alive
 
@@ -537,6 +537,19 @@ def test_timers_come_in_order_and_not_for_batches_that_have_been_answered() -> N
     driver.until(1)
     assert [call[0] for call in policy.calls] == [0, 1, 0, 0]
     assert [call[1] for call in policy.calls] == pytest.approx([0.1, 0.1, 0.2, 0.3])
+
+
+def test_each_frontend_hears_once_what_the_others_have_told() -> None:
+    board = Board(2, 3)
+    desks = [Desk(NoRedundancy(2, 1), 2, board=board, frontend=number, frontends=3) for number in range(3)]
+    first, second = (0.0, 1.0, 2.0, 3.0), (4.0, 5.0, 6.0, 7.0)
+    desks[0].tell(first)
+    desks[2].tell(second)
+    assert list(desks[1].hear()) == [(0, first), (2, second)]
+    assert list(desks[0].hear()) == [(2, second)], "not what it has told itself"
+    desks[0].tell(second)
+    assert list(desks[1].hear()) == [(0, second)]
+    assert list(desks[1].hear()) == []
 
 
 class DispatchesOnPlacement(NoRedundancy):

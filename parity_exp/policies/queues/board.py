@@ -2,10 +2,17 @@
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from statistics import median
 
 LATEST = 16
 """Latencies that are kept of each instance and number of pieces of work that it had."""
+
+TOLD = 4_096
+"""Of what a frontend has told the others so much is kept; who asks more rarely misses the oldest."""
+
+Told = tuple[float, float, float, float]
+"""What frontends tell each other, in numbers that policies make of it."""
 
 CHANGES = 64
 """Changes of an instance's load that are kept, to tell what it was when an answer set out."""
@@ -16,7 +23,8 @@ class Board:
 
     An instance's load is the work in its queue and in its hands, of all frontends: work that a frontend holds back for
     it counts, for there it can still be cancelled. What a frontend knows of that is old: answers and probes tell it,
-    and these take their time. Notes that frontends leave for each other are few, and are read as they are.
+    and these take their time. Notes that frontends leave for each other are few, and are read as they are; what they
+    tell each other is kept in order.
 
     Args:
         instances: how many there are.
@@ -32,6 +40,8 @@ class Board:
         self.load = [0] * instances
         self.idle: list[deque[int]] = [deque() for _ in range(frontends)]
         self._notes: list[Sequence[float]] = [() for _ in range(frontends)]
+        self._told: list[deque[Told]] = [deque(maxlen=TOLD) for _ in range(frontends)]
+        self._told_so_far = [0] * frontends
         self._waits = [False] * instances  # in one of these
         self._changes: list[deque[tuple[float, int]]] | None = None
         if history:
@@ -92,6 +102,17 @@ class Board:
     def notes(self) -> list[Sequence[float]]:
         """What frontends have left."""
         return [numbers for numbers in self._notes if numbers]
+
+    def tell(self, frontend: int, numbers: Told) -> None:
+        """A frontend tells the others of something that has happened."""
+        self._told[frontend].append(numbers)
+        self._told_so_far[frontend] += 1
+
+    def told(self, frontend: int, heard: int) -> tuple[Sequence[Told], int]:
+        """What a frontend has told since so much was heard of it, in that order, and how much that is now."""
+        told, so_far = self._told[frontend], self._told_so_far[frontend]
+        new = min(so_far - heard, len(told))
+        return list(islice(reversed(told), new))[::-1], so_far
 
     def _note(self, instance: int, now_s: float) -> None:
         if self._changes is not None:

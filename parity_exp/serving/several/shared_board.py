@@ -3,7 +3,8 @@
 Nobody waits for anybody. Each frontend writes what it has given to instances and taken from them into rows of its own,
 and reads those of all; an instance's load is their sum. What two write at the same time is the instances' word that
 they are idle: there the last one wins, and a frontend may hear of an instance that another has just given work to, as
-it may over a network. A note to the others that is read while it is written is read as if there were none.
+it may over a network. A note to the others that is read while it is written is read as if there were none; of what a
+frontend tells them nothing is read before it is complete.
 """
 
 import time
@@ -12,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from parity_exp.policies.queues import Board
-from parity_exp.policies.queues.board import CHANGES
+from parity_exp.policies.queues.board import CHANGES, TOLD, Told
 from parity_exp.process.shared_arrays import shared_zeros
 
 LATEST = 64
@@ -20,6 +21,9 @@ LATEST = 64
 
 MOST_NUMBERS = 1024
 """A note of a frontend to the others has so many at most; a longer one is not left."""
+
+NUMBERS = 4
+"""In what frontends tell each other."""
 
 NOWHERE = 0
 """An instance waits at no frontend; those that it may wait at are numbered from 1 here."""
@@ -50,6 +54,8 @@ class SharedBoard(Board):
         self._notes_written = shared_zeros((frontends,), "q")  # odd while one is being written
         self._notes_length = shared_zeros((frontends,), "q")
         self._notes_numbers = shared_zeros((frontends, MOST_NUMBERS), "d")
+        self._told_numbers: Any = shared_zeros((frontends * TOLD * NUMBERS,), "d").data
+        self._told_so_far = shared_zeros((frontends,), "q").data  # type: ignore[assignment]
         self.load = _Loads(self._loads, instances)  # type: ignore[assignment]
 
     def of(self, frontend: int) -> "SharedBoard":
@@ -114,6 +120,25 @@ class SharedBoard(Board):
             if length and written % 2 == 0 and self._notes_written[frontend] == written:
                 read.append(numbers)
         return read
+
+    def tell(self, frontend: int, numbers: Told) -> None:
+        so_far = self._told_so_far[frontend]
+        first = (frontend * TOLD + so_far % TOLD) * NUMBERS
+        for place, number in enumerate(numbers, first):
+            self._told_numbers[place] = number
+        self._told_so_far[frontend] = so_far + 1
+
+    def told(self, frontend: int, heard: int) -> tuple[Sequence[Told], int]:
+        so_far = self._told_so_far[frontend]
+        first = max(heard, so_far - TOLD)
+        new = [self._told_at(frontend, number) for number in range(first, so_far)]
+        overwritten = self._told_so_far[frontend] - TOLD + 1 - first  # or being so, since this began
+        return new[max(overwritten, 0) :], so_far
+
+    def _told_at(self, frontend: int, number: int) -> Told:
+        first = (frontend * TOLD + number % TOLD) * NUMBERS
+        numbers: Told = tuple(self._told_numbers[first : first + NUMBERS])
+        return numbers
 
     def forget(self, frontend: int, heir: int) -> None:
         """A frontend is gone, with what it had given; instances that wait there wait at another from now on."""
