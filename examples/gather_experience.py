@@ -43,7 +43,7 @@ AFTER = (100, 400, 2_000)
 """Arrivals at all frontends together, after which it is noted what could be known."""
 
 FOUR_FRONTENDS_FROM = 690
-"""From this number on clusters have four frontends: what is seen at one of them says less, and more is needed of it."""
+"""From this number on clusters have four frontends: what pays there differs more, and more is needed of it."""
 
 CODES = [(2, 1), (3, 1), (4, 1), (2, 2)]
 SEED = 77_000_000
@@ -51,7 +51,7 @@ SEED = 77_000_000
 
 
 class Watched(Autopilot):
-    """Goes one way all the time; its first frontend notes what it could know."""
+    """Goes one way all the time; its first frontend notes what it could know, and the others tell it."""
 
     notes: ClassVar[list[np.ndarray]] = []
     watched: ClassVar[list[Autopilot]] = []
@@ -69,7 +69,7 @@ class Watched(Autopilot):
             return
         self.memory.changed()
         self.memory.drifted()
-        if self.memory.arrivals * self.memory.frontends >= AFTER[len(self.notes)]:
+        if self.memory.arrivals * self.memory.stands_for >= AFTER[len(self.notes)]:
             try:
                 self.notes.append(traits_of(self.memory.seen(), self.k, self.r))
             except ValueError:

@@ -9,7 +9,7 @@ from annotated_types import MaxLen, MinLen
 from parity_exp.policies.adaptive import Adaptive
 from parity_exp.policies.comparison import Comparison
 from parity_exp.policies.estimates.experience import experience
-from parity_exp.policies.estimates.seen import SPAN_S, Memory, Seen
+from parity_exp.policies.estimates.seen import ARRIVED, LOST, OWN, PARITY, SPAN_S, Memory, Seen
 from parity_exp.policies.estimates.traits import traits_of
 from parity_exp.policies.look import Look
 from parity_exp.policies.policy import BASE, Actions, Batch, Policy, Role, Work
@@ -29,7 +29,11 @@ WAYS: dict[str, dict[str, Any]] = {
     "nothing": {"copies_all": False, "sends_parity": False, "hedges": False},
 }
 """The ways to go that there are, each by settings of :class:`Adaptive`: what is sent before anything is late, and when
-something counts as late. A run begins with the first, which has the defaults: what it sends depends on the load."""
+something counts as late. The first has the defaults: what it sends depends on the load. A run begins with it where
+nothing is known of clusters like this one."""
+
+BEGINS = "late_hedging"
+"""Else with this, until something is seen of the cluster: it costs hardly anything where a run begins in a burst."""
 
 WAYS_OF_SEVERAL: dict[str, dict[str, Any]] = WAYS | {
     "parity_apart": {"copies_all": False, "load_limit": ALWAYS, "skips_rare": False, "parity_apart": True}
@@ -45,14 +49,16 @@ EARLY = (100, 200, 400)
 beginning, and since the load has changed."""
 
 LOOK = 20
-"""Arrivals after which it is seen whether something has changed, or an answer is there."""
+"""Arrivals after which it is seen whether something has changed, or an answer is there; of several frontends that tell
+each other what they see each looks after its share of them."""
 
 FIRST = 400
 """Arrivals after which the past is first played again; then whenever there are twice as many."""
 
 RARELY, REST_S = 4_000, 5.0
-"""So many arrivals and so many seconds come between two replays in the end. At one of several frontends this and the
-above are over the square root of their number: each has the work of all to play."""
+"""So many arrivals and so many seconds come between two replays in the end. Of several frontends that tell each other
+what they see each takes its turn. Where they do not, this and the above are over the square root of their number: each
+has the work of all to play."""
 
 DOUBT, LEAST_DOUBT = 2.0, 0.02
 """Another way is taken when it comes to less than the present one by this share: the first over the square root of the
@@ -102,7 +108,8 @@ class Autopilot(Policy):
             :data:`WAYS_OF_SEVERAL`.
         experienced: whether it knows what these came to on other clusters; of other ways it knows nothing.
         plays: whether it has its past played again; false: it goes by experience alone, which costs next to nothing.
-        tells: whether its frontends, where there are several, tell each other what they know of each way.
+        tells: whether its frontends, where there are several, tell each other what they see, and what they know of each
+            way.
 
     Attributes:
         driven: does what there is to do; another one goes on from it from time to time.
@@ -179,18 +186,24 @@ class Autopilot(Policy):
         super().start(actions)
         if self.own_ways is None:
             self.ways = ways_of(actions.frontends)
-        self.way = next(iter(self.ways))
+        self.way = BEGINS if self.experienced else next(iter(self.ways))
         self.driven = self._made(self.way, actions.instances)
         self.driven.start(actions)
-        self.memory = Memory(actions.instances, actions.frontends)
+        self.hears = self.tells and actions.frontends > 1
+        self.memory = Memory(actions.instances, actions.frontends, actions.frontend, self.hears)
         self.turns: list[tuple[float, str]] = [(0.0, self.way)]
-        self.until_next = self.between = first_of(actions.frontends)
-        self.last_s = 0.0  # when a replay was last asked for
+        self.look_after = max(1, LOOK // actions.frontends) if self.hears else LOOK
+        self.until_look = self.look_after
+        self.between = first_of(self.memory.stands_for)
+        self.next = self.between  # arrivals after which the past is played again
+        self.turn = 0  # whose it is to play it, of frontends that take turns
+        self.last_s = 0.0  # when a replay was last due
         self.waits = False
         self.asked = self.rate_from = 0  # arrivals that are being played, and those that their rate is known from
         self.replays = self.guesses = self.guesses_from = 0
-        self.comparison = self.known = Comparison(self.percentiles, self.task_cost, self.reconstruction_cost)
-        self.hears = self.tells and actions.frontends > 1
+        self.comparison = self.known = Comparison(
+            self.percentiles, self.task_cost, self.reconstruction_cost, turns=actions.frontends if self.hears else 1
+        )
         self.since_s = 0.0  # the latest change that has been noticed
         self.notes_left = 0
         self.notes_read: list[float] = []
@@ -198,8 +211,13 @@ class Autopilot(Policy):
 
     def arrived(self, batch: Batch, now_s: float) -> None:
         self.memory.arrived(now_s)
-        self.until_next -= 1
-        if self.until_next % LOOK == 0:
+        if self.hears:
+            self.actions.tell((ARRIVED, -1.0, now_s, now_s))
+        self.until_look -= 1
+        if not self.until_look:
+            self.until_look = self.look_after
+            if self.hears:
+                self.memory.heard(self.actions.hear())
             self._look_around(now_s)
         self.driven.arrived(batch, now_s)
 
@@ -210,11 +228,16 @@ class Autopilot(Policy):
         begin_s = work.placed_s
         if work.took_s is not None and self.memory.frontends > 1:
             begin_s = max(begin_s, now_s - work.took_s)  # before that it waited behind the work of others
-        self.memory.took(work.instance, begin_s, now_s, work.model != BASE)
+        parity = work.model != BASE
+        self.memory.took(work.instance, begin_s, now_s, parity)
+        if self.hears:
+            self.actions.tell((PARITY if parity else OWN, work.instance, begin_s, now_s))
         self.driven.finished(work, now_s)
 
     def failed(self, work: Work, now_s: float) -> None:
         self.memory.gave_up(work.instance, now_s)
+        if self.hears:
+            self.actions.tell((LOST, work.instance, work.placed_s, now_s))
         self.driven.failed(work, now_s)
 
     def stopped(self, work: Work, now_s: float) -> None:
@@ -243,7 +266,7 @@ class Autopilot(Policy):
             if replayed is not None:
                 self.waits = False
                 if self.asked:
-                    weight = 1 / self.memory.frontends  # what is played of the others' arrivals are this one's again
+                    weight = 1 / self.memory.stands_for  # what is played of the others' arrivals are this one's again
                     if self.rate_from < self.asked:
                         weight *= self.rate_from / (self.rate_from + KNOWN)
                     self.comparison.learn(replayed, self.asked, weight)
@@ -252,10 +275,10 @@ class Autopilot(Policy):
         changed, drifted = self.memory.changed(), self.memory.drifted()
         guessed: Seen | None = None  # from what, if it has just been done
         if changed:
-            self.driven.busyness.comes_every(self.memory.latest_gap_s)
+            self.driven.busyness.comes_every(self.memory.latest_gap_s * self.memory.from_one_own)
         if changed or drifted:
             self.asked = 0  # what is being played is of no use any more
-            self.until_next, self.between = 0, first_of(self.memory.frontends)
+            self.next, self.between, self.turn = 0, first_of(self.memory.stands_for), 0
             self.comparison.forget()
             self.since_s = self.memory.arrivals_s[self.memory.before]
             self._leave_note()
@@ -269,14 +292,21 @@ class Autopilot(Policy):
             guessed = self._guess(now_s)
         if self.hears and [note[NUMBER] for note in self.actions.notes()] != self.notes_read:
             self._take_best(now_s)  # others know something new
-        if self.until_next > 0 or self.waits:
+        if self.memory.arrivals < self.next:
             return
+        most = max(LOOK, RARELY // isqrt(self.memory.stands_for))
         if not self.needs_replay:
-            self.until_next = RARELY // isqrt(self.memory.frontends)
+            self.next = self.memory.arrivals + most
             self._guess(now_s)
             return
-        most = max(LOOK, RARELY // isqrt(self.memory.frontends))
         if self.between >= most and now_s < self.last_s + REST_S:
+            return
+        if self.hears and self.turn % self.memory.frontends != self.memory.frontend:
+            self._play_later(now_s, most)
+            if self.experienced and guessed is None:
+                self._guess(now_s)  # what is expected is the mean over all, and none of it should be old
+            return
+        if self.waits:
             return
         seen = guessed or self.memory.seen()
         self.waits = self.replay.ask(
@@ -285,22 +315,27 @@ class Autopilot(Policy):
         if self.waits:
             if guessed is None:
                 self._expect(seen)
-            self.asked = len(seen.arrivals_s) * seen.frontends
-            self.rate_from = seen.sure * seen.frontends
-            self.last_s = now_s
+            self.asked = len(seen.arrivals_s) * seen.stands_for
+            self.rate_from = seen.sure * seen.stands_for
             self.replays += 1
-            self.until_next, self.between = self.between, min(2 * self.between, most)
+            self._play_later(now_s, most)
+
+    def _play_later(self, now_s: float, most: int) -> None:
+        """A replay was due, and the next one will be."""
+        self.last_s = now_s
+        self.turn += 1
+        self.next, self.between = self.memory.arrivals + self.between, min(2 * self.between, most)
 
     @property
     def _is_early(self) -> bool:
         """Whether so little has been seen that clusters like this one have to do."""
-        arrivals = (self.memory.arrivals - self.guesses_from) * self.memory.frontends
+        arrivals = (self.memory.arrivals - self.guesses_from) * self.memory.stands_for
         return self.guesses < len(EARLY) and arrivals >= EARLY[self.guesses]
 
     def _worth_playing(self) -> list[str]:
         """The ways that may be the best."""
         costs = self.costs
-        if self.replays % ALL_AGAIN == ALL_AGAIN - 1 or self.comparison.arrivals < SURE:
+        if self.replays % ALL_AGAIN == ALL_AGAIN - 1 or self.known.arrivals < SURE:
             return list(self.ways)
         least = min(costs.values(), default=1.0)
         return [way for way in self.ways if way == self.way or costs.get(way, 0.0) <= HOPELESS * least]
@@ -337,7 +372,7 @@ class Autopilot(Policy):
         best = min(costs, key=costs.__getitem__)
         doubt = LEAST_DOUBT
         if not self.experienced:
-            doubt = max(doubt, DOUBT / sqrt(self.comparison.arrivals))
+            doubt = max(doubt, DOUBT / sqrt(self.known.arrivals))
             if self.rate_from < self.asked:
                 doubt = max(doubt, 1 / sqrt(self.rate_from))
         if costs[best] < (1 - doubt) * costs[self.way]:
@@ -360,7 +395,7 @@ class Autopilot(Policy):
         if now_s - since_s > SPAN_S:
             since_s = 0.0  # who has not noticed has forgotten by now what was before
         arrivals_s = self.memory.arrivals_s
-        since_s -= now_s - arrivals_s[-min(SAME_CHANGE, len(arrivals_s))]
+        since_s -= now_s - arrivals_s[-min(SAME_CHANGE * self.memory.from_one_own, len(arrivals_s))]
         heard = [note[KNOWN_FROM:] for note in notes if note[SINCE] >= since_s]
         self.known = self.comparison.together(heard, self.ways) if heard else self.comparison
 

@@ -41,13 +41,16 @@ class Comparison:
         percentiles: of the latency, that count.
         task_cost: of a further task for each query, as a share of the latency.
         reconstruction_cost: of reconstructed answers, likewise.
-
+        turns: who play the past by turns: each has another one replay when all others have had one.
     """
 
-    def __init__(self, percentiles: Sequence[float], task_cost: float, reconstruction_cost: float) -> None:
+    def __init__(
+        self, percentiles: Sequence[float], task_cost: float, reconstruction_cost: float, turns: int = 1
+    ) -> None:
         self.percentiles = percentiles
         self.task_cost = task_cost
         self.reconstruction_cost = reconstruction_cost
+        self.kept = KEPT**turns
         self.played = 0.0  # arrivals, those of earlier replays with less weight
         self._sure = 0.0
         self._opinions: dict[str, Opinion] = {}
@@ -65,9 +68,9 @@ class Comparison:
 
     def learn(self, replayed: Mapping[str, Replayed], arrivals: int, weight: float = 1.0) -> None:
         """Add what so many arrivals have come to, by way, with less weight than others if told so."""
-        self.played *= KEPT
+        self.played *= self.kept
         for opinion in self._opinions.values():
-            opinion.weight *= KEPT
+            opinion.weight *= self.kept
         new = weight * arrivals
         self.played += new
         by_percentile = [
@@ -121,6 +124,7 @@ class Comparison:
             expected = [(1.0, own[:parts]) for own in of_way if not isnan(own[0])]
             shown = [(own[-1], own[parts : 2 * parts]) for own in of_way if own[-1] > 0]
             one._opinions[way] = Opinion(_mean(expected), _mean(shown), sum(weight for weight, _ in shown))
+        one.played = max(opinion.weight for opinion in one._opinions.values())
         return one
 
     def _of(self, way: str) -> Opinion:

@@ -139,13 +139,15 @@ def _length_s(seen: Seen) -> float:
 
 
 def everyones_arrivals(seen: Seen) -> tuple[np.ndarray, np.ndarray]:
-    """Arrivals at all frontends, ascending, and at which each was; of the others it is known only how many there are.
+    """Arrivals at all frontends, ascending, and at which each was.
 
-    They have what this one has at another time. A load's bursts and pauses are everyone's at about the same time. Where
-    it has none, it is chance that arrivals are close to each other, and the others have none close then: they have what
-    this one has as much later as can be.
+    Where it is known of the others only how many there are, they have what this one has at another time. A load's
+    bursts and pauses are everyone's at about the same time. Where it has none, it is chance that arrivals are close to
+    each other, and the others have none close then: they have what this one has as much later as can be.
     """
     own_s = np.asarray(seen.arrivals_s, dtype=np.float64)
+    if seen.frontend_of is not None:
+        return own_s, np.asarray(seen.frontend_of)
     length_s = _length_s(seen)
     later_s = length_s / len(own_s) * APART if in_bursts(own_s, length_s) else length_s / seen.frontends
     all_s = np.concatenate([(own_s + frontend * later_s) % length_s for frontend in range(seen.frontends)])

@@ -11,7 +11,7 @@ import pytest
 from parity_exp.disturbances import Exponential
 from parity_exp.disturbances.trace import KILL, SLOW, Disturbance, timelines
 from parity_exp.policies import Adaptive, Autopilot, autopilot, comparison
-from parity_exp.policies.autopilot import WAYS, WAYS_OF_SEVERAL, room_for_parity
+from parity_exp.policies.autopilot import BEGINS, WAYS, WAYS_OF_SEVERAL, room_for_parity
 from parity_exp.policies.comparison import Comparison
 from parity_exp.policies.estimates.experience import LEVELS, Expected
 from parity_exp.policies.estimates.seen import Seen
@@ -121,6 +121,20 @@ def test_frontends_go_the_way_that_is_best_by_what_all_have_seen() -> None:
     policies = frontends(["copies", "hedging", "hedging"], experienced=False, tells=False)
     simulate(policies, np.arange(6_000) * 0.01, lambda _, __: 0.02, 4)
     assert [policy.way for policy in policies] == ["copies", "hedging", "hedging"]
+
+
+def test_frontends_tell_each_other_what_they_see_and_take_turns_to_play_it() -> None:
+    policies = frontends(["hedging"] * 3, experienced=False)
+    arrivals_s = np.cumsum(np.random.default_rng(0).exponential(0.01, 12_000))
+    simulate(policies, arrivals_s, lambda _, __: 0.02, 4, frontend_of=np.random.default_rng(1).integers(0, 3, 12_000))
+    known = [policy.memory.arrivals for policy in policies]
+    assert min(known) > 12_000 - 3 * 3 * autopilot.LOOK
+    asked = [policy.replay.asked for policy in policies]  # type: ignore[attr-defined]
+    ends_s = sorted(seen.arrivals_s[-1] for of_one in asked for seen in of_one)
+    expected = [400, 800, 1600, 3200, 6400, 10_400]
+    assert np.searchsorted(arrivals_s, ends_s) == pytest.approx(expected, rel=0.15)
+    assert [len(of_one) for of_one in asked] == [2, 2, 2]
+    assert set(asked[0][1].frontend_of or ()) == {0, 1, 2}
 
 
 def test_who_has_not_noticed_a_change_goes_by_those_who_have_until_everybody_must_have() -> None:
@@ -244,7 +258,7 @@ def test_before_anything_is_played_it_does_what_was_best_on_clusters_like_this_o
     policy = Autopilot(2, 1)
     policy.replay = Told(["hedging"])
     served(policy, 300)
-    assert [way for _, way in policy.turns] == ["thresholds", "copies"]
+    assert [way for _, way in policy.turns] == [BEGINS, "copies"]
     assert policy.turns[1][0] == pytest.approx(100 / 60, rel=0.3), "after a hundred arrivals at 60 a second"
     assert len(known.busy) == sum(arrivals <= 300 for arrivals in autopilot.EARLY)
 
@@ -270,7 +284,7 @@ def test_after_a_change_of_the_load_it_does_what_is_best_at_the_new_rate_before_
     policy = Autopilot(2, 1)
     policy.replay = Once(["copies"])
     simulate(policy, np.concatenate([np.arange(4_000) * 0.02, 80 + np.arange(400) * 0.003]), lambda _, __: 0.01, 4)
-    assert [way for _, way in policy.turns] == ["thresholds", "copies", "parity"]
+    assert [way for _, way in policy.turns] == [BEGINS, "copies", "parity"]
     assert 80 < policy.turns[-1][0] < 80.4
     assert known.busy[-1] == pytest.approx(0.01 / 0.003 / 6, rel=0.1)
 
@@ -294,7 +308,7 @@ def test_it_may_go_by_experience_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = Autopilot(2, 1, plays=False)
     assert not policy.needs_replay
     served(policy, 10_000)
-    assert [way for _, way in policy.turns] == ["thresholds", "copies"]
+    assert [way for _, way in policy.turns] == [BEGINS, "copies"]
     assert len(known.busy) == len(autopilot.EARLY) + 3, "and now and then again"
 
 

@@ -95,6 +95,14 @@ def test_where_arrivals_of_a_steady_load_are_close_by_chance_the_others_have_the
     assert counts.var() / counts.mean() < 1.6, "as those of a Poisson process; of four that are alike it would be four"
 
 
+def test_where_it_is_known_what_the_others_had_that_is_played() -> None:
+    seen = replace(past(600), frontends=4, frontend_of=array("i", [0, 1, 2, 3, 3, 3] * 100))
+    arrivals_s, frontend_of = everyones_arrivals(seen)
+    assert arrivals_s.tolist() == list(seen.arrivals_s) and frontend_of.tolist() == [0, 1, 2, 3, 3, 3] * 100
+    replayed = replay(seen, {"none": SharedParity(2, 1, sends_parity=False, hedges=False)})["none"]
+    assert len(replayed.latencies_s) == 4 * 600
+
+
 def test_what_others_do_makes_queries_wait() -> None:
     ways = {"hedging": SharedParity(2, 1, sends_parity=False)}
     crowded = replace(past(1_000, gap_s=0.016), frontends=4)

@@ -2,13 +2,18 @@
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 
 import numpy as np
 
 from parity_exp.policies.estimates.drift import Drift
+from parity_exp.policies.queues.board import Told
+
+ARRIVED, OWN, PARITY, LOST = map(float, range(4))
+"""What frontends tell each other: of an arrival, of work that is over, of work that came to nothing. Further numbers:
+its instance, when that was given it, and when this was over."""
 
 LEAST, MOST = 4_000, 8_000
 """Arrivals that are kept: so many at least, and no more than so many; of several frontends' each its share."""
@@ -40,6 +45,10 @@ USUAL_CHANGE, USUAL_SPREAD = 3.0, 1.44
 """Medians of the times from one to the next have to differ, too, by so many standard deviations, of which each is the
 second over the square root of the latest: a pause of a load that comes in bursts is one long time."""
 
+WINDOWS, AGAIN, CLEARLY = 4, 50, 2.0
+"""By how much numbers of arrivals usually vary is told from so many windows, and anew after so many arrivals; it counts
+where it is more than that of a Poisson process by so many standard deviations."""
+
 ENOUGH = 200
 """So many parity queries tell how long one takes."""
 
@@ -60,7 +69,9 @@ class Seen:
         parity_ratio: how long a parity query typically takes, as a multiple of a query.
         all_instances: how many instances there are.
         losses: which instance was lost with its work, when, and when it next had some, in seconds.
-        frontends: how many give these instances work, as much as this one each.
+        frontends: how many give these instances work.
+        frontend_of: of each arrival the one that it came to; None: all came to one, and the others, of whom nothing is
+            known, have as much to do.
         sure: arrivals that their rate is known from; 0: all.
     """
 
@@ -72,7 +83,13 @@ class Seen:
     all_instances: int
     losses: Sequence[tuple[int, float, float]] = ()
     frontends: int = 1
+    frontend_of: "array[int] | None" = None
     sure: int = 0
+
+    @property
+    def stands_for(self) -> int:
+        """How many arrivals there were, at all frontends, for each that was seen."""
+        return self.frontends if self.frontend_of is None else 1
 
 
 class Memory:
@@ -81,20 +98,32 @@ class Memory:
     Args:
         instances: how many there are.
         frontends: how many give them work.
+        frontend: which of them this is.
+        hears: whether it hears what others have seen, by :meth:`heard`.
+
+    Attributes:
+        stands_for: how many arrivals there are, at all frontends, for each that is known of.
+        from_one_own: how many are known of from one at this frontend to the next.
     """
 
-    def __init__(self, instances: int, frontends: int = 1) -> None:
+    def __init__(self, instances: int, frontends: int = 1, frontend: int = 0, hears: bool = False) -> None:
         self.instances = instances
         self.frontends = frontends
-        self.least, self.most = max(FEWEST, LEAST // frontends), max(FEWEST, MOST // frontends)
-        self.drift = Drift(frontends)
+        self.frontend = frontend
+        self.stands_for, self.from_one_own = (1, frontends) if hears else (frontends, 1)
+        self.least, self.most = max(FEWEST, LEAST // self.stands_for), max(FEWEST, MOST // self.stands_for)
+        self.drift = Drift(self.stands_for)
         self.arrivals_s = array("d")
+        self.frontend_of = array("i")
+        """Of each of them the frontend that it came to."""
         self.arrivals = 0
         """All that there were."""
         self.before = 0
         """Of those that are kept: what came before the last change of the load."""
         self.latest_gap_s = 0.0
         """The time from one to the next when that change was noticed."""
+        self._dispersions: dict[int, tuple[int, int, float]] = {}
+        """Of so many latest arrivals: since which change and after how many arrivals it was told, and what it is."""
         self.changes: list[tuple[float, int]] = []
         """When the load has changed of late, and after how many arrivals."""
         self.over: list[tuple[float, float, int, bool]] = []
@@ -105,6 +134,7 @@ class Memory:
     def arrived(self, now_s: float) -> None:
         """A batch has arrived."""
         self.arrivals_s.append(now_s)
+        self.frontend_of.append(self.frontend)
         self.arrivals += 1
         if len(self.arrivals_s) >= 2 * self.most:
             self._forget()
@@ -120,6 +150,31 @@ class Memory:
         if (now_s, instance) not in self.lost[-self.instances :]:
             self.lost.append((now_s, instance))
 
+    def heard(self, told: Iterable[tuple[int, Told]]) -> None:
+        """Others have seen something since they were last heard: each frontend's number, and what it has told."""
+        arrivals: list[tuple[float, int]] = []
+        for frontend, (kind, instance, begin_s, end_s) in told:
+            if kind == ARRIVED:
+                arrivals.append((end_s, frontend))
+            elif kind == LOST:
+                self.gave_up(int(instance), end_s)
+            else:
+                self.took(int(instance), begin_s, end_s, kind == PARITY)
+        if arrivals:
+            self._add(arrivals)
+
+    def _add(self, arrivals: list[tuple[float, int]]) -> None:
+        """Put arrivals in their places among the latest."""
+        arrivals_s, frontend_of = self.arrivals_s, self.frontend_of
+        first = bisect_left(arrivals_s, min(arrivals)[0])
+        if self.before and first <= self.before:
+            since_s = arrivals_s[self.before]
+            self.before += sum(at_s < since_s for at_s, _ in arrivals)
+        ordered = sorted([*zip(arrivals_s[first:], frontend_of[first:], strict=True), *arrivals])
+        arrivals_s[first:] = array("d", [at_s for at_s, _ in ordered])
+        frontend_of[first:] = array("i", [frontend for _, frontend in ordered])
+        self.arrivals += len(arrivals)
+
     def changed(self) -> bool:
         """Whether the latest arrivals come at another rate than those before, since the last such change.
 
@@ -131,7 +186,7 @@ class Memory:
         latest = self._since_it_changed(since)
         now_s = self.arrivals_s[-1]
         latest_s = now_s - self.arrivals_s[-latest - 1]
-        recent = self.arrivals - RHYTHM_ARRIVALS // self.frontends
+        recent = self.arrivals - RHYTHM_ARRIVALS // self.stands_for
         self.changes = [one for one in self.changes if one[1] > recent]
         in_bursts = len(self.changes) >= RHYTHM
         if in_bursts and now_s - self.changes[-1][0] < latest_s:
@@ -164,9 +219,31 @@ class Memory:
             latest_s, earlier_s = arrivals_s[-1] - middle_s, middle_s - arrivals_s[self.before]
             if latest_s > 0 and earlier_s > 0:
                 sigmas = abs(log(latest / latest_s * earlier_s / earlier)) * sqrt(latest)
+                if sigmas >= most:
+                    sigmas /= sqrt(self._dispersion(latest))
                 if sigmas >= most and self._usually_differs(latest):
                     found, most = latest, sigmas
         return found
+
+    def _dispersion(self, latest: int) -> float:
+        """Variance over mean of how many came in the time of so many, before those; 1 for a Poisson process and less.
+
+        A load that comes in bursts has times in which more come and times in which fewer do, and no change is made of
+        each.
+        """
+        since = self.changes[-1][1] if self.changes else 0
+        known_since, known, dispersion = self._dispersions.get(latest, (-1, 0, 1.0))
+        if known_since != since or self.arrivals - known >= AGAIN:
+            earlier_s = np.asarray(self.arrivals_s[self.before : -latest])
+            windows = len(earlier_s) // latest
+            dispersion = 1.0
+            if windows >= WINDOWS and earlier_s[-1] > earlier_s[0]:
+                counts = np.histogram(earlier_s, windows)[0]
+                ratio = float(counts.var(ddof=1) / counts.mean())
+                if ratio > 1 + CLEARLY * sqrt(2 / (windows - 1)):
+                    dispersion = ratio
+            self._dispersions[latest] = since, self.arrivals, dispersion
+        return dispersion
 
     def _usually_differs(self, latest: int) -> bool:
         """Whether it is not one long time from one arrival to the next that makes the latest ones rarer."""
@@ -193,7 +270,7 @@ class Memory:
         """What is kept; of what was before a change of the load as if it had been at the present rate."""
         self._forget()
         if self.before and len(self.arrivals_s) - self.before <= LATEST[-1]:
-            self._keep_from(max(0, len(self.arrivals_s) - max(FEWEST, AT_FIRST // self.frontends)))
+            self._keep_from(max(0, len(self.arrivals_s) - max(FEWEST, AT_FIRST // self.stands_for)))
         since_s = self.arrivals_s[0] if self.arrivals_s else 0.0
         self.over = [end for end in self.over if end[0] >= since_s]
         self.lost = [loss for loss in self.lost if loss[0] >= since_s]
@@ -210,11 +287,9 @@ class Memory:
             array("d", [duration_s for _, duration_s, _, _ in own]),
             _ratio([end[1] for end in ordered if end[3]], [end[1] for end in own]),
             self.instances,
-            [
-                (instance, at_s(lost_s), at_s(_next(begins_s.get(instance, []), lost_s)))
-                for lost_s, instance in self.lost
-            ],
+            [(instance, at_s(lost_s), at_s(back_s)) for instance, lost_s, back_s in _absences(self.lost, begins_s)],
             self.frontends,
+            self.frontend_of[:] if self.stands_for < self.frontends else None,
             len(self.arrivals_s) - self.before,
         )
 
@@ -237,7 +312,7 @@ class Memory:
 
     def _keep_from(self, first: int) -> None:
         if first:
-            del self.arrivals_s[:first]
+            del self.arrivals_s[:first], self.frontend_of[:first]
             self.before = max(0, self.before - first)
             since_s = self.arrivals_s[0]
             self.over = [end for end in self.over if end[0] >= since_s]
@@ -250,6 +325,15 @@ def _long_ago(own: list[tuple[float, float, int, bool]], now_s: float) -> list[t
         return own
     slow_s = sorted(duration_s for _, duration_s, _, _ in own)[int(0.99 * len(own))]
     return own[: bisect_right(own, now_s - slow_s, key=lambda end: end[0])] or own
+
+
+def _absences(lost: list[tuple[float, int]], begins_s: dict[int, list[float]]) -> Iterator[tuple[int, float, float]]:
+    """Which instance was gone, from when until when; several frontends notice it one after the other."""
+    until_s: dict[int, float] = {}
+    for lost_s, instance in sorted(lost):
+        if lost_s >= until_s.get(instance, lost_s):
+            until_s[instance] = _next(begins_s.get(instance, []), lost_s)
+            yield instance, lost_s, until_s[instance]
 
 
 def _next(begins_s: list[float], lost_s: float) -> float:

@@ -59,7 +59,7 @@ def traits_of(seen: Seen, k: int, r: int) -> np.ndarray:
         raise ValueError("nothing is over yet")
     instances = seen.all_instances
     p10, median, p90, p95, p99, p999 = np.percentile(durations_s, (10, 50, 90, 95, 99, 99.9))
-    rate = seen.frontends * (len(arrivals_s) - 1) / max(arrivals_s[-1] - arrivals_s[0], 1e-9)
+    rate = seen.stands_for * (len(arrivals_s) - 1) / max(arrivals_s[-1] - arrivals_s[0], 1e-9)
     busy = rate * durations_s.mean() / instances
     late = durations_s > LATE * median
     on = np.asarray(seen.instances, dtype=np.int64)
@@ -67,7 +67,7 @@ def traits_of(seen: Seen, k: int, r: int) -> np.ndarray:
     gaps_s = np.diff(arrivals_s)
     peak = min(PEAK, len(gaps_s))
     peak_s = np.percentile(arrivals_s[peak:] - arrivals_s[:-peak], PEAK_PERCENT)
-    busy_at_peak = min(seen.frontends * peak / max(peak_s, 1e-9) * durations_s.mean() / instances, 3.0)
+    busy_at_peak = min(seen.stands_for * peak / max(peak_s, 1e-9) * durations_s.mean() / instances, 3.0)
 
     def room(times: float, busy: float = busy, least: float = -3.0) -> float:
         return float(np.clip((1 - times * busy) * sqrt(instances), least, 6))

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from parity_exp.load import Bursts, Steps
 from parity_exp.policies.estimates import seen
-from parity_exp.policies.estimates.seen import LEAST, MOST, RHYTHM, SPAN_S, Memory
+from parity_exp.policies.estimates.seen import ARRIVED, LEAST, LOST, MOST, OWN, PARITY, RHYTHM, SPAN_S, Memory
+from parity_exp.policies.queues.board import Told
 
 
 def filled(arrivals: int, gap_s: float, start_s: float = 0.0, memory: Memory | None = None) -> Memory:
@@ -68,11 +70,12 @@ def test_the_new_rate_is_that_since_it_changed(factor: float) -> None:
 
 def test_a_new_rate_is_not_told_from_what_came_at_once() -> None:
     """As in traces whose clock knows whole seconds alone."""
-    memory = Memory(3)
+    memory, changed = Memory(3), []
     for second in range(1, 20):
         for _ in range(40 if second < 16 else 120):
             memory.arrived(float(second))
-    assert memory.changed()
+        changed.append(memory.changed())
+    assert any(changed)
     assert 1 / 240 < memory.latest_gap_s < 1 / 60
 
 
@@ -165,6 +168,25 @@ def test_a_load_in_bursts_does_not_change_with_each(pause_s: float, often: int, 
     assert told == changes if changes == RHYTHM else told >= changes
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_bursts_that_come_by_chance_are_no_changes_but_a_step_between_is_one(seed: int) -> None:
+    bursts_s = Bursts(12_000, 0).arrivals(300.0, np.random.default_rng(seed))
+    memory, told = Memory(3), 0
+    for arrival, at_s in enumerate(bursts_s, 1):
+        memory.arrived(at_s)
+        if arrival % 20 == 0:
+            told += memory.changed()
+    assert told <= RHYTHM
+    assert len(memory.changes) <= RHYTHM
+    steps_s = Steps([[10.0, 100.0], [10.0, 200.0]], 12_000).arrivals(150.0, np.random.default_rng(seed))
+    memory, changes_s = Memory(3), []
+    for arrival, at_s in enumerate(steps_s[steps_s < 40], 1):
+        memory.arrived(at_s)
+        if arrival % 20 == 0 and memory.changed():
+            changes_s.append(memory.arrivals_s[memory.before])
+    assert changes_s[:2] == pytest.approx([10.0, 20.0], abs=1.0)
+
+
 def test_a_pause_is_no_change_of_the_rate() -> None:
     random = np.random.default_rng(1)
     memory, now_s = Memory(3), 0.0
@@ -179,3 +201,60 @@ def test_of_several_frontends_each_keeps_its_share() -> None:
     often, rarely = filled(20_000, 1e-5, memory=Memory(3, 4)), filled(20_000, 1.0, memory=Memory(3, 4))
     assert len(often.seen().arrivals_s) == MOST // 4
     assert len(rarely.seen().arrivals_s) == LEAST // 4
+
+
+def hearing(seed: int = 0) -> tuple[Memory, list[Memory]]:
+    """What was seen by one frontend that has all arrivals, and by three who tell each other of theirs."""
+    random = np.random.default_rng(seed)
+    alone, several = Memory(3), [Memory(3, 3, frontend, hears=True) for frontend in range(3)]
+    told: list[tuple[int, Told]] = []
+    now_s = 0.0
+    for arrival in range(1, 3_001):
+        now_s += random.exponential(0.01 if arrival < 2_000 else 0.005)
+        mine, took_s, parity = int(random.integers(3)), float(random.exponential(0.02)), arrival % 5 == 0
+        of_work = arrival % 3, now_s - took_s, now_s
+        for memory in (alone, several[mine]):
+            memory.arrived(now_s)
+            memory.took(*of_work, parity)
+        told += [(mine, (ARRIVED, -1.0, now_s, now_s)), (mine, (PARITY if parity else OWN, *of_work))]
+        if arrival % 20 == 0:
+            for frontend, memory in enumerate(several):
+                memory.heard(one for one in told if one[0] != frontend)
+            told.clear()
+            changes = {memory.changed() for memory in (alone, *several)}
+            assert len(changes) == 1, "a change is noticed by all at the same time"
+    return alone, several
+
+
+def test_frontends_that_tell_each_other_know_what_one_that_sees_everything_would() -> None:
+    alone, several = hearing()
+    expected = alone.seen()
+    assert alone.before > 0
+    for memory in several:
+        past = memory.seen()
+        assert past.arrivals_s == expected.arrivals_s and past.sure == expected.sure
+        assert sorted(zip(past.begins_s, past.instances, past.durations_s, strict=True)) == sorted(
+            zip(expected.begins_s, expected.instances, expected.durations_s, strict=True)
+        )
+        assert past.parity_ratio == expected.parity_ratio
+        assert past.stands_for == 1 and past.frontends == 3
+        assert past.frontend_of == several[0].seen().frontend_of
+        assert past.frontend_of is not None and len(past.frontend_of) == len(past.arrivals_s)
+        assert set(past.frontend_of) == {0, 1, 2}
+
+
+def test_what_was_told_late_is_put_where_it_belongs() -> None:
+    memory = Memory(3, 2, hears=True)
+    for at_s in (1.0, 2.0, 4.0):
+        memory.arrived(at_s)
+    memory.before = 2
+    memory.heard([(1, (ARRIVED, -1.0, 3.0, 3.0)), (1, (ARRIVED, -1.0, 5.0, 5.0))])
+    assert list(memory.arrivals_s) == [1.0, 2.0, 3.0, 4.0, 5.0] and list(memory.frontend_of) == [0, 0, 1, 0, 1]
+    assert memory.arrivals_s[memory.before] == 4.0, "the first one since the change is still that"
+
+
+def test_an_instance_that_two_frontends_have_lost_is_gone_once() -> None:
+    memory = filled(300, 0.01, memory=Memory(3, 2, hears=True))
+    memory.gave_up(1, 1.001)
+    memory.heard([(1, (LOST, 1.0, 0.9, 1.002)), (1, (LOST, 2.0, 0.9, 1.002))])
+    assert [(instance, lost_s) for instance, lost_s, _ in memory.seen().losses] == [(1, 1.001), (2, 1.002)]
