@@ -230,6 +230,8 @@ class Serving(Scenario):
             for policy in policies:
                 twins += [twin for twin in (twin_of(policy),) if twin is not None]
             pool.start(wanted, held, self.batch_size, timelines(trace, len(held)))
+            for twin in twins:
+                twin.wait()
             disturber = pool.disturber(trace, all_helpers(self.stragglers), self.seed)
             disturber.start()
             with progress(name, self.load.total, show_progress) as move:

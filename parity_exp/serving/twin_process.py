@@ -15,6 +15,9 @@ from parity_exp.process.fresh import from_fork_server
 
 CLOSE_S = 1.0
 
+READY_S = 30.0
+"""A process that is not there after so long plays nothing until it is."""
+
 NICE = 10
 """Instances go first, where there are not enough cores."""
 
@@ -39,7 +42,7 @@ class TwinProcess:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             theirs.close()
-        self._idle = False
+        self._is_there = self._idle = False
         self._asked: SimpleQueue[tuple[Seen, dict[str, Policy]] | None] = SimpleQueue()
         self._said: dict[str, Replayed] | None = None
         self._thread: Thread | None = None  # of the process that asks, which may be forked from this one
@@ -53,6 +56,13 @@ class TwinProcess:
     def descriptor(self) -> int:
         """Of this side's end of the pipe to it."""
         return self._pipe.fileno()
+
+    def wait(self) -> None:
+        """Wait until the process is there, before there is anything to serve: until then it keeps a core busy."""
+        with suppress(EOFError, OSError):
+            if self._pipe.poll(READY_S):
+                self._pipe.recv()
+                self._is_there = self._idle = True
 
     def ask(self, seen: Seen, policies: Mapping[str, Policy], now_s: float) -> bool:
         if self._thread is None:
@@ -80,8 +90,9 @@ class TwinProcess:
     def _talk(self) -> None:
         """Give the process what is asked, and take what it says, until it has died."""
         with suppress(EOFError, OSError):
-            self._pipe.recv()  # it is there
-            self._idle = True
+            if not self._is_there:
+                self._pipe.recv()
+                self._is_there = self._idle = True
             while (asked := self._asked.get()) is not None:
                 self._pipe.send(asked)
                 self._said = self._pipe.recv()

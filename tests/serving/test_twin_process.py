@@ -54,6 +54,21 @@ def test_it_plays_the_past_as_a_simulation_does_and_takes_one_thing_at_a_time(tw
 
 
 @pytest.mark.slow
+def test_who_has_waited_for_it_may_ask_at_once(twin: TwinProcess) -> None:
+    twin.wait()
+    assert twin.ask(PAST, WAYS, 0.0)
+    assert answered(twin) == replay(PAST, WAYS)
+
+
+@pytest.mark.slow
+def test_nobody_waits_for_one_that_has_died_before_it_was_there(twin: TwinProcess) -> None:
+    assert twin.pid is not None
+    os.kill(twin.pid, signal.SIGKILL)
+    twin.wait()
+    assert not twin.ask(PAST, WAYS, 0.0)
+
+
+@pytest.mark.slow
 def test_one_that_was_killed_is_asked_nothing_and_harms_nobody(twin: TwinProcess) -> None:
     asked(twin)
     answered(twin)
