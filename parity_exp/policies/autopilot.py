@@ -9,7 +9,7 @@ from annotated_types import MaxLen, MinLen
 from parity_exp.policies.adaptive import Adaptive
 from parity_exp.policies.comparison import Comparison
 from parity_exp.policies.estimates.experience import experience
-from parity_exp.policies.estimates.seen import ARRIVED, LOST, OWN, PARITY, SPAN_S, Memory, Seen
+from parity_exp.policies.estimates.seen import SPAN_S, Memory, Seen
 from parity_exp.policies.estimates.traits import traits_of
 from parity_exp.policies.look import Look
 from parity_exp.policies.policy import BASE, Actions, Batch, Policy, Role, Work
@@ -190,7 +190,9 @@ class Autopilot(Policy):
         self.driven = self._made(self.way, actions.instances)
         self.driven.start(actions)
         self.hears = self.tells and actions.frontends > 1
-        self.memory = Memory(actions.instances, actions.frontends, actions.frontend, self.hears)
+        self.memory = Memory(
+            actions.instances, actions.frontends, actions.frontend, actions.tell if self.hears else None
+        )
         self.turns: list[tuple[float, str]] = [(0.0, self.way)]
         self.look_after = max(1, LOOK // actions.frontends) if self.hears else LOOK
         self.until_look = self.look_after
@@ -211,8 +213,6 @@ class Autopilot(Policy):
 
     def arrived(self, batch: Batch, now_s: float) -> None:
         self.memory.arrived(now_s)
-        if self.hears:
-            self.actions.tell((ARRIVED, -1.0, now_s, now_s))
         self.until_look -= 1
         if not self.until_look:
             self.until_look = self.look_after
@@ -228,16 +228,11 @@ class Autopilot(Policy):
         begin_s = work.placed_s
         if work.took_s is not None and self.memory.frontends > 1:
             begin_s = max(begin_s, now_s - work.took_s)  # before that it waited behind the work of others
-        parity = work.model != BASE
-        self.memory.took(work.instance, begin_s, now_s, parity)
-        if self.hears:
-            self.actions.tell((PARITY if parity else OWN, work.instance, begin_s, now_s))
+        self.memory.took(work.instance, begin_s, now_s, work.model != BASE)
         self.driven.finished(work, now_s)
 
     def failed(self, work: Work, now_s: float) -> None:
         self.memory.gave_up(work.instance, now_s)
-        if self.hears:
-            self.actions.tell((LOST, work.instance, work.placed_s, now_s))
         self.driven.failed(work, now_s)
 
     def stopped(self, work: Work, now_s: float) -> None:

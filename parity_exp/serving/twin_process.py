@@ -61,8 +61,7 @@ class TwinProcess:
         """Wait until the process is there, before there is anything to serve: until then it keeps a core busy."""
         with suppress(EOFError, OSError):
             if self._pipe.poll(READY_S):
-                self._pipe.recv()
-                self._is_there = self._idle = True
+                self._hear_that_it_is_there()
 
     def ask(self, seen: Seen, policies: Mapping[str, Policy], now_s: float) -> bool:
         if self._thread is None:
@@ -87,12 +86,15 @@ class TwinProcess:
             self._thread.join(CLOSE_S)
         self._pipe.close()
 
+    def _hear_that_it_is_there(self) -> None:
+        self._pipe.recv()
+        self._is_there = self._idle = True
+
     def _talk(self) -> None:
         """Give the process what is asked, and take what it says, until it has died."""
         with suppress(EOFError, OSError):
             if not self._is_there:
-                self._pipe.recv()
-                self._is_there = self._idle = True
+                self._hear_that_it_is_there()
             while (asked := self._asked.get()) is not None:
                 self._pipe.send(asked)
                 self._said = self._pipe.recv()

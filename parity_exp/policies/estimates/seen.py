@@ -13,7 +13,7 @@ from parity_exp.policies.queues.board import Told
 
 ARRIVED, OWN, PARITY, LOST = map(float, range(4))
 """What frontends tell each other: of an arrival, of work that is over, of work that came to nothing. Further numbers:
-its instance, when that was given it, and when this was over."""
+its instance, when it began, and when it was over."""
 
 LEAST, MOST = 4_000, 8_000
 """Arrivals that are kept: so many at least, and no more than so many; of several frontends' each its share."""
@@ -99,18 +99,22 @@ class Memory:
         instances: how many there are.
         frontends: how many give them work.
         frontend: which of them this is.
-        hears: whether it hears what others have seen, by :meth:`heard`.
+        tell: tells the others of all that is seen here; what they tell is for :meth:`heard`. None: they do not hear of
+            each other.
 
     Attributes:
         stands_for: how many arrivals there are, at all frontends, for each that is known of.
         from_one_own: how many are known of from one at this frontend to the next.
     """
 
-    def __init__(self, instances: int, frontends: int = 1, frontend: int = 0, hears: bool = False) -> None:
+    def __init__(
+        self, instances: int, frontends: int = 1, frontend: int = 0, tell: Callable[[Told], None] | None = None
+    ) -> None:
         self.instances = instances
         self.frontends = frontends
         self.frontend = frontend
-        self.stands_for, self.from_one_own = (1, frontends) if hears else (frontends, 1)
+        self._tell = tell
+        self.stands_for, self.from_one_own = (frontends, 1) if tell is None else (1, frontends)
         self.least, self.most = max(FEWEST, LEAST // self.stands_for), max(FEWEST, MOST // self.stands_for)
         self.drift = Drift(self.stands_for)
         self.arrivals_s = array("d")
@@ -138,17 +142,20 @@ class Memory:
         self.arrivals += 1
         if len(self.arrivals_s) >= 2 * self.most:
             self._forget()
+        if self._tell is not None:
+            self._tell((ARRIVED, -1.0, now_s, now_s))
 
     def took(self, instance: int, begin_s: float, end_s: float, parity: bool) -> None:
         """Work is over."""
-        if not parity:
-            self.drift.took(end_s - begin_s, end_s)
-        self.over.append((begin_s, end_s - begin_s, instance, parity))
+        self._keep_over(instance, begin_s, end_s, parity)
+        if self._tell is not None:
+            self._tell((PARITY if parity else OWN, instance, begin_s, end_s))
 
     def gave_up(self, instance: int, now_s: float) -> None:
         """Work has come to nothing: its instance was lost, or its model raised."""
-        if (now_s, instance) not in self.lost[-self.instances :]:
-            self.lost.append((now_s, instance))
+        self._keep_lost(instance, now_s)
+        if self._tell is not None:
+            self._tell((LOST, instance, now_s, now_s))
 
     def heard(self, told: Iterable[tuple[int, Told]]) -> None:
         """Others have seen something since they were last heard: each frontend's number, and what it has told."""
@@ -157,13 +164,22 @@ class Memory:
             if kind == ARRIVED:
                 arrivals.append((end_s, frontend))
             elif kind == LOST:
-                self.gave_up(int(instance), end_s)
+                self._keep_lost(int(instance), end_s)
             else:
-                self.took(int(instance), begin_s, end_s, kind == PARITY)
+                self._keep_over(int(instance), begin_s, end_s, kind == PARITY)
         if arrivals:
-            self._add(arrivals)
+            self._keep_arrivals(arrivals)
 
-    def _add(self, arrivals: list[tuple[float, int]]) -> None:
+    def _keep_over(self, instance: int, begin_s: float, end_s: float, parity: bool) -> None:
+        if not parity:
+            self.drift.took(end_s - begin_s, end_s)
+        self.over.append((begin_s, end_s - begin_s, instance, parity))
+
+    def _keep_lost(self, instance: int, now_s: float) -> None:
+        if (now_s, instance) not in self.lost[-self.instances :]:
+            self.lost.append((now_s, instance))
+
+    def _keep_arrivals(self, arrivals: list[tuple[float, int]]) -> None:
         """Put arrivals in their places among the latest."""
         arrivals_s, frontend_of = self.arrivals_s, self.frontend_of
         first = bisect_left(arrivals_s, min(arrivals)[0])

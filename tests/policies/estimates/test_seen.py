@@ -5,7 +5,7 @@ import pytest
 
 from parity_exp.load import Bursts, Steps
 from parity_exp.policies.estimates import seen
-from parity_exp.policies.estimates.seen import ARRIVED, LEAST, LOST, MOST, OWN, PARITY, RHYTHM, SPAN_S, Memory
+from parity_exp.policies.estimates.seen import ARRIVED, LEAST, LOST, MOST, RHYTHM, SPAN_S, Memory
 from parity_exp.policies.queues.board import Told
 
 
@@ -203,11 +203,19 @@ def test_of_several_frontends_each_keeps_its_share() -> None:
     assert len(rarely.seen().arrivals_s) == LEAST // 4
 
 
+def to_nobody(numbers: Told) -> None:
+    pass
+
+
 def hearing(seed: int = 0) -> tuple[Memory, list[Memory]]:
     """What was seen by one frontend that has all arrivals, and by three who tell each other of theirs."""
     random = np.random.default_rng(seed)
-    alone, several = Memory(3), [Memory(3, 3, frontend, hears=True) for frontend in range(3)]
     told: list[tuple[int, Told]] = []
+
+    def telling(frontend: int) -> Memory:
+        return Memory(3, 3, frontend, tell=lambda numbers: told.append((frontend, numbers)))
+
+    alone, several = Memory(3), list(map(telling, range(3)))
     now_s = 0.0
     for arrival in range(1, 3_001):
         now_s += random.exponential(0.01 if arrival < 2_000 else 0.005)
@@ -216,7 +224,6 @@ def hearing(seed: int = 0) -> tuple[Memory, list[Memory]]:
         for memory in (alone, several[mine]):
             memory.arrived(now_s)
             memory.took(*of_work, parity)
-        told += [(mine, (ARRIVED, -1.0, now_s, now_s)), (mine, (PARITY if parity else OWN, *of_work))]
         if arrival % 20 == 0:
             for frontend, memory in enumerate(several):
                 memory.heard(one for one in told if one[0] != frontend)
@@ -244,7 +251,7 @@ def test_frontends_that_tell_each_other_know_what_one_that_sees_everything_would
 
 
 def test_what_was_told_late_is_put_where_it_belongs() -> None:
-    memory = Memory(3, 2, hears=True)
+    memory = Memory(3, 2, tell=to_nobody)
     for at_s in (1.0, 2.0, 4.0):
         memory.arrived(at_s)
     memory.before = 2
@@ -254,7 +261,7 @@ def test_what_was_told_late_is_put_where_it_belongs() -> None:
 
 
 def test_an_instance_that_two_frontends_have_lost_is_gone_once() -> None:
-    memory = filled(300, 0.01, memory=Memory(3, 2, hears=True))
+    memory = filled(300, 0.01, memory=Memory(3, 2, tell=to_nobody))
     memory.gave_up(1, 1.001)
     memory.heard([(1, (LOST, 1.0, 0.9, 1.002)), (1, (LOST, 2.0, 0.9, 1.002))])
     assert [(instance, lost_s) for instance, lost_s, _ in memory.seen().losses] == [(1, 1.001), (2, 1.002)]
